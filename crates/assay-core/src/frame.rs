@@ -1,0 +1,68 @@
+//! Frames on the pipe between the server and an engine process: a length in four bytes (big endian), then JSON.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+/// Frames beyond this are a fault of the peer.
+const MAX_FRAME_BYTES: u32 = 256 << 20;
+
+/// Writes one frame and flushes it.
+///
+/// # Errors
+/// When the value cannot be serialized or the pipe is closed.
+pub async fn write_frame<T: Serialize>(to: &mut (impl AsyncWrite + Unpin), value: &T) -> std::io::Result<()> {
+    let mut bytes = vec![0; 4];
+    serde_json::to_writer(&mut bytes, value)?;
+    let length = u32::try_from(bytes.len() - 4)
+        .ok()
+        .filter(|length| *length <= MAX_FRAME_BYTES);
+    let length = length.ok_or_else(|| std::io::Error::new(std::io::ErrorKind::InvalidInput, "frame too large"))?;
+    bytes[..4].copy_from_slice(&length.to_be_bytes());
+    to.write_all(&bytes).await?;
+    to.flush().await
+}
+
+/// Reads one frame; `None` when the peer closed the pipe between frames.
+///
+/// # Errors
+/// When the pipe breaks inside a frame or the frame is not what was expected.
+pub async fn read_frame<T: DeserializeOwned>(from: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Option<T>> {
+    let mut head = [0; 4];
+    match from.read_exact(&mut head).await {
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(None),
+        Err(error) => return Err(error),
+    }
+    let length = u32::from_be_bytes(head);
+    if length > MAX_FRAME_BYTES {
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, "frame too large"));
+    }
+    let mut body = vec![0; length as usize];
+    from.read_exact(&mut body).await?;
+    Ok(Some(serde_json::from_slice(&body)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn frames_arrive_one_by_one_and_then_the_end() {
+        let (mut near, mut far) = tokio::io::duplex(64);
+        let writer = tokio::spawn(async move {
+            write_frame(&mut near, &"a".repeat(500)).await.unwrap();
+            write_frame(&mut near, &7).await.unwrap();
+        });
+        assert_eq!(read_frame::<String>(&mut far).await.unwrap().unwrap().len(), 500);
+        assert_eq!(read_frame::<i32>(&mut far).await.unwrap(), Some(7));
+        assert_eq!(read_frame::<i32>(&mut far).await.unwrap(), None);
+        writer.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_length_beyond_the_bound_is_refused_before_it_is_read() {
+        let mut bytes: &[u8] = &[0xff, 0xff, 0xff, 0xff, b'x'];
+        assert!(read_frame::<String>(&mut bytes).await.is_err());
+    }
+}

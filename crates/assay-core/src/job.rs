@@ -1,0 +1,354 @@
+//! Jobs: what is asked, what has become of it, and which moves between states are legal.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{Commit, DatasetName, Error, Fence, JobId, StoredResult, Timestamp, Version, WorkerId};
+
+/// The life of a job.
+///
+/// `scheduled` waits for a time, `queued` for a worker; `running` has a lease; the other three are the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    Scheduled,
+    Queued,
+    Running,
+    Succeeded,
+    Failed,
+    Canceled,
+}
+
+impl State {
+    pub const ALL: [State; 6] = [
+        State::Scheduled,
+        State::Queued,
+        State::Running,
+        State::Succeeded,
+        State::Failed,
+        State::Canceled,
+    ];
+
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::Scheduled => "scheduled",
+            State::Queued => "queued",
+            State::Running => "running",
+            State::Succeeded => "succeeded",
+            State::Failed => "failed",
+            State::Canceled => "canceled",
+        }
+    }
+
+    #[must_use]
+    pub fn is_terminal(self) -> bool {
+        matches!(self, State::Succeeded | State::Failed | State::Canceled)
+    }
+
+    /// Whether a job may go from `self` to `next`.
+    #[must_use]
+    pub fn may_become(self, next: State) -> bool {
+        use State::{Canceled, Failed, Queued, Running, Scheduled, Succeeded};
+        matches!(
+            (self, next),
+            (Scheduled, Queued | Canceled | Failed)
+                | (Queued, Running | Canceled | Failed)
+                | (Running, Succeeded | Failed | Canceled | Queued | Scheduled)
+        )
+    }
+}
+
+impl std::str::FromStr for State {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Self::ALL
+            .into_iter()
+            .find(|state| state.as_str() == text)
+            .ok_or_else(|| {
+                let names = Self::ALL.map(State::as_str);
+                Error::new(
+                    crate::Code::InvalidParameter,
+                    format!("`{text}` is not a state of a job"),
+                )
+                .hint(crate::names::suggest(text, names))
+            })
+    }
+}
+
+impl std::fmt::Display for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What a job may use. Going beyond ends the attempt with a typed error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Wall-clock time of one attempt.
+    pub timeout_ms: u64,
+    /// Address space of the engine process beyond what it has when idle.
+    pub memory_bytes: u64,
+    /// Rows kept of the answer; more are cut and `truncated` is set.
+    pub rows: u64,
+    /// Size of the answer as an Arrow stream; more is `result_too_large`.
+    pub result_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            timeout_ms: 600_000,
+            memory_bytes: 1 << 30,
+            rows: 1_000_000,
+            result_bytes: 256 << 20,
+        }
+    }
+}
+
+/// How often and after which pause a failed attempt is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retry {
+    /// Attempts in all, the first included; lost ones count.
+    pub max_attempts: u32,
+    /// Pause before the second attempt.
+    pub base_ms: u64,
+    /// Longest pause.
+    pub max_ms: u64,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self {
+            max_attempts: 3,
+            base_ms: 200,
+            max_ms: 60_000,
+        }
+    }
+}
+
+impl Retry {
+    /// The pause after attempt number `attempt` (from 1): doubles each time, without jitter, capped.
+    #[must_use]
+    pub fn delay_ms(&self, attempt: u32) -> u64 {
+        let doublings = attempt.saturating_sub(1).min(32);
+        self.base_ms.saturating_mul(1 << doublings).min(self.max_ms)
+    }
+}
+
+/// An `Idempotency-Key` and the fingerprint of the request it came with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Idempotency {
+    pub key: String,
+    /// SHA-256 or the like of the canonical request, lower-case hexadecimal.
+    pub fingerprint: String,
+}
+
+/// The data set that a job reads, at the version it had at submission.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PinnedInput {
+    pub name: DatasetName,
+    pub version: Version,
+}
+
+/// A checked request, ready to be stored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NewJob {
+    pub id: JobId,
+    /// An analysis, or `import`.
+    pub analysis: String,
+    pub params: Value,
+    /// Every data set the job may read.
+    pub inputs: Vec<PinnedInput>,
+    /// 0 first, 9 last; 5 by default.
+    pub priority: u8,
+    pub limits: Limits,
+    pub retry: Retry,
+    pub tags: BTreeMap<String, String>,
+    /// Uploaded bytes in the object store that belong to the job and go with it.
+    pub upload: Option<String>,
+}
+
+/// The answer to a submission.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Submitted {
+    pub job: Job,
+    /// The same key came before; `job` is that job as it is now.
+    pub replayed: bool,
+}
+
+/// How far a running attempt has come. Never goes back within an attempt.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Progress {
+    /// What is being done, e.g. `reading`.
+    pub stage: String,
+    pub done: u64,
+    /// Absent when it cannot be known.
+    pub total: Option<u64>,
+    /// What `done` and `total` count: `bytes` or `rows`.
+    pub unit: String,
+    /// Rows seen so far.
+    pub rows: u64,
+}
+
+impl Progress {
+    /// Between 0 and 1, when the total is known.
+    #[must_use]
+    pub fn fraction(&self) -> Option<f64> {
+        let total = self.total.filter(|total| *total > 0)?;
+        #[expect(clippy::cast_precision_loss, reason = "a fraction for display")]
+        Some((self.done as f64 / total as f64).min(1.0))
+    }
+}
+
+/// What an attempt used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Usage {
+    pub run_ms: u64,
+    pub cpu_ms: u64,
+    pub peak_bytes: u64,
+    pub rows_read: u64,
+    pub bytes_read: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AttemptOutcome {
+    Succeeded,
+    Failed,
+    Canceled,
+    /// The lease ran out: the worker died or was cut off.
+    Lost,
+    /// Given back by a worker that shuts down; not counted.
+    Released,
+}
+
+/// One try of a job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Attempt {
+    pub number: u32,
+    pub fence: Fence,
+    pub worker: WorkerId,
+    pub started_at: Timestamp,
+    pub ended_at: Option<Timestamp>,
+    pub outcome: Option<AttemptOutcome>,
+    pub error: Option<Error>,
+    pub usage: Usage,
+}
+
+/// One request to run an analysis, from submission to its end and beyond.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Job {
+    pub id: JobId,
+    pub analysis: String,
+    pub params: Value,
+    pub inputs: Vec<PinnedInput>,
+    pub priority: u8,
+    pub limits: Limits,
+    pub retry: Retry,
+    pub tags: BTreeMap<String, String>,
+    pub upload: Option<String>,
+    pub state: State,
+    /// Of a running job: the user wants it to stop.
+    pub cancel_requested: bool,
+    /// Grows with every change that can be seen; the ETag.
+    pub revision: u64,
+    /// Attempts begun, lost ones included, released ones not.
+    pub attempt: u32,
+    pub progress: Progress,
+    pub submitted_at: Timestamp,
+    /// Of a scheduled job: when it becomes queued.
+    pub run_at: Option<Timestamp>,
+    /// Of the newest attempt.
+    pub started_at: Option<Timestamp>,
+    pub finished_at: Option<Timestamp>,
+    /// Of a failed or canceled job, and of the last failed attempt of one that is tried again.
+    pub error: Option<Error>,
+    /// Of a succeeded job.
+    pub result: Option<StoredResult>,
+    /// The version that the job wrote, when it wrote one.
+    pub wrote: Option<PinnedInput>,
+    pub usage: Usage,
+}
+
+/// The right to run a job: shown with every write.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    pub job: JobId,
+    pub fence: Fence,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// The result and the new version, when there is one, become visible together with the state.
+    Succeeded {
+        result: StoredResult,
+        commit: Option<Commit>,
+        usage: Usage,
+    },
+    /// Tried again when the error is retryable and attempts are left.
+    Failed {
+        error: Error,
+        usage: Usage,
+    },
+    Canceled {
+        usage: Usage,
+    },
+}
+
+/// Which jobs to list. Empty means all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct JobFilter {
+    pub states: Vec<State>,
+    pub analysis: Option<String>,
+    pub dataset: Option<DatasetName>,
+}
+
+/// A page request: at most `limit` items after `after` (exclusive), in the list's own order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PageRequest {
+    pub after: Option<String>,
+    pub limit: usize,
+}
+
+/// A page; `next` is the `after` of the following one, absent at the end.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page<T> {
+    pub items: Vec<T>,
+    pub next: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_leaves_a_terminal_state() {
+        for from in State::ALL {
+            for to in State::ALL {
+                if from.is_terminal() {
+                    assert!(!from.may_become(to), "{from} to {to}");
+                }
+            }
+        }
+        assert!(State::Running.may_become(State::Queued));
+        assert!(!State::Queued.may_become(State::Succeeded));
+    }
+
+    #[test]
+    fn pauses_double_up_to_their_cap() {
+        let retry = Retry {
+            max_attempts: 9,
+            base_ms: 100,
+            max_ms: 1_000,
+        };
+        assert_eq!(
+            [1, 2, 3, 4, 5, 40].map(|n| retry.delay_ms(n)),
+            [100, 200, 400, 800, 1_000, 1_000]
+        );
+    }
+}

@@ -1,0 +1,36 @@
+//! The words, the pure rules and the ports of Assay.
+//!
+//! Everything else depends on this crate and it depends on nothing of ours: it does no I/O, reads no clock but through
+//! [`Clock`], and names no database, engine or web framework.
+
+mod analysis;
+mod dataset;
+mod error;
+mod event;
+mod frame;
+mod ids;
+mod job;
+pub mod names;
+mod order;
+mod ports;
+mod result;
+mod schema;
+mod time;
+
+pub use analysis::AnalysisSpec;
+pub use dataset::{Commit, CommitMode, Dataset, Part, Snapshot};
+pub use error::{Code, Detail, Error, Result};
+pub use event::{Event, EventKind};
+pub use frame::{read_frame, write_frame};
+pub use ids::{DatasetName, EventId, Fence, JobId, Version, WorkerId};
+pub use job::{
+    Attempt, AttemptOutcome, Idempotency, Job, JobFilter, Lease, Limits, NewJob, Outcome, Page, PageRequest,
+    PinnedInput, Progress, Retry, State, Submitted, Usage,
+};
+pub use order::{
+    Completion, EngineMessage, EngineReply, ImportFormat, ImportTask, Input, Order, RecordFilter, RecordsTask, Task,
+};
+pub use ports::{Beat, Catalog, Clock, Directive, Events, Jobs, ManualClock, Reaped, RunControl, Runner, SystemClock};
+pub use result::{Column, Format, ResultData, ResultSet, StoredResult};
+pub use schema::{Attribute, Field, Kind, Seen, TableSchema};
+pub use time::Timestamp;

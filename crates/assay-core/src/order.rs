@@ -1,0 +1,138 @@
+//! What crosses the border to an engine process: an order there, a completion back.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    Commit, CommitMode, DatasetName, Error, Format, Limits, Progress, ResultData, Snapshot, StoredResult, Usage,
+};
+
+/// A data set under the name by which the order's SQL or parameters call it.
+pub type Input = Snapshot;
+
+/// Work for an engine process, complete in itself: the process sees neither catalog nor queue.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Order {
+    /// Where in the object store this attempt may write, e.g. `results/job_…/7`.
+    pub scratch: String,
+    pub task: Task,
+    pub limits: Limits,
+    /// How many threads the order may keep busy.
+    pub threads: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "task", rename_all = "snake_case")]
+pub enum Task {
+    /// Finds out whether the analysis could start: names, types, SQL. Runs nothing.
+    Check {
+        analysis: String,
+        params: Value,
+        inputs: Vec<Input>,
+        known_datasets: Vec<String>,
+    },
+    /// Runs an analysis and stores its answer.
+    Analyze {
+        analysis: String,
+        params: Value,
+        inputs: Vec<Input>,
+        known_datasets: Vec<String>,
+    },
+    /// Decodes an uploaded file into parts.
+    Import(Box<ImportTask>),
+    /// Reads a page of records as they are, in `format`.
+    Records(Box<RecordsTask>),
+    /// Gives a stored answer out in another format.
+    Export {
+        data: ResultData,
+        format: Format,
+        offset: u64,
+        limit: Option<u64>,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ImportTask {
+    /// The uploaded bytes in the object store.
+    pub upload: String,
+    pub upload_bytes: u64,
+    pub dataset: DatasetName,
+    pub key: Option<String>,
+    pub mode: CommitMode,
+    /// Found from the bytes when absent.
+    pub format: Option<ImportFormat>,
+    /// JSON pointer to the records inside one JSON document; found by itself when absent.
+    pub record_path: Option<String>,
+    /// Where the parts go, e.g. `datasets/genes`.
+    pub folder: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImportFormat {
+    Ndjson,
+    Json,
+    Csv,
+    Tsv,
+    Parquet,
+}
+
+/// A page of records. Filters, order and cursor are plain data: the engine builds the plan.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RecordsTask {
+    pub input: Input,
+    /// Attributes to give; empty means all.
+    pub select: Vec<String>,
+    pub filters: Vec<RecordFilter>,
+    /// Attribute and whether it descends.
+    pub order: Vec<(String, bool)>,
+    pub offset: u64,
+    pub limit: u64,
+    pub format: Format,
+}
+
+/// `attribute=op.value`, after PostgREST: `eq neq gt gte lt lte like ilike in is` and their `not.` forms.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordFilter {
+    pub attribute: String,
+    pub negated: bool,
+    pub operator: String,
+    /// The text after the operator.
+    pub value: String,
+}
+
+/// Frames to an engine process.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EngineMessage {
+    Run(Box<Order>),
+    /// Stop the running order; it answers with `Failed`, code `canceled`.
+    Cancel,
+}
+
+/// Frames from an engine process. Each order is answered by any number of `Progress` and then one of the other two.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EngineReply {
+    /// Sent once, when the process has started.
+    Ready,
+    Progress(Progress),
+    Completed(Box<Completion>),
+    Failed(Error),
+}
+
+/// What came of an order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "completion", rename_all = "snake_case")]
+pub enum Completion {
+    /// Of a check.
+    Checked,
+    /// Of an analysis or an import; an import brings the commit to publish.
+    Stored {
+        result: StoredResult,
+        commit: Option<Commit>,
+        usage: Usage,
+    },
+    /// Of records and exports: the encoded bytes, and how many rows they hold.
+    Encoded { data: ResultData, rows: u64 },
+}

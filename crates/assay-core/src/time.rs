@@ -1,0 +1,49 @@
+//! Points in time as Assay stores and shows them.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Milliseconds since 1970-01-01T00:00:00Z. Shown as RFC 3339 in UTC with milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Timestamp(pub i64);
+
+impl Timestamp {
+    /// The moment `milliseconds` later; saturates instead of wrapping.
+    #[must_use]
+    pub fn plus_millis(self, milliseconds: u64) -> Self {
+        Self(self.0.saturating_add_unsigned(milliseconds))
+    }
+
+    /// Milliseconds from `earlier` to `self`, zero when `earlier` is later.
+    #[must_use]
+    pub fn millis_since(self, earlier: Self) -> u64 {
+        u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0)
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_millisecond(self.0) {
+            Ok(at) => write!(f, "{at:.3}"),
+            Err(_) => write!(f, "{} ms", self.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timestamps_read_as_rfc_3339_with_milliseconds() {
+        assert_eq!(Timestamp(1_740_571_200_000).to_string(), "2025-02-26T12:00:00.000Z");
+    }
+
+    #[test]
+    fn differences_never_go_below_zero() {
+        assert_eq!(Timestamp(5).millis_since(Timestamp(9)), 0);
+        assert_eq!(Timestamp(9).millis_since(Timestamp(5)), 4);
+    }
+}
