@@ -1,1 +1,23 @@
+//! A typed client of Assay's HTTP API, for the command line, the tests and other Rust programs.
 //!
+//! It speaks plain HTTP and nothing else: no retries of requests that change something, no state, no output.
+
+mod client;
+mod error;
+mod events;
+mod exact;
+mod jobs;
+mod upload;
+mod wire;
+
+pub use client::Client;
+pub use error::ClientError;
+pub use events::{Event, EventStream};
+pub use exact::{Exact, Row};
+pub use upload::{ImportOptions, Upload};
+pub use wire::{
+    Analysis, Attempt, Attribute, Column, Dataset, DatasetVersion, Input, Job, JobQuery, JobResult, NewJob, NewQuery,
+    Page, Problem, Progress, RecordPage, ResultPage, Schema, SeenTypes, Usage,
+};
+
+pub type Result<T, E = ClientError> = std::result::Result<T, E>;

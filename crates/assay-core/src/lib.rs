@@ -9,6 +9,7 @@ mod error;
 mod event;
 mod frame;
 mod ids;
+mod import;
 mod job;
 pub mod names;
 mod order;
@@ -23,6 +24,7 @@ pub use error::{Code, Detail, Error, Result};
 pub use event::{Event, EventKind};
 pub use frame::{read_frame, write_frame};
 pub use ids::{DatasetName, EventId, Fence, JobId, Version, WorkerId};
+pub use import::{IMPORT, ImportParams};
 pub use job::{
     Attempt, AttemptOutcome, Idempotency, Job, JobFilter, Lease, Limits, NewJob, Outcome, Page, PageRequest,
     PinnedInput, Progress, Retry, State, Submitted, Usage,

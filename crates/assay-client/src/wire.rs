@@ -1,0 +1,340 @@
+//! What goes over the wire. Answers are read leniently: members of later servers are passed over, absent ones have
+//! defaults. Requests are written as the API states them.
+
+use std::collections::BTreeMap;
+
+use assay_core::{Detail, State};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use crate::{Exact, Row};
+
+/// A page of a list; `next` is the cursor or address of the following one.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Page<T> {
+    pub items: Vec<T>,
+    #[serde(default)]
+    pub next: Option<String>,
+}
+
+impl<T> Page<T> {
+    /// The cursor of the following page, whether the server gave it bare or inside an address.
+    #[must_use]
+    pub fn cursor(&self) -> Option<String> {
+        let next = self.next.as_ref()?;
+        let Some((_, query)) = next.split_once('?') else {
+            return Some(next.clone());
+        };
+        let url = reqwest::Url::parse("http://localhost/")
+            .ok()?
+            .join(&format!("?{query}"))
+            .ok()?;
+        url.query_pairs()
+            .find(|(name, _)| name == "cursor")
+            .map(|(_, cursor)| cursor.into_owned())
+    }
+}
+
+/// A problem document of RFC 9457 with the members of Assay.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Problem {
+    pub code: String,
+    #[serde(default)]
+    pub title: Option<String>,
+    #[serde(default)]
+    pub status: Option<u16>,
+    #[serde(default)]
+    pub detail: Option<String>,
+    #[serde(default)]
+    pub hint: Option<String>,
+    #[serde(default)]
+    pub errors: Vec<Place>,
+    #[serde(default)]
+    pub retryable: bool,
+}
+
+/// One of several faults, with its place.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Place {
+    #[serde(alias = "detail")]
+    pub message: String,
+    pub pointer: Option<String>,
+    pub line: Option<u64>,
+    pub column: Option<u64>,
+}
+
+impl From<&Place> for Detail {
+    fn from(place: &Place) -> Self {
+        Detail {
+            message: place.message.clone(),
+            pointer: place.pointer.clone(),
+            line: place.line,
+            column: place.column,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct DatasetVersion {
+    pub dataset: String,
+    pub version: u64,
+}
+
+/// How far a running attempt has come.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Progress {
+    pub stage: String,
+    pub done: u64,
+    pub total: Option<u64>,
+    pub unit: String,
+    pub rows: u64,
+    pub fraction: Option<f64>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Usage {
+    pub run_ms: u64,
+    pub cpu_ms: u64,
+    pub peak_bytes: u64,
+    pub rows_read: u64,
+    pub bytes_read: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Attempt {
+    pub number: u32,
+    #[serde(default)]
+    pub worker: String,
+    #[serde(default)]
+    pub started_at: Option<String>,
+    #[serde(default)]
+    pub ended_at: Option<String>,
+    #[serde(default)]
+    pub outcome: Option<String>,
+    #[serde(default)]
+    pub error: Option<Problem>,
+    #[serde(default)]
+    pub usage: Option<Usage>,
+}
+
+/// A job as the server tells of it; lists leave out `result.rows` and `attempts`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Job {
+    pub id: String,
+    pub analysis: String,
+    pub state: State,
+    #[serde(default)]
+    pub cancel_requested: bool,
+    #[serde(default)]
+    pub revision: u64,
+    #[serde(default)]
+    pub submitted_at: Option<String>,
+    #[serde(default)]
+    pub run_at: Option<String>,
+    #[serde(default)]
+    pub started_at: Option<String>,
+    #[serde(default)]
+    pub finished_at: Option<String>,
+    #[serde(default)]
+    pub attempt: u32,
+    #[serde(default)]
+    pub max_attempts: u32,
+    #[serde(default)]
+    pub params: Option<Box<RawValue>>,
+    #[serde(default)]
+    pub inputs: Vec<DatasetVersion>,
+    #[serde(default)]
+    pub progress: Option<Progress>,
+    #[serde(default)]
+    pub error: Option<Problem>,
+    #[serde(default)]
+    pub result: Option<JobResult>,
+    #[serde(default)]
+    pub wrote: Option<DatasetVersion>,
+    #[serde(default)]
+    pub attempts: Vec<Attempt>,
+    #[serde(default)]
+    pub usage: Option<Usage>,
+}
+
+/// What a job tells of its answer; `rows` only when they are few.
+#[derive(Debug, Clone, Deserialize)]
+pub struct JobResult {
+    #[serde(default)]
+    pub columns: Vec<Column>,
+    #[serde(default)]
+    pub rows: Option<Vec<Row>>,
+    #[serde(default)]
+    pub row_count: u64,
+    #[serde(default)]
+    pub truncated: bool,
+    #[serde(default)]
+    pub bytes: u64,
+    #[serde(default)]
+    pub summary: Map<String, Value>,
+}
+
+/// A column of an answer, with its type as text, e.g. `list<int64>`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Column {
+    pub name: String,
+    #[serde(rename = "type", default)]
+    pub kind: String,
+}
+
+/// The answer of a job, or a part of it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ResultPage {
+    pub columns: Vec<Column>,
+    pub rows: Vec<Row>,
+    #[serde(default)]
+    pub row_count: u64,
+    #[serde(default)]
+    pub truncated: bool,
+    #[serde(default)]
+    pub summary: Map<String, Value>,
+    #[serde(default)]
+    pub next: Option<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Dataset {
+    pub name: String,
+    #[serde(default)]
+    pub key: Option<String>,
+    pub version: u64,
+    #[serde(default)]
+    pub rows: u64,
+    #[serde(default)]
+    pub bytes: u64,
+    #[serde(default)]
+    pub created_at: Option<String>,
+    #[serde(default)]
+    pub updated_at: Option<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Schema {
+    pub version: u64,
+    pub attributes: Vec<Exact<Attribute>>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Attribute {
+    pub name: String,
+    #[serde(rename = "type", default)]
+    pub kind: String,
+    #[serde(default)]
+    pub present: u64,
+    #[serde(default)]
+    pub missing: u64,
+    #[serde(default)]
+    pub seen: SeenTypes,
+}
+
+/// How often each JSON type was seen under an attribute.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct SeenTypes {
+    pub null: u64,
+    pub bool: u64,
+    pub int: u64,
+    pub float: u64,
+    pub big: u64,
+    pub text: u64,
+    pub list: u64,
+    pub object: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct RecordPage {
+    pub items: Vec<Row>,
+    #[serde(default)]
+    pub next: Option<String>,
+    #[serde(default)]
+    pub version: Option<u64>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Analysis {
+    pub name: String,
+    #[serde(default)]
+    pub version: u32,
+    #[serde(default)]
+    pub summary: String,
+    #[serde(default)]
+    pub description: String,
+    #[serde(default)]
+    pub needs_input: bool,
+    /// JSON Schema of the parameters.
+    #[serde(default)]
+    pub params: Value,
+    #[serde(default)]
+    pub example: Value,
+}
+
+/// Which data set a job reads: the newest version unless one is named.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Input {
+    Newest(String),
+    Pinned { dataset: String, version: u64 },
+}
+
+/// A job to be submitted.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct NewJob {
+    pub analysis: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input: Option<Input>,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub params: Map<String, Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<u8>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
+}
+
+/// A query: a job of the analysis `sql`.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct NewQuery {
+    pub sql: String,
+    /// Values by name or by position.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub params: Option<Value>,
+    /// Seconds to wait for the answer before the job is handed over.
+    pub wait: u64,
+}
+
+/// Which jobs to list.
+#[derive(Debug, Clone, Default)]
+pub struct JobQuery {
+    pub states: Vec<State>,
+    pub analysis: Option<String>,
+    pub dataset: Option<String>,
+    pub limit: Option<u32>,
+    pub cursor: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cursors_are_found_bare_and_in_addresses() {
+        let cursor = |next: &str| {
+            Page::<()> {
+                items: vec![],
+                next: Some(next.into()),
+            }
+            .cursor()
+        };
+        assert_eq!(cursor("job_1").as_deref(), Some("job_1"));
+        assert_eq!(cursor("/v1/jobs?limit=2&cursor=a%20b").as_deref(), Some("a b"));
+        assert_eq!(cursor("/v1/jobs?limit=2"), None);
+    }
+}

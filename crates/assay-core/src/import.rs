@@ -1,0 +1,26 @@
+//! The parameters of an import job: how an uploaded file becomes a new version of a data set.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{CommitMode, DatasetName, ImportFormat};
+
+/// The analysis name of import jobs. No analysis of a user may take it.
+pub const IMPORT: &str = "import";
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImportParams {
+    pub dataset: DatasetName,
+    /// The attribute that identifies a record.
+    #[serde(default)]
+    pub key: Option<String>,
+    #[serde(default)]
+    pub mode: CommitMode,
+    /// Found from the bytes when absent.
+    #[serde(default)]
+    pub format: Option<ImportFormat>,
+    /// JSON pointer to the records inside one JSON document.
+    #[serde(default)]
+    pub record_path: Option<String>,
+    pub upload_bytes: u64,
+}

@@ -1,0 +1,69 @@
+//! Signs of life: leases are extended in memory, progress is written now and then.
+
+use assay_core::{Beat, Directive, EventKind, JobId, Progress};
+use rusqlite::params;
+
+use super::desk::Desk;
+use super::failure::Fallible;
+use super::rows::{json, unsigned};
+
+/// Progress of one job is written at most this often, unless its stage changes.
+const WRITE_EVERY_MS: u64 = 1_000;
+
+pub(super) fn beat(desk: &mut Desk<'_>, beats: Vec<Beat>) -> Fallible<Vec<Directive>> {
+    let mut directives = Vec::with_capacity(beats.len());
+    for Beat { lease, progress } in beats {
+        let Some(held) = desk.find_held(&lease) else {
+            directives.push(Directive::Lost);
+            continue;
+        };
+        directives.push(match held.cancel_requested {
+            true => Directive::Cancel,
+            false => Directive::Continue,
+        });
+        let until = desk.lease_end();
+        desk.scheduler.extend(&lease.job, until);
+        if let Some(progress) = progress {
+            note(desk, &lease.job, progress)?;
+        }
+    }
+    Ok(directives)
+}
+
+fn note(desk: &mut Desk<'_>, id: &JobId, progress: Progress) -> Fallible<()> {
+    let now = desk.now;
+    let Some(held) = desk.scheduler.held_mut(id) else {
+        return Ok(());
+    };
+    let stage_changes = progress.stage != held.progress.stage;
+    let progress = forward(&held.progress, progress);
+    if progress == held.progress {
+        return Ok(());
+    }
+    let is_due = held.written_at.is_none_or(|at| now.millis_since(at) >= WRITE_EVERY_MS);
+    held.progress = progress.clone();
+    if is_due || stage_changes {
+        held.written_at = Some(now);
+        write(desk, id, progress.clone())?;
+    }
+    desk.progress.put(id, progress);
+    Ok(())
+}
+
+fn write(desk: &mut Desk<'_>, id: &JobId, progress: Progress) -> Fallible<()> {
+    let revision: i64 = desk
+        .connection
+        .prepare_cached("UPDATE job SET progress = ?2, revision = revision + 1 WHERE id = ?1 RETURNING revision")?
+        .query_row(params![id.as_str(), json(&progress)?], |row| row.get(0))?;
+    desk.tell(id, unsigned(revision), EventKind::Progress { progress })
+}
+
+/// Words may overtake each other on their way; within a stage progress never goes back.
+fn forward(old: &Progress, mut new: Progress) -> Progress {
+    if new.stage == old.stage {
+        new.done = new.done.max(old.done);
+        new.total = new.total.or(old.total);
+    }
+    new.rows = new.rows.max(old.rows);
+    new
+}

@@ -1,0 +1,122 @@
+//! What the writer hands to an operation: the open transaction, the scheduler, the time, and a place for the news.
+//!
+//! Operations write to the database first and touch the scheduler afterwards, so that a refused or failed one leaves
+//! the scheduler as it was.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use assay_core::{Code, Error, Event, EventKind, Fence, Job, JobId, Lease, Progress, Timestamp};
+use rusqlite::Connection;
+
+use super::StoreSettings;
+use super::failure::Fallible;
+use super::rows;
+use super::scheduler::{Held, Rank, Scheduler};
+
+/// The newest progress of running jobs, for readers; it is written to the database less often.
+#[derive(Debug, Default)]
+pub(super) struct LiveProgress(Mutex<HashMap<JobId, Progress>>);
+
+impl LiveProgress {
+    pub(super) fn get(&self, id: &JobId) -> Option<Progress> {
+        self.lock().get(id).cloned()
+    }
+
+    pub(super) fn put(&self, id: &JobId, progress: Progress) {
+        self.lock().insert(id.clone(), progress);
+    }
+
+    pub(super) fn remove(&self, id: &JobId) {
+        self.lock().remove(id);
+    }
+
+    /// Whole entries are inserted and removed, so what a panic left behind is sound.
+    fn lock(&self) -> MutexGuard<'_, HashMap<JobId, Progress>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is told once the transaction is durable.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    pub events: Vec<Event>,
+    /// A job may be claimed that could not before.
+    pub queued: bool,
+}
+
+/// The source of fences: the number of this start in the upper half, so that none is given twice.
+#[derive(Debug)]
+pub(super) struct Fences(u64);
+
+impl Fences {
+    pub(super) fn of_epoch(epoch: u64) -> Self {
+        Self(epoch << 32)
+    }
+
+    pub(super) fn next(&mut self) -> Fence {
+        self.0 += 1;
+        Fence(self.0)
+    }
+}
+
+pub(super) struct Desk<'a> {
+    pub connection: &'a Connection,
+    pub scheduler: &'a mut Scheduler,
+    pub fences: &'a mut Fences,
+    pub news: &'a mut News,
+    pub progress: &'a LiveProgress,
+    pub settings: &'a StoreSettings,
+    pub now: Timestamp,
+}
+
+impl Desk<'_> {
+    /// When a lease that begins or is extended now runs out.
+    pub(super) fn lease_end(&self) -> Timestamp {
+        self.now.plus_millis(self.settings.lease_ms)
+    }
+
+    /// What is held under the lease, when it is the newest and has not run out.
+    pub(super) fn find_held(&self, lease: &Lease) -> Option<&Held> {
+        let held = self.scheduler.held(&lease.job)?;
+        (held.fence == lease.fence && self.now < held.until).then_some(held)
+    }
+
+    pub(super) fn held(&self, lease: &Lease) -> Fallible<&Held> {
+        let lost = || {
+            let message = format!(
+                "the lease `{}` of job `{}` is not valid any more",
+                lease.fence, lease.job
+            );
+            Error::new(Code::LeaseLost, message).hint("stop working on it; nothing of this attempt was stored")
+        };
+        Ok(self.find_held(lease).ok_or_else(lost)?)
+    }
+
+    /// The rank of a job that the scheduler knows; every unfinished one.
+    pub(super) fn rank(&self, id: &JobId) -> Fallible<Rank> {
+        let unknown = || super::failure::Fault::Stored(format!("job `{id}` is unfinished but not scheduled"));
+        self.scheduler.rank(id).ok_or_else(unknown)
+    }
+
+    /// Writes a changed job as its next revision, with the event that tells of it.
+    pub(super) fn save(&mut self, job: &mut Job) -> Fallible<()> {
+        job.revision += 1;
+        rows::update_job(self.connection, job)?;
+        self.tell_state(job)
+    }
+
+    pub(super) fn tell_state(&mut self, job: &Job) -> Fallible<()> {
+        let kind = EventKind::State {
+            state: job.state,
+            cancel_requested: job.cancel_requested,
+        };
+        self.tell(&job.id, job.revision, kind)
+    }
+
+    pub(super) fn tell(&mut self, job: &JobId, revision: u64, kind: EventKind) -> Fallible<()> {
+        let event = rows::insert_event(self.connection, job, revision, self.now, kind)?;
+        self.news.events.push(event);
+        Ok(())
+    }
+}

@@ -1,0 +1,128 @@
+//! The folder of the embedded store: its lock, its database file, and the migrations of it.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use assay_core::{Code, Error, Result};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use super::failure::{Fallible, Fault};
+use crate::objects::{create_private_folder, sync_folder};
+
+/// Each brings a database from the version that is its place here to the next.
+const MIGRATIONS: &[&str] = &[include_str!("../../migrations/0001.sql")];
+
+/// The folder of a store that this process owns.
+pub(super) struct Files {
+    folder: PathBuf,
+    pub lock: File,
+}
+
+impl Files {
+    /// Takes possession of the folder, which is created when it is missing.
+    pub(super) fn take(folder: &Path) -> Result<Self> {
+        let failed = |cause: io::Error| {
+            tracing::error!(folder = %folder.display(), error = %cause, "could not open the store");
+            Error::new(
+                Code::StoreFailed,
+                format!("could not open the store `{}`", folder.display()),
+            )
+            .hint("check that the folder exists and may be written by this user")
+        };
+        create_private_folder(folder).map_err(failed)?;
+        let lock = private_file(&folder.join("lock")).map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let message = format!("the store `{}` is in use", folder.display());
+                return Err(Error::new(Code::StoreLocked, message)
+                    .hint("another `assay serve` is using it; stop it or pass `--store another/folder`"));
+            }
+            Err(TryLockError::Error(cause)) => return Err(failed(cause)),
+        }
+        // The database makes its further files with the permissions of this one.
+        private_file(&folder.join("assay.db")).map_err(failed)?;
+        sync_folder(folder).map_err(failed)?;
+        Ok(Self {
+            folder: folder.to_owned(),
+            lock,
+        })
+    }
+
+    pub(super) fn database(&self) -> PathBuf {
+        self.folder.join("assay.db")
+    }
+
+    pub(super) fn objects(&self) -> PathBuf {
+        self.folder.join("objects")
+    }
+
+    /// The connection that writes, to a database of the newest format.
+    pub(super) fn connect(&self) -> Result<Connection> {
+        let connection = open(&self.database()).and_then(|mut connection| {
+            migrate(&mut connection)?;
+            Ok(connection)
+        });
+        connection.map_err(|fault| fault.into_error("open its database"))
+    }
+}
+
+fn private_file(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+fn open(path: &Path) -> Fallible<Connection> {
+    // Without SQLITE_OPEN_URI, so that no name of a folder is taken for more than a name.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    // fullfsync matters on macOS only, where a plain fsync leaves the data in the cache of the disk.
+    connection.execute_batch(
+        "PRAGMA journal_mode = WAL;
+         PRAGMA synchronous = FULL;
+         PRAGMA fullfsync = 1;
+         PRAGMA checkpoint_fullfsync = 1;
+         PRAGMA busy_timeout = 5000;
+         PRAGMA cache_size = -32768;
+         PRAGMA temp_store = MEMORY;
+         PRAGMA wal_autocheckpoint = 4000;
+         PRAGMA journal_size_limit = 67108864;",
+    )?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}
+
+fn migrate(connection: &mut Connection) -> Fallible<()> {
+    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let newest = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    let done = usize::try_from(version).map_err(|_| Fault::Stored(format!("user_version is {version}")))?;
+    if version > newest {
+        let message = format!("the store has format {version}, this program knows formats up to {newest}");
+        let error = Error::new(Code::StoreFailed, message);
+        return Err(error
+            .hint("use the newer `assay` that wrote it, or pass `--store another/folder`")
+            .into());
+    }
+    for (migration, number) in MIGRATIONS.iter().zip(1..).skip(done) {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        transaction.execute_batch(migration)?;
+        transaction.pragma_update(None, "user_version", number)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+/// Counts this start, durably, and returns its number.
+pub(super) fn next_epoch(connection: &Connection) -> Fallible<u64> {
+    let epoch: i64 = connection.query_row(
+        "INSERT INTO meta (name, value) VALUES ('boot_epoch', 1)
+         ON CONFLICT (name) DO UPDATE SET value = value + 1 RETURNING value",
+        [],
+        |row| row.get(0),
+    )?;
+    Ok(super::rows::unsigned(epoch))
+}

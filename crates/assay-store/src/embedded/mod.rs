@@ -1,0 +1,181 @@
+//! The store of one machine: an SQLite file and a folder of objects, owned by one process.
+//!
+//! One thread writes, many operations to one fsync, and answers after it (`writer`). What is asked at every turn, who
+//! is next and whose lease runs out, lies in memory (`scheduler`) and is built again from the rows at each start. Reads
+//! go beside the writer (`reads`). Another process cannot take part: it is refused by a lock.
+
+mod beats;
+mod desk;
+mod failure;
+mod files;
+mod moves;
+mod ports;
+mod reads;
+mod rows;
+mod scheduler;
+mod trim;
+mod versions;
+mod writer;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use assay_core::{Clock, Error, Result};
+use object_store::ObjectStore;
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+use crate::objects::DurableFolder;
+use desk::{Desk, Fences, LiveProgress};
+use failure::Fallible;
+use files::Files;
+use reads::Reads;
+use writer::{Message, Told, Writer};
+
+/// Events that a slow listener may be behind before it has to list what it missed.
+const BROADCAST: usize = 4_096;
+
+/// How a store behaves. The defaults suit one server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreSettings {
+    /// How long a lease lasts from the last beat.
+    pub lease_ms: u64,
+    /// Jobs that may wait before further ones are refused.
+    pub max_queued: usize,
+}
+
+impl Default for StoreSettings {
+    fn default() -> Self {
+        Self {
+            lease_ms: 30_000,
+            max_queued: 100_000,
+        }
+    }
+}
+
+/// Jobs, data sets and events in a folder. Clones are the same store.
+///
+/// Implements `Catalog`, `Jobs` and `Events`. A lease that has run out is no lease, whether reaped already or not.
+/// Lists show of a result its description only: no rows, and inline data as empty.
+#[derive(Clone)]
+pub struct EmbeddedStore {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    /// Absent only while dropping.
+    inbox: Option<mpsc::Sender<Message>>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    reads: Arc<Reads>,
+    told: Told,
+    objects: DurableFolder,
+}
+
+impl EmbeddedStore {
+    /// Opens the store in `folder`, which is created when it is missing, and takes possession of it.
+    ///
+    /// Jobs that were running belong to a process that is gone: they are queued again at once, their attempt counts as
+    /// lost.
+    ///
+    /// # Errors
+    /// `StoreLocked` when another process has it; `StoreFailed` when it cannot be read or is of a newer format;
+    /// `StorageFull`.
+    pub fn open(folder: &Path, clock: Arc<dyn Clock>, settings: StoreSettings) -> Result<Self> {
+        let files = Files::take(folder)?;
+        let objects = DurableFolder::open(&files.objects())?;
+        let connection = files.connect()?;
+        let epoch = files::next_epoch(&connection).map_err(|fault| fault.into_error("count its starts"))?;
+        let reads = Reads::new(&files.database());
+        let told = Told {
+            events: broadcast::Sender::new(BROADCAST),
+            queued: watch::Sender::new(0),
+            progress: Arc::new(LiveProgress::default()),
+        };
+        let fences = Fences::of_epoch(epoch);
+        let mut writer = Writer::new(connection, fences, clock, settings, told.clone(), files.lock)
+            .map_err(|fault| fault.into_error("read its unfinished jobs"))?;
+        let lost = writer.run_now("take back the jobs of the last run", moves::lose_all)?;
+        if lost > 0 {
+            tracing::warn!(
+                jobs = lost,
+                "took back jobs that were running when the last process ended"
+            );
+        }
+        let (inbox, received) = mpsc::channel(writer::INBOX);
+        let thread = std::thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || writer.run(received))
+            .map_err(|cause| {
+                tracing::error!(error = %cause, "could not start the writer of the store");
+                failure::store_failed("start its writer")
+            })?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                inbox: Some(inbox),
+                writer: Mutex::new(Some(thread)),
+                reads,
+                told,
+                objects,
+            }),
+        })
+    }
+
+    /// Where parts, results and uploads lie.
+    #[must_use]
+    pub fn objects(&self) -> Arc<dyn ObjectStore> {
+        Arc::new(self.inner.objects.clone())
+    }
+
+    /// The same folder with its own methods, e.g. the sweep at the start.
+    #[must_use]
+    pub fn folder(&self) -> &DurableFolder {
+        &self.inner.objects
+    }
+
+    /// Finishes what was asked before, folds the log into the file and gives the folder free. Clones refuse writes
+    /// from then on. Dropping the last clone does the same and waits for it.
+    pub async fn close(self) {
+        let (closed, done) = oneshot::channel();
+        if self.send(Message::Close(closed)).await.is_ok() {
+            // An error means that the writer has ended, which is what was wanted.
+            let _ = done.await;
+        }
+    }
+
+    async fn send(&self, message: Message) -> Result<(), Error> {
+        let inbox = self.inner.inbox.as_ref().ok_or_else(failure::closed)?;
+        inbox.send(message).await.map_err(|_| failure::closed())
+    }
+
+    /// Has the writer do `work` and waits until it is durable.
+    async fn write<T, F>(&self, attempted: &'static str, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Desk<'_>) -> Fallible<T> + Send + 'static,
+    {
+        let (operation, answered) = writer::operation(attempted, work);
+        self.send(Message::Do(operation)).await?;
+        answered.await.unwrap_or_else(|_| Err(failure::closed()))
+    }
+}
+
+impl std::fmt::Debug for EmbeddedStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EmbeddedStore")
+            .field("objects", &self.inner.objects)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Without senders the writer finishes what it has and ends.
+        self.inbox = None;
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(writer) = writer
+            && writer.join().is_err()
+        {
+            tracing::error!("the writer of the store had panicked");
+        }
+    }
+}

@@ -1,0 +1,409 @@
+//! Jobs, attempts, results and events as rows: the only place that knows their columns.
+//!
+//! Written by hand, so that what is stored changes only with a migration.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+use std::sync::LazyLock;
+
+use assay_core::{
+    Attempt, AttemptOutcome, Code, Error, Event, EventId, EventKind, Fence, Idempotency, Job, JobId, Limits,
+    PinnedInput, ResultData, Retry, State, StoredResult, Timestamp, Version, WorkerId,
+};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::failure::{Fallible, Fault};
+
+/// What of a job never changes. Borrowed when written, owned when read.
+#[derive(Serialize)]
+struct SpecOut<'a> {
+    params: &'a Value,
+    inputs: &'a [PinnedInput],
+    limits: Limits,
+    retry: Retry,
+    tags: &'a BTreeMap<String, String>,
+    upload: &'a Option<String>,
+}
+
+#[derive(Deserialize)]
+struct SpecIn {
+    params: Value,
+    inputs: Vec<PinnedInput>,
+    limits: Limits,
+    retry: Retry,
+    tags: BTreeMap<String, String>,
+    upload: Option<String>,
+}
+
+/// The columns that [`job_of`] reads, of `job` and of its `result`.
+pub(super) const JOB_COLUMNS: &str = "job.id, job.analysis, job.priority, job.spec, job.state, job.cancel_requested, \
+     job.revision, job.attempt, job.progress, job.submitted_at, job.run_at, job.started_at, job.finished_at, \
+     job.error, job.wrote_name, job.wrote_version, job.usage, result.set_json, result.path, result.checksum";
+
+/// SQLite's integers are signed; what is counted here never comes near the border.
+pub(super) fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+pub(super) fn unsigned(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or(0)
+}
+
+pub(super) fn text<'a>(row: &'a Row<'_>, column: usize) -> Fallible<&'a str> {
+    let value = row.get_ref(column)?.as_str();
+    value.map_err(|cause| Fault::Stored(format!("column {column}: {cause}")))
+}
+
+/// A name or id that was checked before it was stored.
+pub(super) fn parsed<T: FromStr<Err = Error>>(text: &str) -> Fallible<T> {
+    text.parse().map_err(|error: Error| Fault::Stored(error.message))
+}
+
+pub(super) fn state_of(text: &str) -> Fallible<State> {
+    let state = State::ALL.into_iter().find(|state| state.as_str() == text);
+    state.ok_or_else(|| Fault::Stored(format!("`{text}` is no state of a job")))
+}
+
+fn outcome_text(outcome: AttemptOutcome) -> &'static str {
+    match outcome {
+        AttemptOutcome::Succeeded => "succeeded",
+        AttemptOutcome::Failed => "failed",
+        AttemptOutcome::Canceled => "canceled",
+        AttemptOutcome::Lost => "lost",
+        AttemptOutcome::Released => "released",
+    }
+}
+
+fn outcome_of(text: &str) -> Fallible<AttemptOutcome> {
+    use AttemptOutcome::{Canceled, Failed, Lost, Released, Succeeded};
+    let outcome = [Succeeded, Failed, Canceled, Lost, Released]
+        .into_iter()
+        .find(|outcome| outcome_text(*outcome) == text);
+    outcome.ok_or_else(|| Fault::Stored(format!("`{text}` is no outcome of an attempt")))
+}
+
+pub(super) fn json<T: Serialize>(value: &T) -> Fallible<String> {
+    Ok(serde_json::to_string(value)?)
+}
+
+fn json_if<T: Serialize>(value: Option<&T>) -> Fallible<Option<String>> {
+    value.map(json).transpose()
+}
+
+pub(super) fn unknown_job(id: &JobId) -> Error {
+    Error::new(Code::UnknownJob, format!("job `{id}` does not exist")).hint("`assay job list` shows the recent ones")
+}
+
+/// Stores a new job and returns its place in the order of submission.
+pub(super) fn insert_job(connection: &Connection, job: &Job) -> Fallible<i64> {
+    let spec = json(&SpecOut {
+        params: &job.params,
+        inputs: &job.inputs,
+        limits: job.limits,
+        retry: job.retry,
+        tags: &job.tags,
+        upload: &job.upload,
+    })?;
+    let inserted = connection
+        .prepare_cached(
+            "INSERT INTO job (id, analysis, priority, spec, state, cancel_requested, revision, attempt, progress,
+                              submitted_at, usage)
+             VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, 0, ?7, ?8, ?9) ON CONFLICT (id) DO NOTHING",
+        )?
+        .execute(params![
+            job.id.as_str(),
+            job.analysis,
+            job.priority,
+            spec,
+            job.state.as_str(),
+            signed(job.revision),
+            json(&job.progress)?,
+            job.submitted_at.0,
+            json(&job.usage)?,
+        ])?;
+    if inserted == 0 {
+        let error = Error::new(Code::Conflict, format!("job `{}` exists already", job.id));
+        return Err(error.hint("submit it under a new id").into());
+    }
+    let seq = connection.last_insert_rowid();
+    for input in &job.inputs {
+        insert_job_dataset(connection, &job.id, input)?;
+    }
+    Ok(seq)
+}
+
+pub(super) fn insert_job_dataset(connection: &Connection, job: &JobId, dataset: &PinnedInput) -> Fallible<()> {
+    connection
+        .prepare_cached("INSERT OR IGNORE INTO job_dataset (dataset, job) VALUES (?1, ?2)")?
+        .execute(params![dataset.name.folded(), job.as_str()])?;
+    Ok(())
+}
+
+/// Writes what changes in the life of a job; the result is written by [`insert_result`].
+pub(super) fn update_job(connection: &Connection, job: &Job) -> Fallible<()> {
+    connection
+        .prepare_cached(
+            "UPDATE job SET state = ?2, cancel_requested = ?3, revision = ?4, attempt = ?5, progress = ?6, run_at = ?7,
+                    started_at = ?8, finished_at = ?9, error = ?10, wrote_name = ?11, wrote_version = ?12, usage = ?13
+             WHERE id = ?1",
+        )?
+        .execute(params![
+            job.id.as_str(),
+            job.state.as_str(),
+            job.cancel_requested,
+            signed(job.revision),
+            job.attempt,
+            json(&job.progress)?,
+            job.run_at.map(|at| at.0),
+            job.started_at.map(|at| at.0),
+            job.finished_at.map(|at| at.0),
+            json_if(job.error.as_ref())?,
+            job.wrote.as_ref().map(|wrote| wrote.name.as_str()),
+            job.wrote.as_ref().map(|wrote| signed(wrote.version.0)),
+            json(&job.usage)?,
+        ])?;
+    Ok(())
+}
+
+/// A job as lists show it: of its result only the description and, when it is in the object store, the path.
+pub(super) fn job_of(row: &Row<'_>) -> Fallible<Job> {
+    let spec: SpecIn = serde_json::from_str(text(row, 3)?)?;
+    let wrote = match (row.get::<_, Option<String>>(14)?, row.get::<_, Option<i64>>(15)?) {
+        (Some(name), Some(version)) => Some(PinnedInput {
+            name: parsed(&name)?,
+            version: Version(unsigned(version)),
+        }),
+        _ => None,
+    };
+    let error = row.get::<_, Option<String>>(13)?;
+    let progress = serde_json::from_str(text(row, 8)?)?;
+    let usage = serde_json::from_str(text(row, 16)?)?;
+    Ok(Job {
+        id: parsed(text(row, 0)?)?,
+        analysis: row.get(1)?,
+        params: spec.params,
+        inputs: spec.inputs,
+        priority: row.get(2)?,
+        limits: spec.limits,
+        retry: spec.retry,
+        tags: spec.tags,
+        upload: spec.upload,
+        state: state_of(text(row, 4)?)?,
+        cancel_requested: row.get(5)?,
+        revision: unsigned(row.get(6)?),
+        attempt: row.get(7)?,
+        progress,
+        submitted_at: Timestamp(row.get(9)?),
+        run_at: row.get::<_, Option<i64>>(10)?.map(Timestamp),
+        started_at: row.get::<_, Option<i64>>(11)?.map(Timestamp),
+        finished_at: row.get::<_, Option<i64>>(12)?.map(Timestamp),
+        error: error.map(|error| serde_json::from_str(&error)).transpose()?,
+        result: listed_result(row)?,
+        wrote,
+        usage,
+    })
+}
+
+fn listed_result(row: &Row<'_>) -> Fallible<Option<StoredResult>> {
+    let Some(set) = row.get::<_, Option<String>>(17)? else {
+        return Ok(None);
+    };
+    let data = match (row.get(18)?, row.get(19)?) {
+        (Some(path), Some(checksum)) => ResultData::Object { path, checksum },
+        _ => ResultData::Inline(Vec::new()),
+    };
+    Ok(Some(StoredResult {
+        set: serde_json::from_str(&set)?,
+        rows_json: None,
+        data,
+    }))
+}
+
+static WHOLE_JOB: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "SELECT {JOB_COLUMNS}, result.rows_json, result.data
+         FROM job LEFT JOIN result ON result.job = job.seq WHERE job.id = ?1"
+    )
+});
+
+/// The job with the whole of its result.
+pub(super) fn load_job(connection: &Connection, id: &JobId) -> Fallible<Job> {
+    let mut statement = connection.prepare_cached(&WHOLE_JOB)?;
+    let mut rows = statement.query([id.as_str()])?;
+    let Some(row) = rows.next()? else {
+        return Err(unknown_job(id).into());
+    };
+    let mut job = job_of(row)?;
+    if let Some(result) = &mut job.result {
+        result.rows_json = row.get(20)?;
+        if let ResultData::Inline(data) = &mut result.data {
+            *data = row.get::<_, Option<Vec<u8>>>(21)?.unwrap_or_default();
+        }
+    }
+    Ok(job)
+}
+
+pub(super) fn insert_result(connection: &Connection, seq: i64, result: &StoredResult) -> Fallible<()> {
+    let StoredResult { set, rows_json, data } = result;
+    let (inline, path, checksum) = match data {
+        ResultData::Inline(bytes) => (Some(bytes), None, None),
+        ResultData::Object { path, checksum } => (None, Some(path), Some(checksum)),
+    };
+    connection
+        .prepare_cached(
+            "INSERT INTO result (job, set_json, path, checksum, rows_json, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .execute(params![seq, json(set)?, path, checksum, rows_json, inline])?;
+    Ok(())
+}
+
+pub(super) fn insert_attempt(connection: &Connection, job: &JobId, attempt: &Attempt) -> Fallible<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO attempt (job, fence, number, worker, started_at, usage) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .execute(params![
+            job.as_str(),
+            signed(attempt.fence.0),
+            attempt.number,
+            attempt.worker.0,
+            attempt.started_at.0,
+            json(&attempt.usage)?,
+        ])?;
+    Ok(())
+}
+
+/// How an attempt ended, for its row.
+pub(super) struct End<'a> {
+    pub at: Timestamp,
+    pub outcome: AttemptOutcome,
+    pub error: Option<&'a Error>,
+    pub usage: assay_core::Usage,
+}
+
+pub(super) fn end_attempt(connection: &Connection, job: &JobId, fence: Fence, end: &End<'_>) -> Fallible<()> {
+    connection
+        .prepare_cached(
+            "UPDATE attempt SET ended_at = ?3, outcome = ?4, error = ?5, usage = ?6 WHERE job = ?1 AND fence = ?2",
+        )?
+        .execute(params![
+            job.as_str(),
+            signed(fence.0),
+            end.at.0,
+            outcome_text(end.outcome),
+            json_if(end.error)?,
+            json(&end.usage)?,
+        ])?;
+    Ok(())
+}
+
+/// Attempts of a job, oldest first.
+pub(super) fn load_attempts(connection: &Connection, job: &JobId) -> Fallible<Vec<Attempt>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT number, fence, worker, started_at, ended_at, outcome, error, usage
+         FROM attempt WHERE job = ?1 ORDER BY fence",
+    )?;
+    let mut rows = statement.query([job.as_str()])?;
+    let mut attempts = Vec::new();
+    while let Some(row) = rows.next()? {
+        let outcome = row.get::<_, Option<String>>(5)?;
+        let error = row.get::<_, Option<String>>(6)?;
+        attempts.push(Attempt {
+            number: row.get(0)?,
+            fence: Fence(unsigned(row.get(1)?)),
+            worker: WorkerId(row.get(2)?),
+            started_at: Timestamp(row.get(3)?),
+            ended_at: row.get::<_, Option<i64>>(4)?.map(Timestamp),
+            outcome: outcome.map(|outcome| outcome_of(&outcome)).transpose()?,
+            error: error.map(|error| serde_json::from_str(&error)).transpose()?,
+            usage: serde_json::from_str(text(row, 7)?)?,
+        });
+    }
+    Ok(attempts)
+}
+
+/// Stores what happened to `job` and returns it with its place in the log.
+pub(super) fn insert_event(
+    connection: &Connection,
+    job: &JobId,
+    revision: u64,
+    at: Timestamp,
+    kind: EventKind,
+) -> Fallible<Event> {
+    let (state, cancel_requested, progress) = match &kind {
+        EventKind::State {
+            state,
+            cancel_requested,
+        } => (Some(state.as_str()), Some(*cancel_requested), None),
+        EventKind::Progress { progress } => (None, None, Some(json(progress)?)),
+    };
+    connection
+        .prepare_cached(
+            "INSERT INTO event (job, at, revision, state, cancel_requested, progress) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .execute(params![
+            job.as_str(),
+            at.0,
+            signed(revision),
+            state,
+            cancel_requested,
+            progress
+        ])?;
+    Ok(Event {
+        id: EventId(unsigned(connection.last_insert_rowid())),
+        at,
+        job: job.clone(),
+        revision,
+        kind,
+    })
+}
+
+/// Reads `id, job, at, revision, state, cancel_requested, progress`.
+pub(super) fn event_of(row: &Row<'_>) -> Fallible<Event> {
+    let kind = match row.get::<_, Option<String>>(4)? {
+        Some(state) => EventKind::State {
+            state: state_of(&state)?,
+            cancel_requested: row.get(5)?,
+        },
+        None => EventKind::Progress {
+            progress: serde_json::from_str(text(row, 6)?)?,
+        },
+    };
+    Ok(Event {
+        id: EventId(unsigned(row.get(0)?)),
+        job: parsed(text(row, 1)?)?,
+        at: Timestamp(row.get(2)?),
+        revision: unsigned(row.get(3)?),
+        kind,
+    })
+}
+
+/// The fingerprint and the job that came with `key` after `since`.
+pub(super) fn find_idempotency(
+    connection: &Connection,
+    key: &str,
+    since: Timestamp,
+) -> Fallible<Option<(String, JobId)>> {
+    let found: Option<(String, String)> = connection
+        .prepare_cached("SELECT fingerprint, job FROM idempotency WHERE key = ?1 AND at > ?2")?
+        .query_row(params![key, since.0], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((fingerprint, job)) = found else {
+        return Ok(None);
+    };
+    Ok(Some((fingerprint, parsed(&job)?)))
+}
+
+pub(super) fn insert_idempotency(
+    connection: &Connection,
+    idempotency: &Idempotency,
+    job: &JobId,
+    at: Timestamp,
+) -> Fallible<()> {
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO idempotency (key, fingerprint, job, at) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![idempotency.key, idempotency.fingerprint, job.as_str(), at.0])?;
+    Ok(())
+}

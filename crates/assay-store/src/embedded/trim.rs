@@ -1,0 +1,36 @@
+//! Removal of what has had its time, a little with every batch: old events and old idempotency keys.
+
+use assay_core::Timestamp;
+use rusqlite::{Connection, params};
+
+use super::failure::Fallible;
+use super::moves::IDEMPOTENCY_MS;
+use super::rows::signed;
+
+/// The newest events that are kept.
+const KEPT_EVENTS: i64 = 200_000;
+/// Most rows of a kind that one batch removes beyond those it added.
+const MAX_REMOVED: i64 = 500;
+
+/// Removes a bounded number of entries, faster than `added` events came in.
+pub(super) fn trim(connection: &Connection, now: Timestamp, added: usize) -> Fallible<()> {
+    let bounds = connection
+        .prepare_cached("SELECT (SELECT min(id) FROM event), (SELECT max(id) FROM event)")?
+        .query_row([], |row| {
+            Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(1)?))
+        })?;
+    if let (Some(oldest), Some(newest)) = bounds
+        && newest - oldest >= KEPT_EVENTS
+    {
+        let most = oldest + signed(added as u64) + MAX_REMOVED;
+        connection
+            .prepare_cached("DELETE FROM event WHERE id <= ?1")?
+            .execute([most.min(newest - KEPT_EVENTS)])?;
+    }
+    connection
+        .prepare_cached(
+            "DELETE FROM idempotency WHERE key IN (SELECT key FROM idempotency WHERE at <= ?1 ORDER BY at LIMIT ?2)",
+        )?
+        .execute(params![now.0.saturating_sub(IDEMPOTENCY_MS), MAX_REMOVED])?;
+    Ok(())
+}

@@ -1,0 +1,355 @@
+//! The one thread that writes: it gathers what is asked, writes it as one transaction, and answers after the commit.
+//!
+//! Many operations share one fsync that way. What an operation does is not known here.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use assay_core::{Clock, Error, Event, Result};
+use rusqlite::Connection;
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+use super::StoreSettings;
+use super::desk::{Desk, Fences, LiveProgress, News};
+use super::failure::{self, Fallible, Fault};
+use super::scheduler::Scheduler;
+use super::trim;
+
+/// Most operations in one transaction.
+const MAX_BATCH: usize = 1_024;
+/// Operations that may wait for the writer before callers wait as well.
+pub(super) const INBOX: usize = 8_192;
+
+/// Called once the batch is durable, or with the reason why it is not.
+pub(super) type Reply = Box<dyn FnOnce(Result<()>) + Send>;
+
+/// What became of one operation within its batch.
+pub(super) enum Verdict {
+    Done,
+    /// Refused by the contract.
+    Refused,
+    /// The database failed it.
+    Broken {
+        fatal: bool,
+        error: Error,
+    },
+}
+
+/// An operation whose type of answer is hidden.
+pub(super) trait Operation: Send {
+    fn apply(self: Box<Self>, desk: &mut Desk<'_>) -> (Verdict, Reply);
+    fn refuse(self: Box<Self>, error: Error);
+}
+
+struct Asked<T, F> {
+    /// What the caller wanted, as in "the store could not …".
+    attempted: &'static str,
+    work: F,
+    answer: oneshot::Sender<Result<T>>,
+}
+
+impl<T, F> Operation for Asked<T, F>
+where
+    T: Send + 'static,
+    F: FnOnce(&mut Desk<'_>) -> Fallible<T> + Send + 'static,
+{
+    fn apply(self: Box<Self>, desk: &mut Desk<'_>) -> (Verdict, Reply) {
+        let Self {
+            attempted,
+            work,
+            answer,
+        } = *self;
+        // A caller that went away is no reason to undo: what it asked for is done.
+        let (verdict, outcome) = match work(desk) {
+            Ok(value) => (Verdict::Done, Ok(value)),
+            Err(Fault::Refused(error)) => (Verdict::Refused, Err(error)),
+            Err(fault) => {
+                let fatal = fault.is_fatal();
+                let error = fault.into_error(attempted);
+                (
+                    Verdict::Broken {
+                        fatal,
+                        error: error.clone(),
+                    },
+                    Err(error),
+                )
+            }
+        };
+        let reply = move |committed: Result<()>| {
+            let _ = answer.send(outcome.and_then(|value| committed.map(|()| value)));
+        };
+        (verdict, Box::new(reply))
+    }
+
+    fn refuse(self: Box<Self>, error: Error) {
+        let _ = self.answer.send(Err(error));
+    }
+}
+
+/// An operation and where its answer will come.
+pub(super) fn operation<T, F>(attempted: &'static str, work: F) -> (Box<dyn Operation>, oneshot::Receiver<Result<T>>)
+where
+    T: Send + 'static,
+    F: FnOnce(&mut Desk<'_>) -> Fallible<T> + Send + 'static,
+{
+    let (answer, answered) = oneshot::channel();
+    let asked = Asked {
+        attempted,
+        work,
+        answer,
+    };
+    (Box::new(asked), answered)
+}
+
+pub(super) enum Message {
+    Do(Box<dyn Operation>),
+    /// Finish what was asked before, and end.
+    Close(oneshot::Sender<()>),
+}
+
+/// What the writer shares with everyone who waits or reads.
+#[derive(Clone)]
+pub(super) struct Told {
+    pub events: broadcast::Sender<Event>,
+    pub queued: watch::Sender<u64>,
+    pub progress: Arc<LiveProgress>,
+}
+
+pub(super) struct Writer {
+    connection: Connection,
+    scheduler: Scheduler,
+    fences: Fences,
+    clock: Arc<dyn Clock>,
+    settings: StoreSettings,
+    told: Told,
+    /// After an error of fsync nobody knows what is durable: nothing is written any more.
+    failed: bool,
+    /// Held as long as this process may write.
+    _lock: File,
+}
+
+impl Writer {
+    pub(super) fn new(
+        connection: Connection,
+        fences: Fences,
+        clock: Arc<dyn Clock>,
+        settings: StoreSettings,
+        told: Told,
+        lock: File,
+    ) -> Fallible<Self> {
+        let scheduler = Scheduler::load(&connection, &Scheduler::default(), clock.now())?;
+        Ok(Self {
+            connection,
+            scheduler,
+            fences,
+            clock,
+            settings,
+            told,
+            failed: false,
+            _lock: lock,
+        })
+    }
+
+    /// Runs one operation on the calling thread, as a batch of its own.
+    pub(super) fn run_now<T, F>(&mut self, attempted: &'static str, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Desk<'_>) -> Fallible<T> + Send + 'static,
+    {
+        let (operation, mut answered) = operation(attempted, work);
+        self.run_batch(vec![operation]);
+        answered.try_recv().unwrap_or_else(|_| Err(failure::closed()))
+    }
+
+    /// Serves until everyone who could ask is gone or one asks to close.
+    pub(super) fn run(mut self, mut inbox: mpsc::Receiver<Message>) {
+        let mut closers = Vec::new();
+        while let Some(first) = inbox.blocking_recv() {
+            let mut batch = Vec::new();
+            let mut next = Some(first);
+            while let Some(message) = next {
+                match message {
+                    Message::Do(operation) => batch.push(operation),
+                    Message::Close(closed) => {
+                        // What was sent before is still received; what comes later is refused by the channel.
+                        inbox.close();
+                        closers.push(closed);
+                    }
+                }
+                next = if batch.len() < MAX_BATCH {
+                    inbox.try_recv().ok()
+                } else {
+                    None
+                };
+            }
+            self.run_batch(batch);
+        }
+        self.end();
+        for closed in closers {
+            let _ = closed.send(());
+        }
+    }
+
+    /// Leaves everything in the one file; without it the next start reads the log, which loses nothing either.
+    fn end(self) {
+        let checkpoint = self
+            .connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        if let Err(cause) = checkpoint {
+            tracing::warn!(error = %cause, "the log of the store was not folded into its file");
+        }
+    }
+
+    fn run_batch(&mut self, batch: Vec<Box<dyn Operation>>) {
+        if batch.is_empty() {
+            return;
+        }
+        if self.failed {
+            return refuse_all(batch, &failure::closed());
+        }
+        if let Err(cause) = execute(&self.connection, "BEGIN IMMEDIATE") {
+            return refuse_all(batch, &self.fail(cause, "begin to write"));
+        }
+        let mut news = News::default();
+        let mut replies = Vec::with_capacity(batch.len());
+        let mut broken = None;
+        let mut operations = batch.into_iter();
+        for operation in operations.by_ref() {
+            let told = news.events.len();
+            let (verdict, reply) = self.apply(operation, &mut news);
+            replies.push(reply);
+            match verdict {
+                Verdict::Done => {}
+                Verdict::Refused => news.events.truncate(told),
+                Verdict::Broken { fatal, error } => {
+                    news.events.truncate(told);
+                    self.failed |= fatal;
+                    broken = Some(error);
+                }
+            }
+            if self.failed || self.connection.is_autocommit() {
+                break;
+            }
+        }
+        let committed = self.commit(&news, broken);
+        if committed.is_err() {
+            self.reload();
+        }
+        refuse_all(operations, &committed.clone().err().unwrap_or_else(failure::closed));
+        for reply in replies {
+            reply(committed.clone());
+        }
+        if committed.is_ok() {
+            self.tell(news);
+        }
+    }
+
+    /// Runs one operation so that it happens whole or not at all.
+    fn apply(&mut self, operation: Box<dyn Operation>, news: &mut News) -> (Verdict, Reply) {
+        if let Err(cause) = execute(&self.connection, "SAVEPOINT operation") {
+            let error = self.fail(cause, "begin to write");
+            let told = error.clone();
+            let reply = move |_| operation.refuse(told);
+            return (Verdict::Broken { fatal: false, error }, Box::new(reply));
+        }
+        let mut desk = Desk {
+            connection: &self.connection,
+            scheduler: &mut self.scheduler,
+            fences: &mut self.fences,
+            news,
+            progress: &self.told.progress,
+            settings: &self.settings,
+            now: self.clock.now(),
+        };
+        let (verdict, reply) = operation.apply(&mut desk);
+        // The database undoes the whole transaction by itself after some errors, e.g. when the disk is full.
+        if self.connection.is_autocommit() {
+            return (verdict, reply);
+        }
+        let undone = match verdict {
+            Verdict::Done => Ok(()),
+            Verdict::Refused | Verdict::Broken { .. } => execute(&self.connection, "ROLLBACK TO operation"),
+        };
+        if let Err(cause) = undone.and_then(|()| execute(&self.connection, "RELEASE operation")) {
+            // Half an operation must never be committed: without its savepoint the batch cannot go on.
+            self.failed = true;
+            let error = self.fail(cause, "undo a write");
+            return (Verdict::Broken { fatal: true, error }, reply);
+        }
+        if matches!(verdict, Verdict::Broken { .. }) {
+            self.reload();
+        }
+        (verdict, reply)
+    }
+
+    /// Makes the batch durable. `broken` is the error of the operation that may have taken the transaction with it.
+    fn commit(&mut self, news: &News, broken: Option<Error>) -> Result<()> {
+        if self.failed || self.connection.is_autocommit() {
+            self.roll_back();
+            return Err(broken.unwrap_or_else(|| failure::store_failed("write")));
+        }
+        if !news.events.is_empty()
+            && let Err(fault) = trim::trim(&self.connection, self.clock.now(), news.events.len())
+        {
+            // Old entries may stay a while longer, except when the transaction went with them.
+            let error = fault.into_error("remove old entries");
+            if self.connection.is_autocommit() {
+                return Err(error);
+            }
+        }
+        execute(&self.connection, "COMMIT").map_err(|cause| {
+            let error = self.fail(cause, "make a write durable");
+            self.roll_back();
+            error
+        })
+    }
+
+    fn roll_back(&self) {
+        if self.connection.is_autocommit() {
+            return;
+        }
+        if let Err(cause) = execute(&self.connection, "ROLLBACK") {
+            tracing::error!(error = %cause, "a failed write could not be undone");
+        }
+    }
+
+    /// Notes that the database failed; anything but a full disk is the end of writing.
+    fn fail(&mut self, cause: rusqlite::Error, attempted: &str) -> Error {
+        let is_full = cause.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull);
+        self.failed |= !is_full;
+        Fault::from(cause).into_error(attempted)
+    }
+
+    /// Builds the scheduler again from what is stored.
+    fn reload(&mut self) {
+        let until = self.clock.now().plus_millis(self.settings.lease_ms);
+        match Scheduler::load(&self.connection, &self.scheduler, until) {
+            Ok(scheduler) => self.scheduler = scheduler,
+            Err(fault) => {
+                tracing::error!(error = ?fault, "the scheduler could not be built again");
+                self.failed = true;
+            }
+        }
+    }
+
+    fn tell(&self, news: News) {
+        let News { events, queued } = news;
+        if queued {
+            self.told.queued.send_modify(|count| *count = count.wrapping_add(1));
+        }
+        for event in events {
+            // Nobody listens: the log has it.
+            let _ = self.told.events.send(event);
+        }
+    }
+}
+
+fn refuse_all(batch: impl IntoIterator<Item = Box<dyn Operation>>, error: &Error) {
+    for operation in batch {
+        operation.refuse(error.clone());
+    }
+}
+
+fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute([]).map(drop)
+}

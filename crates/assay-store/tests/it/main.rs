@@ -1,0 +1,12 @@
+//! Tests of the stores: the conformance suite that every store passes, random operations against a model, and what is
+//! particular to the embedded store and the folder of objects.
+
+mod conformance;
+mod folder;
+mod model;
+mod objects;
+mod support;
+
+use support::EmbeddedHarness;
+
+conformance!(embedded, EmbeddedHarness::new());

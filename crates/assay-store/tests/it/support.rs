@@ -1,0 +1,285 @@
+//! What the tests share: a store with a clock that is moved by hand, and the shortest ways to say what happens to jobs.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use assay_core::{
+    Attempt, Catalog, Clock, Code, Commit, CommitMode, Error, Event, EventId, EventKind, Events, Job, JobId, Jobs,
+    Lease, Limits, ManualClock, NewJob, Outcome, Part, PinnedInput, Progress, Result, ResultData, ResultSet, Retry,
+    State, StoredResult, TableSchema, Timestamp, Usage, Version, WorkerId,
+};
+use assay_store::{EmbeddedStore, StoreSettings};
+
+pub const LEASE_MS: i64 = 30_000;
+
+/// A store as its users see it.
+#[derive(Clone)]
+pub struct Ports {
+    pub jobs: Arc<dyn Jobs>,
+    pub catalog: Arc<dyn Catalog>,
+    pub events: Arc<dyn Events>,
+}
+
+/// A store under test. Opened again, it has what was acknowledged before, and no worker of before is left.
+pub trait Harness: Send + Sync {
+    fn open(&self, clock: Arc<dyn Clock>, max_queued: usize) -> Ports;
+}
+
+pub struct EmbeddedHarness(tempfile::TempDir);
+
+impl EmbeddedHarness {
+    pub fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Harness for EmbeddedHarness {
+    fn open(&self, clock: Arc<dyn Clock>, max_queued: usize) -> Ports {
+        ports(&open_at(self.folder(), clock, max_queued).unwrap())
+    }
+}
+
+pub fn open_at(folder: &Path, clock: Arc<dyn Clock>, max_queued: usize) -> Result<EmbeddedStore> {
+    let settings = StoreSettings {
+        max_queued,
+        ..StoreSettings::default()
+    };
+    EmbeddedStore::open(folder, clock, settings)
+}
+
+pub fn ports(store: &EmbeddedStore) -> Ports {
+    Ports {
+        jobs: Arc::new(store.clone()),
+        catalog: Arc::new(store.clone()),
+        events: Arc::new(store.clone()),
+    }
+}
+
+/// A store and its clock, with the words of a test.
+pub struct Scene {
+    harness: Box<dyn Harness>,
+    pub clock: Arc<ManualClock>,
+    ports: Option<Ports>,
+    max_queued: usize,
+}
+
+impl Scene {
+    pub fn new(harness: impl Harness + 'static) -> Self {
+        Self::with_max_queued(Box::new(harness), 1_000)
+    }
+
+    fn with_max_queued(harness: Box<dyn Harness>, max_queued: usize) -> Self {
+        let clock = Arc::new(ManualClock::at(Timestamp(1_000_000_000_000)));
+        let mut scene = Self {
+            harness,
+            clock,
+            ports: None,
+            max_queued,
+        };
+        scene.reopen();
+        scene
+    }
+
+    /// Ends the process that held the store, as far as the store can tell, and starts the next.
+    pub fn reopen(&mut self) {
+        self.ports = None;
+        self.ports = Some(self.harness.open(self.clock.clone(), self.max_queued));
+    }
+
+    pub fn limit_queue(&mut self, max_queued: usize) {
+        self.max_queued = max_queued;
+        self.reopen();
+    }
+
+    pub fn ports(&self) -> &Ports {
+        self.ports.as_ref().unwrap()
+    }
+
+    pub fn jobs(&self) -> &dyn Jobs {
+        &*self.ports().jobs
+    }
+
+    pub fn catalog(&self) -> &dyn Catalog {
+        &*self.ports().catalog
+    }
+
+    pub fn events(&self) -> &dyn Events {
+        &*self.ports().events
+    }
+
+    pub fn advance(&self, milliseconds: i64) {
+        self.clock.advance_millis(milliseconds);
+    }
+
+    pub async fn submit(&self) -> JobId {
+        self.submit_as(|_| {}).await
+    }
+
+    pub async fn submit_as(&self, change: impl FnOnce(&mut NewJob)) -> JobId {
+        let mut job = new_job(self.clock.now());
+        change(&mut job);
+        self.jobs().submit(job, None).await.unwrap().job.id
+    }
+
+    pub async fn claim(&self, max: usize) -> Vec<(Lease, Job)> {
+        self.jobs().claim(&worker(), max).await.unwrap()
+    }
+
+    pub async fn claim_one(&self) -> Lease {
+        let mut claimed = self.claim(1).await;
+        assert_eq!(claimed.len(), 1, "a job should be in line");
+        claimed.remove(0).0
+    }
+
+    /// Submits a job and claims it.
+    pub async fn running(&self) -> Lease {
+        let id = self.submit().await;
+        let lease = self.claim_one().await;
+        assert_eq!(lease.job, id);
+        lease
+    }
+
+    pub async fn get(&self, id: &JobId) -> Job {
+        self.jobs().get(id).await.unwrap().0
+    }
+
+    pub async fn attempts(&self, id: &JobId) -> Vec<Attempt> {
+        self.jobs().get(id).await.unwrap().1
+    }
+
+    pub async fn state(&self, id: &JobId) -> State {
+        self.get(id).await.state
+    }
+
+    /// Runs a job that writes a data set, to its end.
+    pub async fn load(&self, mode: CommitMode, name: &str, path: &str) -> Job {
+        let lease = self.running().await;
+        self.jobs()
+            .finish(&lease, committed(commit(mode, name, path)))
+            .await
+            .unwrap()
+    }
+
+    /// The states that the log tells of a job, in order; progress as `None`.
+    pub async fn told(&self, id: &JobId) -> Vec<Option<State>> {
+        let events = self.events().list(EventId(0), Some(id), 1_000).await.unwrap();
+        events.iter().map(state_of).collect()
+    }
+}
+
+pub fn state_of(event: &Event) -> Option<State> {
+    match event.kind {
+        EventKind::State { state, .. } => Some(state),
+        EventKind::Progress { .. } => None,
+    }
+}
+
+pub fn worker() -> WorkerId {
+    WorkerId("worker-1".to_owned())
+}
+
+pub fn new_job(now: Timestamp) -> NewJob {
+    NewJob {
+        id: JobId::generate(now),
+        analysis: "describe".to_owned(),
+        params: serde_json::json!({"columns": ["a", "ä\n\"b\""], "bins": 10}),
+        inputs: Vec::new(),
+        priority: 5,
+        limits: Limits::default(),
+        retry: Retry::default(),
+        tags: [("team".to_owned(), "blue".to_owned())].into(),
+        upload: None,
+    }
+}
+
+pub fn pinned(name: &str, version: u64) -> PinnedInput {
+    PinnedInput {
+        name: name.parse().unwrap(),
+        version: Version(version),
+    }
+}
+
+pub fn result() -> StoredResult {
+    let summary = [("left_out".to_owned(), serde_json::json!(3))].into_iter().collect();
+    StoredResult {
+        set: ResultSet {
+            rows: 1,
+            bytes: 4,
+            summary,
+            ..ResultSet::default()
+        },
+        rows_json: Some("[{\"a\":1}]".to_owned()),
+        data: ResultData::Inline(vec![0, 1, 254, 255]),
+    }
+}
+
+pub fn usage() -> Usage {
+    Usage {
+        run_ms: 12,
+        cpu_ms: 7,
+        peak_bytes: 1 << 20,
+        rows_read: 3,
+        bytes_read: 44,
+    }
+}
+
+pub fn succeeded() -> Outcome {
+    Outcome::Succeeded {
+        result: result(),
+        commit: None,
+        usage: usage(),
+    }
+}
+
+pub fn committed(commit: Commit) -> Outcome {
+    Outcome::Succeeded {
+        result: result(),
+        commit: Some(commit),
+        usage: usage(),
+    }
+}
+
+pub fn failed(code: Code) -> Outcome {
+    Outcome::Failed {
+        error: Error::new(code, "it went wrong").hint("mend it"),
+        usage: usage(),
+    }
+}
+
+pub fn canceled() -> Outcome {
+    Outcome::Canceled { usage: usage() }
+}
+
+pub fn commit(mode: CommitMode, name: &str, path: &str) -> Commit {
+    Commit {
+        name: name.parse().unwrap(),
+        key: None,
+        mode,
+        parts: vec![Part {
+            path: path.to_owned(),
+            rows: 2,
+            bytes: 10,
+            checksum: "ab".to_owned(),
+            schema: TableSchema::default(),
+        }],
+    }
+}
+
+pub fn progress(stage: &str, done: u64) -> Progress {
+    Progress {
+        stage: stage.to_owned(),
+        done,
+        total: Some(100),
+        unit: "rows".to_owned(),
+        rows: done,
+    }
+}
+
+/// The code of what should have been refused.
+pub fn refused<T: std::fmt::Debug>(answer: Result<T>) -> Code {
+    answer.unwrap_err().code
+}
