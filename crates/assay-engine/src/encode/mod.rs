@@ -1,0 +1,11 @@
+//! Rows as bytes in the formats of [`assay_core::Format`], and JSON values as columns.
+//!
+//! It writes into buffers; where the bytes go is the business of `store`.
+
+mod csv;
+pub(crate) mod from_json;
+pub(crate) mod json;
+pub(crate) mod temporal;
+mod writer;
+
+pub(crate) use writer::BatchWriter;

@@ -1,0 +1,119 @@
+//! Loading as the engine sees it: ingest writes the parts, and the report about them is the result of the job.
+//!
+//! It publishes nothing: the commit becomes visible when the job is finished.
+
+use assay_core::{Attribute, Column, Commit, ImportTask, Kind, Limits, Result, RunControl, Seen, StoredResult, Usage};
+use serde_json::{Map, Value, json};
+
+use crate::answer::Answer;
+use crate::engine::Engine;
+use crate::ingest::{self, Imported};
+
+impl Engine {
+    /// Decodes an upload into parts and reports, per attribute, what was seen.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the file, with its place; `Canceled`, `TooLarge`.
+    pub async fn import(
+        &self,
+        task: &ImportTask,
+        scratch: &str,
+        limits: &Limits,
+        control: &mut RunControl,
+    ) -> Result<(StoredResult, Commit, Usage)> {
+        let imported = ingest::import(self.objects.clone(), task, control).await?;
+        let usage = Usage {
+            rows_read: imported.rows,
+            bytes_read: imported.bytes_read,
+            ..Usage::default()
+        };
+        let report = report(&imported)?;
+        let commit = Commit {
+            name: task.dataset.clone(),
+            key: task.key.clone(),
+            mode: task.mode,
+            parts: imported.parts,
+        };
+        // The limits on an answer are not for the report: it is never larger than the schema.
+        let unlimited = Limits {
+            rows: u64::MAX,
+            result_bytes: u64::MAX,
+            ..*limits
+        };
+        let result = self.store(report, scratch, &unlimited, control).await?;
+        Ok((result, commit, usage))
+    }
+}
+
+/// Counts beside the name, kind, present and missing of each attribute.
+const SEEN: [&str; 8] = ["null", "bool", "int", "float", "big", "text", "list", "object"];
+
+fn report(imported: &Imported) -> Result<Answer> {
+    let Imported {
+        parts,
+        schema,
+        rows,
+        format,
+        record_path,
+        warnings,
+        bytes_read,
+    } = imported;
+    let mut columns = vec![column("name", Kind::Text), column("type", Kind::Text)];
+    columns.extend(["present", "missing"].map(|name| column(name, Kind::Int64)));
+    columns.extend(SEEN.map(|name| column(&format!("seen_{name}"), Kind::Int64)));
+    let lines = schema
+        .attributes
+        .iter()
+        .map(|attribute| line(attribute, *rows))
+        .collect();
+    let summary = json!({
+        "rows": rows,
+        "bytes": bytes_read,
+        "format": format,
+        "record_path": record_path,
+        "parts": parts.len(),
+        "warnings": warnings,
+    });
+    let summary = match summary {
+        Value::Object(summary) => summary,
+        _ => Map::new(),
+    };
+    Ok(Answer::from_rows(columns, lines)?.with_summary(summary))
+}
+
+fn column(name: &str, kind: Kind) -> Column {
+    Column {
+        name: name.to_owned(),
+        kind,
+    }
+}
+
+fn line(attribute: &Attribute, rows: u64) -> Vec<Value> {
+    let Seen {
+        null: nulls,
+        bool,
+        int,
+        wide_int: _,
+        float,
+        big,
+        text,
+        list,
+        object,
+    } = attribute.seen;
+    let present = bool + int + float + big + text + list + object;
+    let missing = rows.saturating_sub(present);
+    vec![
+        json!(attribute.name),
+        json!(attribute.kind.to_string()),
+        json!(present),
+        json!(missing),
+        json!(nulls),
+        json!(bool),
+        json!(int),
+        json!(float),
+        json!(big),
+        json!(text),
+        json!(list),
+        json!(object),
+    ]
+}

@@ -1,0 +1,23 @@
+//! What every reader of a file gives: some records as one batch with exact types, and where each began.
+
+use arrow::array::RecordBatch;
+use assay_core::TableSchema;
+
+/// How much a reader takes at a time. Whichever is reached first ends the chunk.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ChunkSize {
+    pub(crate) records: usize,
+    /// Decompressed bytes of the file.
+    pub(crate) bytes: usize,
+}
+
+/// Consecutive records of a file.
+#[derive(Debug)]
+pub(crate) struct Chunk {
+    /// Its fields are those of `kinds::arrow_schema(&schema)`.
+    pub(crate) batch: RecordBatch,
+    /// Exact types of what this chunk holds, with the counts of what was seen.
+    pub(crate) schema: TableSchema,
+    /// The line on which each record begins, from 1; empty where the format has no lines.
+    pub(crate) lines: Vec<u64>,
+}

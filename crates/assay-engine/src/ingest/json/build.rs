@@ -1,0 +1,332 @@
+//! Value texts of one column as an Arrow array of the narrowest kind that holds each of them exactly.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, BooleanBuilder, Date32Builder, Decimal128Builder, Float64Builder, Int64Builder, ListArray,
+    StringArray, StringBuilder, StructArray, TimestampMicrosecondBuilder, new_null_array,
+};
+use arrow::buffer::{NullBuffer, OffsetBuffer};
+use arrow::datatypes::Fields;
+use assay_core::{Field, Kind, Seen};
+
+use super::columns::{self, Column, Members};
+use super::scan::MAX_DEPTH;
+use crate::ingest::number::{self, Number};
+use crate::ingest::temporal;
+use crate::kinds;
+
+/// An attribute with more leaves than this in one chunk, or nested deeper, is kept as JSON text.
+const MAX_LEAVES: usize = 256;
+const MAX_NESTING: usize = 8;
+
+/// What is wrong with the value of row `row`.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) row: u32,
+    pub(super) error: String,
+}
+
+pub(super) type Built = Result<(Kind, ArrayRef), Refused>;
+
+/// Counts what JSON types the values have.
+pub(super) fn seen(column: &Column<'_>) -> Seen {
+    let mut seen = Seen::default();
+    for text in &column.texts {
+        match text.as_bytes().first() {
+            Some(b'n') => seen.null += 1,
+            Some(b't' | b'f') => seen.bool += 1,
+            Some(b'"') => seen.text += 1,
+            Some(b'[') => seen.list += 1,
+            Some(b'{') => seen.object += 1,
+            _ => match number::read(text) {
+                Number::Int(int) => {
+                    seen.int += 1;
+                    seen.wide_int += u64::from(number::is_wide(int));
+                }
+                Number::Float(_) => seen.float += 1,
+                Number::Whole { .. } | Number::Beyond => seen.big += 1,
+            },
+        }
+    }
+    seen
+}
+
+/// The array over `length` rows. `seen` is that of the column.
+pub(super) fn array(column: &Column<'_>, seen: &Seen, length: usize, nesting: usize) -> Built {
+    let numbers = seen.int + seen.float + seen.big;
+    let present = seen.total() - seen.null;
+    if present == 0 {
+        return Ok((Kind::Null, new_null_array(&kinds::data_type(&Kind::Null), length)));
+    }
+    if seen.bool == present {
+        return Ok((Kind::Bool, booleans(column, length)));
+    }
+    if numbers == present {
+        if let Some(built) = number_array(column, seen, length) {
+            return Ok(built);
+        }
+    } else if seen.text == present {
+        return strings(column, length);
+    } else if nesting < MAX_NESTING && (seen.list == present || seen.object == present) {
+        let built = if seen.list == present {
+            lists(column, length, nesting)?
+        } else {
+            objects(column, length, nesting)?
+        };
+        if let Some((kind, array)) = built
+            && kind.leaves() <= MAX_LEAVES
+        {
+            return Ok((kind, array));
+        }
+    }
+    json(column, length)
+}
+
+/// The values by row: `None` for an absent one and for null.
+fn by_row<'c>(column: &'c Column<'_>, length: usize) -> impl Iterator<Item = Option<&'c str>> {
+    let mut at = 0;
+    (0..length).map(move |row| {
+        if column.rows.get(at).is_none_or(|next| *next as usize != row) {
+            return None;
+        }
+        let text = column.texts[at];
+        at += 1;
+        (text != "null").then_some(text)
+    })
+}
+
+fn booleans(column: &Column<'_>, length: usize) -> ArrayRef {
+    let mut builder = BooleanBuilder::with_capacity(length);
+    by_row(column, length).for_each(|text| builder.append_option(text.map(|text| text == "true")));
+    Arc::new(builder.finish())
+}
+
+fn number_array(column: &Column<'_>, seen: &Seen, length: usize) -> Option<(Kind, ArrayRef)> {
+    let numbers = by_row(column, length).map(|text| text.map(number::read));
+    if seen.big > 0 {
+        return decimals(column, seen, length);
+    }
+    if seen.float == 0 {
+        let mut builder = Int64Builder::with_capacity(length);
+        numbers.for_each(|number| {
+            builder.append_option(number.and_then(|number| match number {
+                Number::Int(int) => Some(int),
+                _ => None,
+            }));
+        });
+        return Some((Kind::Int64, Arc::new(builder.finish())));
+    }
+    if seen.wide_int > 0 {
+        return None;
+    }
+    let mut builder = Float64Builder::with_capacity(length);
+    numbers.for_each(|number| {
+        builder.append_option(number.and_then(|number| match number {
+            Number::Float(double) => Some(double),
+            #[expect(clippy::cast_precision_loss, reason = "no wide integers are here")]
+            Number::Int(int) => Some(int as f64),
+            _ => None,
+        }));
+    });
+    Some((Kind::Float64, Arc::new(builder.finish())))
+}
+
+/// Whole numbers of up to 38 digits; `None` when there are others.
+fn decimals(column: &Column<'_>, seen: &Seen, length: usize) -> Option<(Kind, ArrayRef)> {
+    if seen.float > 0 {
+        return None;
+    }
+    let mut precision = 19;
+    for text in &column.texts {
+        match number::read(text) {
+            Number::Whole { digits } => precision = precision.max(digits),
+            Number::Beyond if *text != "null" => return None,
+            _ => {}
+        }
+    }
+    let kind = Kind::Decimal { precision, scale: 0 };
+    let mut builder = Decimal128Builder::with_capacity(length).with_data_type(kinds::data_type(&kind));
+    by_row(column, length).for_each(|text| builder.append_option(text.and_then(|text| text.parse().ok())));
+    Some((kind, Arc::new(builder.finish())))
+}
+
+fn strings(column: &Column<'_>, length: usize) -> Built {
+    let mut builder = StringBuilder::with_capacity(length, column.texts.iter().map(|text| text.len()).sum());
+    let mut at = 0;
+    for row in 0..length {
+        if column.rows.get(at).is_none_or(|next| *next as usize != row) {
+            builder.append_null();
+            continue;
+        }
+        let text = column.texts[at];
+        at += 1;
+        if text == "null" {
+            builder.append_null();
+        } else {
+            let value = columns::string(text).map_err(|error| refused(row, &error))?;
+            builder.append_value(value);
+        }
+    }
+    let array = builder.finish();
+    Ok(dates(&array)
+        .or_else(|| timestamps(&array))
+        .unwrap_or_else(|| (Kind::Text, Arc::new(array))))
+}
+
+fn refused(row: usize, error: &serde_json::Error) -> Refused {
+    let text = error.to_string();
+    let what = text.split(" at line ").next().unwrap_or_default().to_owned();
+    Refused {
+        row: u32::try_from(row).unwrap_or(u32::MAX),
+        error: what,
+    }
+}
+
+fn dates(texts: &StringArray) -> Option<(Kind, ArrayRef)> {
+    let mut builder = Date32Builder::with_capacity(texts.len());
+    for text in texts {
+        match text {
+            None => builder.append_null(),
+            Some(text) => builder.append_value(temporal::date(text)?),
+        }
+    }
+    Some((Kind::Date, Arc::new(builder.finish())))
+}
+
+/// Only times that are written exactly as they would be given back.
+fn timestamps(texts: &StringArray) -> Option<(Kind, ArrayRef)> {
+    let mut builder =
+        TimestampMicrosecondBuilder::with_capacity(texts.len()).with_data_type(kinds::data_type(&Kind::Timestamp));
+    for text in texts {
+        match text {
+            None => builder.append_null(),
+            Some(text) => builder.append_value(temporal::canonical_timestamp(text)?),
+        }
+    }
+    Some((Kind::Timestamp, Arc::new(builder.finish())))
+}
+
+/// The original texts. Those that a reader of JSON would stumble over later are refused now.
+fn json(column: &Column<'_>, length: usize) -> Built {
+    for (row, text) in column.rows.iter().zip(&column.texts) {
+        if text.contains("\\u") {
+            serde_json::from_str::<serde_json::Value>(text).map_err(|error| refused(*row as usize, &error))?;
+        }
+    }
+    let array: StringArray = by_row(column, length).collect();
+    Ok((Kind::Json, Arc::new(array)))
+}
+
+fn objects(column: &Column<'_>, length: usize, nesting: usize) -> Result<Option<(Kind, ArrayRef)>, Refused> {
+    let mut members = Members::default();
+    let mut valid = vec![false; length];
+    for (row, text) in column.rows.iter().zip(&column.texts) {
+        if *text != "null" {
+            valid[*row as usize] = true;
+            members
+                .add(*row, text)
+                .map_err(|error| refused(*row as usize, &error))?;
+            if members.columns.len() > MAX_LEAVES {
+                return Ok(None);
+            }
+        }
+    }
+    // A struct without members cannot be kept in a file.
+    if members.columns.is_empty() {
+        return Ok(None);
+    }
+    let mut fields = Vec::with_capacity(members.columns.len());
+    let mut arrays = Vec::with_capacity(members.columns.len());
+    let mut leaves = 0;
+    for member in &members.columns {
+        let (kind, values) = array(member, &seen(member), length, nesting + 1)?;
+        leaves += kind.leaves();
+        if leaves > MAX_LEAVES {
+            return Ok(None);
+        }
+        fields.push(Field {
+            name: member.name.clone().into_owned(),
+            kind,
+        });
+        arrays.push(values);
+    }
+    let arrow: Fields = fields
+        .iter()
+        .map(|field| kinds::arrow_field(&field.name, &field.kind))
+        .collect();
+    let nulls = NullBuffer::from(valid);
+    Ok(StructArray::try_new(arrow, arrays, Some(nulls))
+        .ok()
+        .map(|array| (Kind::Struct(fields), Arc::new(array) as ArrayRef)))
+}
+
+fn lists(column: &Column<'_>, length: usize, nesting: usize) -> Result<Option<(Kind, ArrayRef)>, Refused> {
+    let mut items = Column::default();
+    let mut lengths = vec![0; length];
+    let mut valid = vec![false; length];
+    let mut owners = Vec::new();
+    for (row, text) in column.rows.iter().zip(&column.texts) {
+        let row = *row as usize;
+        if *text == "null" {
+            continue;
+        }
+        let before = items.texts.len();
+        columns::items(text, &mut items.texts).map_err(|error| refused(row, &error))?;
+        valid[row] = true;
+        lengths[row] = items.texts.len() - before;
+        owners.resize(items.texts.len(), row);
+    }
+    let Ok(total) = u32::try_from(items.texts.len()) else {
+        return Ok(None);
+    };
+    items.rows = (0..total).collect();
+    let built = array(&items, &seen(&items), items.texts.len(), nesting + 1);
+    let (kind, values) = built.map_err(|refused| Refused {
+        row: owners
+            .get(refused.row as usize)
+            .map_or(0, |row| u32::try_from(*row).unwrap_or(0)),
+        ..refused
+    })?;
+    if kind == Kind::Json {
+        return Ok(None);
+    }
+    let item = Arc::new(kinds::arrow_field("item", &kind));
+    let array = ListArray::try_new(
+        item,
+        OffsetBuffer::from_lengths(lengths),
+        values,
+        Some(NullBuffer::from(valid)),
+    );
+    Ok(array
+        .ok()
+        .map(|array| (Kind::List(Box::new(kind)), Arc::new(array) as ArrayRef)))
+}
+
+/// Whether lists and objects lie deeper in each other than is allowed.
+pub(super) fn is_too_deep(text: &str) -> bool {
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for byte in text.bytes() {
+        if in_string {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
+                b'"' => in_string = false,
+                _ => {}
+            }
+            continue;
+        }
+        match byte {
+            b'"' => in_string = true,
+            b'{' | b'[' => {
+                depth += 1;
+                if depth > MAX_DEPTH {
+                    return true;
+                }
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    false
+}

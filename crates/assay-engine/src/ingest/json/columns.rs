@@ -1,0 +1,150 @@
+//! Records taken apart into one sparse column of value texts per member.
+//!
+//! Texts stay as they are in the file; nothing is decoded here but member names.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, de::DeserializeSeed};
+use serde_json::value::RawValue;
+
+/// The values of one member over many objects, or of the items of many lists.
+#[derive(Debug, Default)]
+pub(super) struct Column<'a> {
+    pub(super) name: Cow<'a, str>,
+    /// The object each value belongs to, rising.
+    pub(super) rows: Vec<u32>,
+    /// The JSON text of each value.
+    pub(super) texts: Vec<&'a str>,
+}
+
+/// The members of many objects, in order of first appearance.
+#[derive(Debug, Default)]
+pub(super) struct Members<'a> {
+    pub(super) columns: Vec<Column<'a>>,
+    by_name: HashMap<Cow<'a, str>, usize>,
+    /// Members that came twice in one object: the later one holds.
+    pub(super) duplicates: Vec<String>,
+}
+
+impl<'a> Members<'a> {
+    /// Takes the object `text` apart as number `row`.
+    ///
+    /// # Errors
+    /// What is not valid JSON, with its place in `text`; a value that is no object.
+    pub(super) fn add(&mut self, row: u32, text: &'a str) -> serde_json::Result<()> {
+        let mut json = serde_json::Deserializer::from_str(text);
+        ObjectSeed { members: self, row }.deserialize(&mut json)?;
+        json.end()
+    }
+
+    /// Adds a member that is not in the object's text. One of the same name in it holds.
+    pub(super) fn add_extra(&mut self, row: u32, name: &str, text: &'a str) {
+        if let Some(at) = self.by_name.get(name)
+            && self.columns[*at].rows.last() == Some(&row)
+        {
+            return;
+        }
+        self.push(row, Cow::Owned(name.to_owned()), text, 0);
+    }
+
+    /// `expected` is where a member of this name was in the object before. Gives where it was now.
+    fn push(&mut self, row: u32, name: Cow<'a, str>, text: &'a str, expected: usize) -> usize {
+        let at = match self.columns.get(expected) {
+            Some(column) if column.name == name => expected,
+            _ => match self.by_name.get(&name) {
+                Some(at) => *at,
+                None => {
+                    let at = self.columns.len();
+                    self.by_name.insert(name.clone(), at);
+                    self.columns.push(Column {
+                        name,
+                        ..Column::default()
+                    });
+                    at
+                }
+            },
+        };
+        let column = &mut self.columns[at];
+        if column.rows.last() == Some(&row) {
+            if let Some(last) = column.texts.last_mut() {
+                *last = text;
+            }
+            if self.duplicates.len() < 3 && !self.duplicates.iter().any(|known| *known == column.name) {
+                self.duplicates.push(column.name.clone().into_owned());
+            }
+        } else {
+            column.rows.push(row);
+            column.texts.push(text);
+        }
+        at
+    }
+}
+
+/// A member name or a string, borrowed from the text where it has no escapes.
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+struct ObjectSeed<'m, 'a> {
+    members: &'m mut Members<'a>,
+    row: u32,
+}
+
+impl<'de> DeserializeSeed<'de> for ObjectSeed<'_, 'de> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ObjectSeed<'_, 'de> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a record, which is an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut expected = 0;
+        while let Some(Name(name)) = map.next_key()? {
+            let value: &'de RawValue = map.next_value()?;
+            expected = self.members.push(self.row, name, value.get(), expected) + 1;
+        }
+        Ok(())
+    }
+}
+
+/// Appends the texts of the items of the list `text`.
+///
+/// # Errors
+/// What is not valid JSON.
+pub(super) fn items<'a>(text: &'a str, out: &mut Vec<&'a str>) -> serde_json::Result<()> {
+    struct Items<'v, 'a>(&'v mut Vec<&'a str>);
+    impl<'de> Visitor<'de> for Items<'_, 'de> {
+        type Value = ();
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a list")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+            while let Some(item) = seq.next_element::<&'de RawValue>()? {
+                self.0.push(item.get());
+            }
+            Ok(())
+        }
+    }
+    let mut json = serde_json::Deserializer::from_str(text);
+    json.deserialize_seq(Items(out))?;
+    json.end()
+}
+
+/// The string that the JSON text of one stands for.
+///
+/// # Errors
+/// Escapes that stand for no character.
+pub(super) fn string(text: &str) -> serde_json::Result<Cow<'_, str>> {
+    Ok(serde_json::from_str::<Name<'_>>(text)?.0)
+}

@@ -1,0 +1,184 @@
+//! Records in JSON, chunk by chunk: one object per line, an array, or a document with the records inside.
+//!
+//! It reads text and gives Arrow arrays; it knows neither gzip nor the object store.
+
+mod build;
+mod columns;
+mod records;
+mod scan;
+
+use std::io::Read;
+
+use arrow::array::RecordBatch;
+use assay_core::{Attribute, Code, Error, Result, TableSchema};
+
+use self::columns::Members;
+use self::records::{Located, RecordText, Records};
+use self::scan::{MAX_DEPTH, Place, invalid};
+use super::chunk::{Chunk, ChunkSize};
+use crate::kinds;
+
+/// A data set has at most so many attributes.
+const MAX_ATTRIBUTES: usize = 4_000;
+/// Holds the member name of records that come as the values of one object, when no key is named.
+const KEY_ATTRIBUTE: &str = "_key";
+
+/// How the records lie in the file.
+#[derive(Debug, Clone)]
+pub(crate) enum JsonLayout {
+    /// One object per line.
+    Lines,
+    /// One array of objects.
+    Array,
+    /// Inside one document.
+    Document(JsonPlace),
+}
+
+/// Where in a document the records are, see [`locate`].
+pub(crate) type JsonPlace = Located;
+
+/// Finds the records in a document, which `reader` gives from its beginning.
+///
+/// # Errors
+/// `InvalidJson`; `NoRecords` when there is nothing at `record_path`.
+pub(crate) fn locate<R: Read>(reader: R, record_path: Option<&str>) -> Result<JsonPlace> {
+    records::locate(reader, record_path)
+}
+
+/// Reads records in chunks.
+pub(crate) struct JsonRecords<R> {
+    records: Records<R>,
+    key: String,
+    duplicates: Vec<String>,
+}
+
+impl<R: Read> JsonRecords<R> {
+    /// `key` names the attribute for member names where the records are the values of one object.
+    pub(crate) fn new(reader: R, layout: JsonLayout, key: Option<&str>) -> Self {
+        Self {
+            records: Records::new(reader, layout),
+            key: key.unwrap_or(KEY_ATTRIBUTE).to_owned(),
+            duplicates: Vec::new(),
+        }
+    }
+
+    /// What was read otherwise than one might expect.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let duplicates = self
+            .duplicates
+            .iter()
+            .map(|name| format!("member `{name}` came twice in a record: the later value was kept"));
+        self.records.left_out().into_iter().chain(duplicates).collect()
+    }
+
+    /// The next records; `None` after the last.
+    ///
+    /// # Errors
+    /// `InvalidJson`, `InvalidEncoding`, `TooLarge` with the place; those that the reader brings along.
+    pub(crate) fn next_chunk(&mut self, size: ChunkSize) -> Result<Option<Chunk>> {
+        let mut text = Vec::new();
+        let mut records = Vec::new();
+        while records.len() < size.records && text.len() < size.bytes {
+            match self.records.next(&mut text)? {
+                Some(record) => records.push(record),
+                None => break,
+            }
+        }
+        if records.is_empty() {
+            return Ok(None);
+        }
+        let text = decoded(&text, &records)?;
+        self.chunk(text, &records).map(Some)
+    }
+
+    fn chunk(&mut self, text: &str, records: &[RecordText]) -> Result<Chunk> {
+        let keys: Vec<String> = records
+            .iter()
+            .filter_map(|record| record.key.as_ref())
+            .map(|key| serde_json::Value::from(key.as_str()).to_string())
+            .collect();
+        let mut members = Members::default();
+        for (row, record) in (0..).zip(records) {
+            let object = &text[record.range.clone()];
+            if build::is_too_deep(object) {
+                return Err(invalid(record.place, format!("nested deeper than {MAX_DEPTH}")));
+            }
+            members.add(row, object).map_err(|error| at(record.place, &error))?;
+            if let Some(key) = keys.get(row as usize) {
+                members.add_extra(row, &self.key, key);
+            }
+            if members.columns.len() > MAX_ATTRIBUTES {
+                return Err(too_many(record.place));
+            }
+        }
+        for name in &members.duplicates {
+            if !self.duplicates.contains(name) {
+                self.duplicates.push(name.clone());
+            }
+        }
+        let mut schema = TableSchema::default();
+        let mut arrays = Vec::with_capacity(members.columns.len());
+        for column in &members.columns {
+            let seen = build::seen(column);
+            let (kind, array) = build::array(column, &seen, records.len(), 0).map_err(|refused| {
+                let place = records
+                    .get(refused.row as usize)
+                    .map_or(Place { line: 1, column: 1 }, |record| record.place);
+                invalid(place, format!("attribute `{}`: {}", column.name, refused.error))
+            })?;
+            schema.attributes.push(Attribute {
+                name: column.name.clone().into_owned(),
+                kind,
+                seen,
+            });
+            arrays.push(array);
+        }
+        let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(records.len()));
+        let batch =
+            RecordBatch::try_new_with_options(kinds::arrow_schema(&schema), arrays, &options).map_err(|error| {
+                tracing::error!(%error, "a chunk of records is no batch");
+                Error::internal("reading the file")
+            })?;
+        let lines = records.iter().map(|record| record.place.line).collect();
+        Ok(Chunk { batch, schema, lines })
+    }
+}
+
+fn too_many(place: Place) -> Error {
+    Error::new(
+        Code::TooLarge,
+        format!("more than {MAX_ATTRIBUTES} attributes by line {}", place.line),
+    )
+    .hint("keep names that vary from record to record as values, e.g. in a list of objects")
+    .at(place.line, None)
+}
+
+/// The error of a parser over one record, as a place in the file.
+fn at(record: Place, error: &serde_json::Error) -> Error {
+    let (line, column) = (error.line() as u64, error.column() as u64);
+    let place = if line <= 1 {
+        Place {
+            line: record.line,
+            column: record.column + column.saturating_sub(1),
+        }
+    } else {
+        Place {
+            line: record.line + line - 1,
+            column,
+        }
+    };
+    let text = error.to_string();
+    invalid(place, text.split(" at line ").next().unwrap_or_default())
+}
+
+fn decoded<'t>(text: &'t [u8], records: &[RecordText]) -> Result<&'t str> {
+    std::str::from_utf8(text).map_err(|error| {
+        let bad = error.valid_up_to();
+        let record = records.iter().rfind(|record| record.range.start <= bad);
+        let (place, begin) = record.map_or((Place { line: 1, column: 1 }, 0), |record| {
+            (record.place, record.range.start)
+        });
+        let place = place.after(&text[begin..bad]);
+        super::source::invalid_encoding(place.line, place.column, text[bad])
+    })
+}

@@ -1,0 +1,212 @@
+//! An uploaded object as blocking readers: from its beginning, decompressed and bounded, or by ranges.
+//!
+//! Every read looks whether the import was canceled and tells how far it is.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use assay_core::{Code, Error, Progress, Result, RunControl};
+use bytes::{Buf, Bytes};
+use flate2::read::MultiGzDecoder;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use parquet::errors::ParquetError;
+use parquet::file::reader::{ChunkReader, Length};
+use tokio::runtime::Handle;
+
+const PIECE: u64 = 4 << 20;
+/// A compressed file may give so much in any case,
+const FREE_OUTPUT: u64 = 64 << 20;
+/// and beyond that so many bytes for each of its own,
+const MAX_RATIO: u64 = 200;
+/// and never more than this.
+const MAX_OUTPUT: u64 = 64 << 30;
+
+/// The uploaded bytes. Reads block the thread: it is used outside the threads of the runtime.
+#[derive(Clone)]
+pub(super) struct Upload {
+    objects: Arc<dyn ObjectStore>,
+    path: Path,
+    size: u64,
+    handle: Handle,
+    control: RunControl,
+}
+
+impl Upload {
+    pub(super) fn new(objects: Arc<dyn ObjectStore>, path: &str, size: u64, control: RunControl) -> Self {
+        Self {
+            objects,
+            path: Path::from(path),
+            size,
+            handle: Handle::current(),
+            control,
+        }
+    }
+
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// # Errors
+    /// `Canceled`; `StoreFailed`.
+    fn range(&self, begin: u64, end: u64) -> Result<Bytes> {
+        if self.control.is_canceled() {
+            return Err(Error::new(Code::Canceled, "the import was canceled"));
+        }
+        self.handle
+            .block_on(self.objects.get_range(&self.path, begin..end))
+            .map_err(|error| {
+                tracing::error!(%error, "cannot read an upload");
+                Error::new(Code::StoreFailed, "the uploaded file cannot be read from the store").hint("load it again")
+            })
+    }
+
+    /// The bytes from the beginning, decompressed if they are gzip.
+    ///
+    /// # Errors
+    /// `FileEmpty`; those of the store.
+    pub(super) fn open(&self, stage: &'static str) -> Result<Box<dyn Read + Send>> {
+        if self.size == 0 {
+            return Err(empty());
+        }
+        let gzip = self.is_gzip()?;
+        let raw = RawReader {
+            upload: self.clone(),
+            at: 0,
+            piece: Bytes::new(),
+            stage,
+        };
+        if !gzip {
+            return Ok(Box::new(raw));
+        }
+        let limit = (self.size.saturating_mul(MAX_RATIO)).clamp(FREE_OUTPUT, MAX_OUTPUT);
+        Ok(Box::new(Decompressed {
+            decoder: MultiGzDecoder::new(raw),
+            given: 0,
+            limit,
+        }))
+    }
+
+    pub(super) fn is_gzip(&self) -> Result<bool> {
+        Ok(self.size >= 2 && self.range(0, 2)?.as_ref() == [0x1f, 0x8b])
+    }
+
+    /// The first bytes of what [`Self::open`] gives, at most `length`.
+    pub(super) fn head(&self, length: u64) -> Result<Vec<u8>> {
+        let mut head = Vec::new();
+        self.open("looking")?
+            .take(length)
+            .read_to_end(&mut head)
+            .map_err(reading_failed)?;
+        if head.is_empty() {
+            return Err(empty());
+        }
+        Ok(head)
+    }
+}
+
+pub(super) fn empty() -> Error {
+    Error::new(Code::FileEmpty, "the file is empty").hint("load a file with at least one record")
+}
+
+/// What a failed read means: an error of ours that came through, or a damaged file.
+pub(super) fn reading_failed(error: io::Error) -> Error {
+    match error.downcast::<Error>() {
+        Ok(error) => error,
+        Err(error) => {
+            tracing::debug!(%error, "a file cannot be decompressed");
+            Error::new(Code::FileDamaged, "the file is damaged: its gzip data is cut or wrong")
+                .hint("test it by `gzip -t`, and load it again")
+        }
+    }
+}
+
+/// A byte that is no UTF-8.
+pub(super) fn invalid_encoding(line: u64, column: u64, byte: u8) -> Error {
+    Error::new(
+        Code::InvalidEncoding,
+        format!("the file is not UTF-8: byte 0x{byte:02x} at line {line}, column {column}"),
+    )
+    .hint("convert it, e.g. `iconv -f latin1 -t utf-8 FILE`")
+    .at(line, Some(column))
+}
+
+struct RawReader {
+    upload: Upload,
+    at: u64,
+    piece: Bytes,
+    stage: &'static str,
+}
+
+impl Read for RawReader {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let upload = &self.upload;
+        if self.piece.is_empty() && self.at < upload.size {
+            let end = (self.at + PIECE).min(upload.size);
+            self.piece = upload.range(self.at, end).map_err(io::Error::other)?;
+            self.at = end;
+            upload.control.report(Progress {
+                stage: self.stage.to_owned(),
+                done: self.at,
+                total: Some(upload.size),
+                unit: "bytes".to_owned(),
+                ..Progress::default()
+            });
+        }
+        let length = out.len().min(self.piece.len());
+        out[..length].copy_from_slice(&self.piece[..length]);
+        self.piece.advance(length);
+        Ok(length)
+    }
+}
+
+/// Stops a file that swells beyond measure.
+struct Decompressed {
+    decoder: MultiGzDecoder<RawReader>,
+    given: u64,
+    limit: u64,
+}
+
+impl Read for Decompressed {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let read = self.decoder.read(out)?;
+        self.given += read as u64;
+        if self.given > self.limit {
+            let error = Error::new(
+                Code::TooLarge,
+                format!("the file grows beyond {} MiB when it is decompressed", self.limit >> 20),
+            )
+            .hint("split it into several files and append them");
+            return Err(io::Error::other(error));
+        }
+        Ok(read)
+    }
+}
+
+impl Length for Upload {
+    fn len(&self) -> u64 {
+        self.size
+    }
+}
+
+impl ChunkReader for Upload {
+    type T = Box<dyn Read + Send>;
+
+    fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
+        Ok(Box::new(RawReader {
+            upload: self.clone(),
+            at: start,
+            piece: Bytes::new(),
+            stage: "reading",
+        }))
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
+        let end = start.saturating_add(length as u64);
+        if end > self.size {
+            return Err(ParquetError::EOF("beyond the end of the file".to_owned()));
+        }
+        self.range(start, end)
+            .map_err(|error| ParquetError::External(Box::new(error)))
+    }
+}

@@ -1,0 +1,238 @@
+//! Real files and broken ones, decoded into parts.
+//!
+//! The figures of the real ones were counted with DuckDB and jq on the files themselves.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use assay_core::{Code, CommitMode, Error, ImportTask, Kind, Result, RunControl};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+
+use super::{Imported, import};
+
+#[derive(Default)]
+struct Options {
+    key: Option<&'static str>,
+    record_path: Option<&'static str>,
+}
+
+async fn load_with(bytes: &[u8], options: Options) -> (Result<Imported>, Arc<InMemory>) {
+    let objects = Arc::new(InMemory::new());
+    objects
+        .put(&Path::from("uploads/u"), bytes.to_vec().into())
+        .await
+        .unwrap();
+    let task = ImportTask {
+        upload: "uploads/u".into(),
+        upload_bytes: bytes.len() as u64,
+        dataset: "d".parse().unwrap(),
+        key: options.key.map(Into::into),
+        mode: CommitMode::Replace,
+        format: None,
+        record_path: options.record_path.map(Into::into),
+        folder: "datasets/d".into(),
+    };
+    let imported = import(objects.clone(), &task, &RunControl::unattended()).await;
+    (imported, objects)
+}
+
+async fn load(bytes: &[u8]) -> Result<Imported> {
+    load_with(bytes, Options::default()).await.0
+}
+
+async fn refused(bytes: &[u8]) -> Error {
+    load(bytes).await.unwrap_err()
+}
+
+fn data(path: &str) -> Vec<u8> {
+    std::fs::read(format!("{}/../../data/{path}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn kinds(imported: &Imported) -> Vec<(&str, String)> {
+    imported
+        .schema
+        .attributes
+        .iter()
+        .map(|a| (a.name.as_str(), a.kind.to_string()))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn attributes_unite_over_all_records_and_conflicts_become_json() {
+    let imported = load(b"{\"a\":1,\"b\":\"007\",\"t\":\"2025-02-26T12:00:00Z\"}\n\n{\"a\":\"x\",\"c\":[1,2.5],\"d\":\"2024-02-29\"}\n{\"e\":{\"f\":null,\"g\":true},\"h\":12345678901234567890}\n")
+        .await
+        .unwrap();
+    assert_eq!(imported.rows, 3);
+    let expected = [
+        ("a", "json"),
+        ("b", "text"),
+        ("t", "timestamp"),
+        ("c", "list<double>"),
+        ("d", "date"),
+        ("e", "struct<f: null, g: bool>"),
+        ("h", "decimal(20,0)"),
+    ];
+    assert_eq!(kinds(&imported), expected.map(|(name, kind)| (name, kind.to_owned())));
+    assert_eq!(imported.schema.attributes[0].seen.int, 1);
+    assert_eq!(imported.schema.attributes[0].seen.text, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn records_are_found_inside_a_document() {
+    let document = br#"{"took": 3, "response": {"n": 2, "docs": [{"a": 1}, {"a": 2}], "more": [1]}, "z": null}"#;
+    let imported = load(document).await.unwrap();
+    assert_eq!(
+        (imported.rows, imported.record_path.as_deref()),
+        (2, Some("/response/docs"))
+    );
+    assert_eq!(
+        imported.warnings,
+        ["members beside the records were left out: `took`, `n`, `more`, `z`"]
+    );
+    let keyed = load(br#"{"g1": {"a": 1}, "g2": {"a": 2}}"#).await.unwrap();
+    assert_eq!(kinds(&keyed), [("a", "int64".to_owned()), ("_key", "text".to_owned())]);
+    let single = load(br#"{"a": 1, "b": {"c": 2}}"#).await.unwrap();
+    assert_eq!((single.rows, single.schema.attributes.len()), (1, 2));
+    let options = Options {
+        record_path: Some("/response/dox"),
+        ..Options::default()
+    };
+    let error = load_with(document, options).await.0.unwrap_err();
+    assert_eq!(error.code, Code::NoRecords);
+    assert!(error.message.contains("did you mean `docs`"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn cells_keep_what_a_number_would_lose() {
+    let csv = b"id,code,n,x,flag,day,at,empty\n1,007,NA,1.5,true,2024-01-01,2025-057T12:00:00.000Z,\n2,12,3,2,FALSE,2024-01-02,2025-058T12:00:00.000Z,NA\n";
+    let imported = load(csv).await.unwrap();
+    let expected = [
+        ("id", "int64"),
+        ("code", "text"),
+        ("n", "int64"),
+        ("x", "double"),
+        ("flag", "bool"),
+        ("day", "date"),
+        ("at", "timestamp"),
+        ("empty", "null"),
+    ];
+    assert_eq!(kinds(&imported), expected.map(|(name, kind)| (name, kind.to_owned())));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn broken_files_are_refused_with_their_place_and_leave_nothing() {
+    let cut = gzip(b"{\"a\":1}\n{\"a\":2}\n");
+    let cases: [(&[u8], Code, Option<u64>); 15] = [
+        (b"", Code::FileEmpty, None),
+        (b"[]", Code::NoRecords, None),
+        (b"a,b\n", Code::NoRecords, None),
+        (b"{\"a\":1}\n{\"a\":}\n", Code::InvalidJson, Some(2)),
+        (b"{\"a\":1}\n1\n", Code::InvalidJson, Some(2)),
+        (b"[{\"a\":1},\n{\"a\":2}", Code::InvalidJson, Some(2)),
+        (b"[{\"a\":1},\n 7]", Code::InvalidJson, Some(2)),
+        (b"{\"a\":\"\\ud800\"}\n{\"a\":\"b\"}\n", Code::InvalidJson, Some(1)),
+        (b"{\"a\":1}\n{\"a\":\"\xff\"}\n", Code::InvalidEncoding, Some(2)),
+        (b"a,b\n1,2\n3\n", Code::InvalidCsv, Some(3)),
+        (b"a,b\n1,\"2\n3,4\n", Code::InvalidCsv, Some(2)),
+        (b"a,b\n1,caf\xe9\n", Code::InvalidEncoding, Some(2)),
+        (b"PAR1 and no more", Code::FileDamaged, None),
+        (b"PK\x03\x04\x00", Code::UnsupportedFormat, None),
+        (&cut[..cut.len() - 10], Code::FileDamaged, None),
+    ];
+    for (bytes, code, line) in cases {
+        let (imported, objects) = load_with(bytes, Options::default()).await;
+        let error = imported.unwrap_err();
+        let shown = String::from_utf8_lossy(bytes);
+        assert_eq!(error.code, code, "{shown}: {error}");
+        assert_eq!(
+            error.errors.first().and_then(|detail| detail.line),
+            line,
+            "{shown}: {error}"
+        );
+        assert!(error.hint.is_some(), "{shown}");
+        let left: Vec<_> = objects
+            .list_with_delimiter(Some(&Path::from("datasets/d")))
+            .await
+            .unwrap()
+            .objects;
+        assert!(left.is_empty(), "{shown}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn nesting_and_decompression_are_bounded() {
+    let deep = format!("{{\"a\":{}{}}}\n", "[".repeat(70), "]".repeat(70));
+    assert_eq!(refused(deep.as_bytes()).await.code, Code::InvalidJson);
+    let bomb = gzip(&vec![b' '; 80 << 20]);
+    assert_eq!(refused(&bomb).await.code, Code::TooLarge);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn keys_are_present_and_unique() {
+    let with_key = |key| Options {
+        key: Some(key),
+        ..Options::default()
+    };
+    let cases: [(&[u8], Code); 3] = [
+        (b"{\"id\":1}\n{\"id\":1}\n", Code::DuplicateKey),
+        (b"{\"id\":1}\n{\"a\":1}\n", Code::MissingKey),
+        (b"{\"ids\":1}\n{\"ids\":2}\n", Code::UnknownColumn),
+    ];
+    for (bytes, code) in cases {
+        let error = load_with(bytes, with_key("id")).await.0.unwrap_err();
+        assert_eq!(error.code, code, "{error}");
+    }
+    assert_eq!(
+        load_with(b"{\"id\":1}\n{\"id\":2}\n", with_key("id"))
+            .await
+            .0
+            .unwrap()
+            .rows,
+        2
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn any_damage_to_a_file_ends_in_records_or_an_error() {
+    let files: [&[u8]; 3] = [
+        b"{\"a\":[1,{\"b\":\"\\u00e9\"}],\"c\":-1.5e3}\n{\"a\":null}\n",
+        br#"{"meta":{"n":1},"docs":[{"a":"x\n"},{"a":true}],"z":[]}"#,
+        b"a;b\n\"x;y\";1\n\"\";2.5\n",
+    ];
+    for file in files {
+        for at in 0..file.len() {
+            let _ = load(&file[..at]).await;
+            for byte in [b'"', b'{', b']', b',', b'\\', 0xff] {
+                let mut damaged = file.to_vec();
+                damaged[at] = byte;
+                if let Err(error) = load(&damaged).await {
+                    assert_ne!(error.code, Code::Internal, "{}", String::from_utf8_lossy(&damaged));
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn real_files_load_whole() {
+    let penguins = load(&data("penguins/penguins.csv")).await.unwrap();
+    assert_eq!(penguins.rows, 344);
+    let missing = penguins.schema.find("sex").unwrap().seen.null;
+    assert_eq!(missing, 11);
+    let quakes = load(&data("earthquakes/earthquakes.geojson.gz")).await.unwrap();
+    assert_eq!((quakes.rows, quakes.record_path.as_deref()), (1_707, Some("/features")));
+    assert!(matches!(
+        quakes.schema.find("properties").unwrap().kind,
+        Kind::Struct(_)
+    ));
+}

@@ -1,0 +1,196 @@
+//! A session: the inputs of one order as tables, and plans over them.
+//!
+//! It plans and runs; where the answer goes is the business of `store`.
+
+use std::sync::Arc;
+
+use assay_core::{Code, Column, Error, Input, Result, names};
+use datafusion::catalog::memory::{MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider};
+use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider};
+use datafusion::execution::SessionState;
+use datafusion::execution::context::SQLOptions;
+use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::logical_expr::LogicalPlan;
+use serde_json::{Map, Value};
+
+use crate::answer::Answer;
+use crate::engine::fault;
+use crate::execute::{self, Rows};
+use crate::failure::{self, Text};
+use crate::sql;
+use crate::table::DatasetTable;
+
+/// Rows that [`Session::rows`] gives at most: they are held in memory.
+const MAX_ROWS: usize = 100_000;
+
+/// Values for the placeholders of a query: `$1` and `?` by position, `$name` by name.
+#[derive(Debug, Clone, Default)]
+pub enum SqlParams {
+    #[default]
+    None,
+    Positional(Vec<Value>),
+    Named(Map<String, Value>),
+}
+
+pub struct Session {
+    pub(crate) state: Arc<SessionState>,
+    inputs: Vec<Input>,
+    known_datasets: Vec<String>,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session")
+            .field("known_datasets", &self.known_datasets)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A query that was understood and not run yet.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub(crate) plan: LogicalPlan,
+    pub(crate) columns: Vec<Column>,
+    /// The text it was made from, for errors that come only when it runs.
+    pub(crate) text: Text,
+}
+
+impl Plan {
+    /// Names and kinds of the columns it will give.
+    #[must_use]
+    pub fn columns(&self) -> Vec<Column> {
+        self.columns.clone()
+    }
+}
+
+impl Session {
+    pub(crate) fn new(
+        template: &SessionState,
+        inputs: &[Input],
+        known_datasets: &[String],
+        threads: usize,
+    ) -> Result<Self> {
+        let schema = MemorySchemaProvider::new();
+        for input in inputs {
+            let table = Arc::new(DatasetTable::new(input)?);
+            schema
+                .register_table(input.name.to_string(), table)
+                .map_err(|cause| fault("registering an input", &cause))?;
+        }
+        let config = template.config().clone().with_target_partitions(threads.max(1));
+        let defaults = &config.options().catalog;
+        let catalog = MemoryCatalogProvider::new();
+        catalog
+            .register_schema(&defaults.default_schema, Arc::new(schema))
+            .map_err(|cause| fault("registering the inputs", &cause))?;
+        let catalogs = MemoryCatalogProviderList::new();
+        catalogs.register_catalog(defaults.default_catalog.clone(), Arc::new(catalog));
+        let state = SessionStateBuilder::new_from_existing(template.clone())
+            .with_catalog_list(Arc::new(catalogs))
+            .with_config(config)
+            .build();
+        Ok(Self {
+            state: Arc::new(state),
+            inputs: inputs.to_vec(),
+            known_datasets: known_datasets.to_vec(),
+        })
+    }
+
+    /// Understands a user's query.
+    ///
+    /// # Errors
+    /// Every fault of the text, typed, with line and column: `SqlSyntax`, `SqlNotReadOnly`, `SqlUnsupported`,
+    /// `QueryTooComplex`, `UnknownDataset`, `UnknownColumn`, `UnknownFunction`, `TypeMismatch`, `InvalidParameter`.
+    pub async fn plan(&self, sql: &str, params: &SqlParams) -> Result<Plan> {
+        sql::guard(sql)?;
+        self.plan_text(sql, params).await
+    }
+
+    /// Understands SQL that an analysis wrote: it may be longer than a user's, and cannot do more.
+    ///
+    /// # Errors
+    /// As [`Session::plan`], without `QueryTooComplex`.
+    pub async fn build(&self, sql: &str) -> Result<Plan> {
+        self.plan_text(sql, &SqlParams::None).await
+    }
+
+    async fn plan_text(&self, sql: &str, params: &SqlParams) -> Result<Plan> {
+        let text = Text::new(sql);
+        let prepared = sql::prepare(sql, params, &self.inputs, &self.known_datasets)?;
+        let planning = self.state.statement_to_plan(prepared.statement);
+        let plan = execute::unpanicked(planning)
+            .await?
+            .map_err(|cause| failure::of_plan(&cause, &text, self))?;
+        let read_only = SQLOptions::new()
+            .with_allow_ddl(false)
+            .with_allow_dml(false)
+            .with_allow_statements(false);
+        read_only
+            .verify_plan(&plan)
+            .map_err(|_| sql::not_read_only("this statement"))?;
+        // Types are checked here, so that a plan that was understood does not fail for its types when it runs.
+        self.state
+            .analyzer()
+            .execute_and_check(plan.clone(), self.state.config_options(), |_, _| {})
+            .map_err(|cause| failure::of_plan(&cause, &text, self))?;
+        let columns = execute::columns(&plan, &prepared.labels);
+        Ok(Plan { plan, columns, text })
+    }
+
+    /// Runs a plan and gives its rows as JSON objects.
+    ///
+    /// # Errors
+    /// `ResultTooLarge` beyond 100,000 rows; what the run meets.
+    pub async fn rows(&self, plan: Plan) -> Result<Vec<Map<String, Value>>> {
+        let mut rows = Rows::of_plan(&self.state, plan, Some(MAX_ROWS + 1)).await?;
+        let mut all = Vec::new();
+        while let Some(batch) = rows.next().await? {
+            if all.len() + batch.num_rows() > MAX_ROWS {
+                let message = format!("a step of the analysis gives more than {MAX_ROWS} rows");
+                return Err(Error::new(Code::ResultTooLarge, message).hint("group or filter the data first"));
+            }
+            execute::append_objects(&batch, rows.columns(), &mut all)?;
+        }
+        Ok(all)
+    }
+
+    /// The input under `name`, compared without regard to case.
+    ///
+    /// # Errors
+    /// `UnknownDataset` with the nearest names as hint.
+    pub fn input(&self, name: &str) -> Result<&Input> {
+        self.inputs
+            .iter()
+            .find(|input| input.name.as_str().eq_ignore_ascii_case(name))
+            .ok_or_else(|| self.unknown_dataset(name))
+    }
+
+    /// The answer that running `plan` will give.
+    ///
+    /// # Errors
+    /// None today; planning of the answer may come to need one.
+    pub fn answer(&self, plan: Plan) -> Result<Answer> {
+        Ok(Answer::from_plan(Arc::clone(&self.state), plan))
+    }
+
+    pub(crate) fn unknown_dataset(&self, name: &str) -> Error {
+        unknown_dataset(name, &self.inputs, &self.known_datasets)
+    }
+
+    /// Every name a function can be called by.
+    pub(crate) fn function_names(&self) -> Vec<&str> {
+        let scalar = self.state.scalar_functions().keys();
+        let aggregate = self.state.aggregate_functions().keys();
+        let window = self.state.window_functions().keys();
+        let all = scalar.chain(aggregate).chain(window).map(String::as_str);
+        all.filter(|name| !name.starts_with("assay_")).collect()
+    }
+}
+
+pub(crate) fn unknown_dataset(name: &str, inputs: &[Input], known: &[String]) -> Error {
+    let inputs = inputs.iter().map(|input| input.name.as_str());
+    let mut all: Vec<&str> = inputs.chain(known.iter().map(String::as_str)).collect();
+    all.sort_unstable();
+    all.dedup();
+    Error::new(Code::UnknownDataset, format!("data set `{name}` does not exist")).hint(names::suggest(name, all))
+}
