@@ -122,6 +122,10 @@ pub enum EngineReply {
 }
 
 /// What came of an order.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one exists for each order, and it is moved a few times"
+)]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "completion", rename_all = "snake_case")]
 pub enum Completion {

@@ -225,14 +225,61 @@ async fn any_damage_to_a_file_ends_in_records_or_an_error() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn real_files_load_whole() {
+    // Records, attributes, and the key of each file.
+    let files = [
+        ("hgnc/hgnc_complete_set.json.gz", 43_249, 51, Some("hgnc_id")),
+        ("earthquakes/earthquakes.geojson.gz", 1_707, 4, Some("id")),
+        ("github_webhooks/webhook_events.ndjson.gz", 726, 4, Some("seq")),
+        ("iss/iss_state_vectors.csv.gz", 5_413, 7, Some("epoch")),
+        ("penguins/penguins.csv", 344, 8, None),
+        ("penguins/penguins_raw.csv", 344, 17, None),
+        ("flights/flights.parquet", 336_776, 19, None),
+        ("flights/weather.csv.gz", 26_115, 15, None),
+        ("flights/planes.csv", 3_322, 9, Some("tailnum")),
+        ("flights/airports.csv", 1_458, 8, Some("faa")),
+        ("flights/airlines.csv", 16, 2, Some("carrier")),
+    ];
+    for (file, rows, attributes, key) in files {
+        let options = Options {
+            key,
+            ..Options::default()
+        };
+        let imported = load_with(&data(file), options).await.0.unwrap();
+        assert_eq!(
+            (imported.rows, imported.schema.attributes.len()),
+            (rows, attributes),
+            "{file}"
+        );
+        assert_eq!(imported.parts.iter().map(|part| part.rows).sum::<u64>(), rows, "{file}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn real_attributes_have_the_types_and_counts_of_the_files() {
+    let genes = load(&data("hgnc/hgnc_complete_set.json.gz")).await.unwrap();
+    assert_eq!(genes.record_path.as_deref(), Some("/response/docs"));
+    for (name, kind, present) in [
+        ("location", "text", 42_952),
+        ("alias_symbol", "list<text>", 21_964),
+        ("gene_group_id", "list<int64>", 19_986),
+        ("cd", "text", 372),
+        ("mamit-trnadb", "int64", 22),
+        ("date_approved_reserved", "date", 43_232),
+    ] {
+        let attribute = genes.schema.find(name).unwrap();
+        assert_eq!(
+            (attribute.kind.to_string().as_str(), attribute.seen.total()),
+            (kind, present),
+            "{name}"
+        );
+    }
     let penguins = load(&data("penguins/penguins.csv")).await.unwrap();
-    assert_eq!(penguins.rows, 344);
-    let missing = penguins.schema.find("sex").unwrap().seen.null;
-    assert_eq!(missing, 11);
-    let quakes = load(&data("earthquakes/earthquakes.geojson.gz")).await.unwrap();
-    assert_eq!((quakes.rows, quakes.record_path.as_deref()), (1_707, Some("/features")));
-    assert!(matches!(
-        quakes.schema.find("properties").unwrap().kind,
-        Kind::Struct(_)
-    ));
+    assert_eq!(penguins.schema.find("sex").unwrap().seen.null, 11);
+    let iss = load(&data("iss/iss_state_vectors.csv.gz")).await.unwrap();
+    assert_eq!(iss.schema.find("epoch").unwrap().kind, Kind::Timestamp);
+    assert_eq!(iss.schema.find("x_km").unwrap().kind, Kind::Float64);
+    let flights = load(&data("flights/flights.parquet")).await.unwrap();
+    assert_eq!(flights.schema.find("dep_time").unwrap().seen.null, 8_255);
+    let weather = load(&data("flights/weather.csv.gz")).await.unwrap();
+    assert_eq!(weather.schema.find("wind_gust").unwrap().kind, Kind::Float64);
 }

@@ -1,6 +1,8 @@
 //! Tests of the stores: the conformance suite that every store passes, random operations against a model, and what is
 //! particular to the embedded store and the folder of objects.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
 mod conformance;
 mod folder;
 mod model;
