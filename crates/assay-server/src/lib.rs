@@ -1,1 +1,1 @@
-//!
+//! The HTTP interface over the ports of `assay-core`.

@@ -1,1 +1,3 @@
+//! The program that ties the rooms together. It cannot be used before the server is there.
+
 fn main() {}

@@ -37,12 +37,24 @@ fn workspace() -> PathBuf {
 #[test]
 fn a_crate_uses_only_lower_floors() {
     let floors: BTreeMap<&str, u8> = FLOORS.iter().copied().collect();
-    let metadata = MetadataCommand::new().manifest_path(workspace().join("Cargo.toml")).no_deps().exec().unwrap();
+    let metadata = MetadataCommand::new()
+        .manifest_path(workspace().join("Cargo.toml"))
+        .no_deps()
+        .exec()
+        .unwrap();
     let known: BTreeSet<&str> = metadata.packages.iter().map(|package| package.name.as_str()).collect();
-    assert_eq!(known, floors.keys().copied().collect(), "every crate has its floor in this file");
+    assert_eq!(
+        known,
+        floors.keys().copied().collect(),
+        "every crate has its floor in this file"
+    );
     let mut faults = Vec::new();
     for package in &metadata.packages {
-        for dependency in package.dependencies.iter().filter(|dependency| dependency.kind == DependencyKind::Normal) {
+        for dependency in package
+            .dependencies
+            .iter()
+            .filter(|dependency| dependency.kind == DependencyKind::Normal)
+        {
             let name = package.name.as_str();
             if let Some(floor) = floors.get(dependency.name.as_str())
                 && *floor >= floors[name]
@@ -63,7 +75,10 @@ fn a_crate_uses_only_lower_floors() {
 fn the_lock_file_holds_one_copy_of_each_heavy_library() {
     let lock = std::fs::read_to_string(workspace().join("Cargo.lock")).unwrap();
     for library in ["arrow", "datafusion", "parquet", "object_store", "tokio", "axum"] {
-        let copies = lock.lines().filter(|line| *line == format!("name = \"{library}\"")).count();
+        let copies = lock
+            .lines()
+            .filter(|line| *line == format!("name = \"{library}\""))
+            .count();
         assert_eq!(copies, 1, "copies of {library}");
     }
 }
@@ -82,15 +97,21 @@ fn no_file_outgrows_its_room() {
             (code > MAX_LINES).then(|| format!("{}: {code} lines", path.display()))
         })
         .collect();
-    assert!(too_long.is_empty(), "more than {MAX_LINES} lines:\n{}", too_long.join("\n"));
+    assert!(
+        too_long.is_empty(),
+        "more than {MAX_LINES} lines:\n{}",
+        too_long.join("\n")
+    );
 }
 
 #[test]
 fn every_file_says_what_it_is_for() {
     let mut files = Vec::new();
     collect_sources(&workspace().join("crates"), &mut files);
-    let silent: Vec<_> =
-        files.iter().filter(|path| !std::fs::read_to_string(path).unwrap().starts_with("//! ")).collect();
+    let silent: Vec<_> = files
+        .iter()
+        .filter(|path| !std::fs::read_to_string(path).unwrap().starts_with("//! "))
+        .collect();
     assert!(silent.is_empty(), "these begin without `//!`: {silent:#?}");
 }
 
