@@ -1,1 +1,11 @@
+//! Workers: they claim jobs, have them run in engine processes under limits, and finish them.
 //!
+//! It knows the queue, the catalog and the border to an engine; it knows no route, no SQL and no analysis.
+
+mod engine_pool;
+mod pool;
+mod reaper;
+
+pub use engine_pool::{EngineSettings, ProcessRunner};
+pub use pool::{WorkerPool, WorkerPorts, WorkerSettings};
+pub use reaper::reap_until;

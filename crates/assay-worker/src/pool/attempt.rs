@@ -1,0 +1,172 @@
+//! One attempt of a job, from its claim to its end.
+//!
+//! It runs in a task of its own. Whatever becomes of the run, the attempt is finished, given back, or – when its lease
+//! is lost – dropped without a word.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use assay_core::{Attempt, AttemptOutcome, Code, Completion, Error, Job, Lease, Outcome, Result, RunControl, Usage};
+use futures::FutureExt as _;
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+use super::running::{Abandon, Place};
+use super::{WorkerPorts, leftovers, orders};
+
+/// Progress that waits to be noted; what does not fit is dropped, newer progress follows.
+const PROGRESS: usize = 16;
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// Tries to finish, with pauses that last about as long as a lease.
+const FINISH_TRIES: u32 = 18;
+
+/// Carries out the attempt that `lease` gives the right to.
+pub(super) async fn carry_out(ports: &WorkerPorts, place: &Place, lease: &Lease, job: Job, threads: usize) {
+    let started_at = ports.clock.now();
+    tracing::info!(job.id = %job.id, job.analysis = job.analysis, job.attempt = job.attempt, "job started");
+    let work = AssertUnwindSafe(run(ports, place, lease, &job, threads)).catch_unwind();
+    let mut outcome = tokio::select! {
+        biased;
+        why = place.abandoned() => return abandon(ports, lease, why).await,
+        outcome = work => outcome.unwrap_or_else(|_| panicked(&job)),
+    };
+    let (Outcome::Succeeded { usage, .. } | Outcome::Failed { usage, .. } | Outcome::Canceled { usage }) = &mut outcome;
+    usage.run_ms = ports.clock.now().millis_since(started_at);
+    end(ports, place, lease, &job, outcome).await;
+}
+
+async fn run(ports: &WorkerPorts, place: &Place, lease: &Lease, job: &Job, threads: usize) -> Outcome {
+    let usage = Usage::default();
+    let order = match orders::make(&*ports.catalog, lease, job, threads).await {
+        Ok(order) => order,
+        Err(error) => return Outcome::Failed { error, usage },
+    };
+    let (progress, mut reports) = mpsc::channel(PROGRESS);
+    let cancel = place.cancel.clone();
+    let control = RunControl {
+        progress,
+        cancel: cancel.clone(),
+    };
+    let mut running = ports.runner.run(order, control);
+    let completion = loop {
+        tokio::select! {
+            completion = &mut running => break completion,
+            Some(report) = reports.recv() => place.note(report),
+        }
+    };
+    match completion {
+        Ok(Completion::Stored { result, commit, usage }) => Outcome::Succeeded { result, commit, usage },
+        Ok(Completion::Checked | Completion::Encoded { .. }) => {
+            tracing::error!(job.id = %job.id, "the engine answered another question than it was asked");
+            Outcome::Failed {
+                error: Error::internal("running the job"),
+                usage,
+            }
+        }
+        Err(error) if error.code == Code::Canceled && *cancel.borrow() => Outcome::Canceled { usage },
+        Err(error) => Outcome::Failed { error, usage },
+    }
+}
+
+fn panicked(job: &Job) -> Outcome {
+    tracing::error!(job.id = %job.id, "the task of a job panicked");
+    let error = Error::new(Code::EngineCrashed, "the worker failed while it ran the job")
+        .hint("this is a fault of the server; its log has the cause");
+    Outcome::Failed {
+        error,
+        usage: Usage::default(),
+    }
+}
+
+async fn abandon(ports: &WorkerPorts, lease: &Lease, why: Abandon) {
+    match why {
+        Abandon::Lost => tracing::warn!(job.id = %lease.job, "the lease of a job is lost; its attempt was dropped"),
+        Abandon::Release => match ports.jobs.release(lease).await {
+            Ok(()) => tracing::info!(job.id = %lease.job, "job given back"),
+            Err(error) => tracing::warn!(job.id = %lease.job, %error, "could not give a job back"),
+        },
+    }
+    leftovers::delete_scratch(&*ports.objects, &orders::scratch(lease)).await;
+}
+
+/// Finishes the attempt and deletes what nobody refers to then.
+async fn end(ports: &WorkerPorts, place: &Place, lease: &Lease, job: &Job, outcome: Outcome) {
+    let mut finished = finish(ports, place, lease, &outcome).await;
+    if let (Err(error), Outcome::Succeeded { usage, .. }) = (&finished, &outcome)
+        && is_refusal(error)
+    {
+        let (error, usage) = (error.clone(), *usage);
+        finished = finish(ports, place, lease, &Outcome::Failed { error, usage }).await;
+    }
+    match finished {
+        Ok(after) => {
+            let (state, run_ms) = (after.state, after.usage.run_ms);
+            let code = after.error.as_ref().map(|error| error.code.as_str());
+            tracing::info!(job.id = %job.id, job.state = %state, duration_ms = run_ms, code, "job ended");
+            if after.result.is_none() {
+                delete_output(ports, lease, &outcome).await;
+            }
+            if let (true, Some(upload)) = (state.is_terminal(), &job.upload) {
+                leftovers::delete(&*ports.objects, upload).await;
+            }
+        }
+        Err(error) if error.code == Code::LeaseLost => {
+            if !may_be_published(ports, lease).await {
+                tracing::warn!(job.id = %job.id, "the lease of a job was lost before it could be finished");
+                delete_output(ports, lease, &outcome).await;
+            }
+        }
+        // The lease runs out and the job is run again; its output may have been published all the same, so it stays.
+        Err(error) => tracing::error!(job.id = %job.id, %error, "could not finish a job"),
+    }
+}
+
+/// Whether the store has refused the result for good, e.g. because it does not fit the data set.
+fn is_refusal(error: &Error) -> bool {
+    error.code != Code::LeaseLost && !is_passing(error)
+}
+
+/// Whether the store may do the same a moment later.
+fn is_passing(error: &Error) -> bool {
+    matches!(error.code, Code::StoreFailed | Code::Overloaded | Code::StorageFull)
+}
+
+/// Tells the store how the attempt ended, again and again until it knows, about as long as the lease lasts.
+async fn finish(ports: &WorkerPorts, place: &Place, lease: &Lease, outcome: &Outcome) -> Result<Job> {
+    let mut pause = FIRST_PAUSE;
+    for _ in 1..FINISH_TRIES {
+        match ports.jobs.finish(lease, outcome.clone()).await {
+            Err(error) if is_passing(&error) => {
+                tracing::warn!(job.id = %lease.job, %error, "could not finish a job yet");
+                tokio::select! {
+                    () = sleep(pause) => {}
+                    _ = place.abandoned() => return Err(error),
+                }
+            }
+            finished => return finished,
+        }
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+    ports.jobs.finish(lease, outcome.clone()).await
+}
+
+/// Whether an attempt that may not finish has done so already: the answer to an earlier try can have been lost.
+async fn may_be_published(ports: &WorkerPorts, lease: &Lease) -> bool {
+    let succeeded =
+        |attempt: &Attempt| attempt.fence == lease.fence && attempt.outcome == Some(AttemptOutcome::Succeeded);
+    match ports.jobs.get(&lease.job).await {
+        Ok((_, attempts)) => attempts.iter().any(succeeded),
+        Err(error) => error.code != Code::UnknownJob,
+    }
+}
+
+async fn delete_output(ports: &WorkerPorts, lease: &Lease, outcome: &Outcome) {
+    leftovers::delete_scratch(&*ports.objects, &orders::scratch(lease)).await;
+    if let Outcome::Succeeded {
+        commit: Some(commit), ..
+    } = outcome
+    {
+        leftovers::delete_parts(&*ports.objects, commit).await;
+    }
+}

@@ -1,0 +1,76 @@
+//! Signs of life to the store, and what it says in answer.
+//!
+//! One beat carries all attempts of this process. A cancel is learnt from the events at once; the beat is the fallback
+//! when an event was missed.
+
+use std::time::Duration;
+
+use assay_core::{Event, EventKind, Jobs, State};
+use tokio::sync::Notify;
+use tokio::sync::broadcast::{Receiver, error::RecvError};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::running::Running;
+
+/// Sends beats for ever: at a tick when there is news, and every `at_least` in any case.
+pub(super) async fn keep(jobs: &dyn Jobs, running: &Running, nudge: &Notify, tick: Duration, at_least: Duration) {
+    let mut ticks = interval(tick);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut silent = Duration::ZERO;
+    loop {
+        let nudged = tokio::select! {
+            _ = ticks.tick() => false,
+            () = nudge.notified() => true,
+        };
+        silent += tick;
+        let due = nudged || silent >= at_least;
+        if beat(jobs, running, due).await || due {
+            silent = Duration::ZERO;
+        }
+    }
+}
+
+/// Sends the beats that are due; whether there were any and they arrived.
+async fn beat(jobs: &dyn Jobs, running: &Running, all: bool) -> bool {
+    let beats = running.beats(all);
+    if beats.is_empty() {
+        return false;
+    }
+    let fences: Vec<_> = beats.iter().map(|beat| beat.lease.fence).collect();
+    match jobs.beat(beats).await {
+        Ok(directives) => {
+            for (fence, directive) in fences.into_iter().zip(directives) {
+                running.obey(fence, directive);
+            }
+            true
+        }
+        Err(error) => {
+            tracing::warn!(%error, "could not send the beats of the running jobs");
+            running.unsent(&fences);
+            false
+        }
+    }
+}
+
+/// Passes cancels on to running attempts, for ever.
+pub(super) async fn follow_cancels(events: &mut Receiver<Event>, running: &Running, nudge: &Notify) {
+    loop {
+        match events.recv().await {
+            Ok(event) if asks_to_stop(&event.kind) => running.cancel(&event.job),
+            Ok(_) => {}
+            // What was missed may have been a cancel: the answers to the beats know.
+            Err(RecvError::Lagged(_)) => nudge.notify_one(),
+            Err(RecvError::Closed) => std::future::pending().await,
+        }
+    }
+}
+
+fn asks_to_stop(kind: &EventKind) -> bool {
+    matches!(
+        kind,
+        EventKind::State {
+            state: State::Running,
+            cancel_requested: true
+        }
+    )
+}

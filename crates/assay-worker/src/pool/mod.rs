@@ -1,0 +1,173 @@
+//! The loop of a worker: claim, run, finish; many jobs at a time, each in a task of its own.
+//!
+//! It holds no state of a job that the store does not hold: when it is killed, the leases run out and others go on.
+
+mod attempt;
+mod beats;
+mod leftovers;
+mod orders;
+mod running;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use assay_core::{Catalog, Clock, Events, Job, Jobs, Lease, Runner, WorkerId};
+use object_store::ObjectStore;
+use tokio::sync::{Notify, watch};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{sleep, timeout};
+
+use running::Running;
+
+/// What a worker works with.
+#[derive(Clone)]
+pub struct WorkerPorts {
+    pub jobs: Arc<dyn Jobs>,
+    pub catalog: Arc<dyn Catalog>,
+    pub events: Arc<dyn Events>,
+    pub runner: Arc<dyn Runner>,
+    pub objects: Arc<dyn ObjectStore>,
+    pub clock: Arc<dyn Clock>,
+}
+
+/// How a worker behaves. The defaults suit a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerSettings {
+    /// Jobs that run at the same time.
+    pub slots: usize,
+    /// Cores that running jobs share.
+    pub cores: usize,
+    /// How often the queue is looked at without having been woken.
+    pub poll_every: Duration,
+    /// How often it is asked whether running jobs have news for the store.
+    pub beat_tick: Duration,
+    /// How often the store is told of running jobs without news. Must be well below the length of a lease.
+    pub beat_every: Duration,
+    /// How long running jobs may go on at shutdown before they are given back.
+    pub drain: Duration,
+}
+
+impl Default for WorkerSettings {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            slots: cores,
+            cores,
+            poll_every: Duration::from_secs(5),
+            beat_tick: Duration::from_millis(500),
+            beat_every: Duration::from_secs(5),
+            drain: Duration::from_secs(10),
+        }
+    }
+}
+
+/// A worker inside this process.
+pub struct WorkerPool {
+    ports: Arc<WorkerPorts>,
+    settings: WorkerSettings,
+    worker: WorkerId,
+    running: Running,
+    attempts: JoinSet<()>,
+}
+
+impl WorkerPool {
+    #[must_use]
+    pub fn new(ports: WorkerPorts, settings: WorkerSettings) -> Self {
+        let worker = WorkerId(format!("worker-{}-{}", std::process::id(), ports.clock.now().0));
+        Self {
+            ports: Arc::new(ports),
+            settings,
+            worker,
+            running: Running::default(),
+            attempts: JoinSet::new(),
+        }
+    }
+
+    /// Works until `shutdown` becomes true or its sender is gone. Running jobs may then end within `drain`; after that
+    /// they are stopped and given back. Returns when none is left.
+    ///
+    /// When the future is dropped, running jobs are stopped without being given back.
+    pub async fn run(mut self, mut shutdown: watch::Receiver<bool>) {
+        let ports = Arc::clone(&self.ports);
+        let running = self.running.clone();
+        let WorkerSettings {
+            beat_tick, beat_every, ..
+        } = self.settings;
+        let nudge = Notify::new();
+        // Before the first claim, so that no cancel of a claimed job goes by unheard.
+        let mut events = ports.events.subscribe();
+        let work = async {
+            self.claim_until(&mut shutdown).await;
+            self.drain().await;
+        };
+        tokio::select! {
+            () = work => {}
+            () = beats::keep(&*ports.jobs, &running, &nudge, beat_tick, beat_every) => {}
+            () = beats::follow_cancels(&mut events, &running, &nudge) => {}
+        }
+    }
+
+    async fn claim_until(&mut self, shutdown: &mut watch::Receiver<bool>) {
+        let mut queued = self.ports.jobs.queued();
+        let mut is_woken = true;
+        while !*shutdown.borrow() {
+            // Armed before the queue is looked at: what comes after the look wakes the wait below.
+            queued.mark_unchanged();
+            self.fill_slots().await;
+            let has_free_slot = self.attempts.len() < self.settings.slots;
+            tokio::select! {
+                stopped = shutdown.wait_for(|stop| *stop) => {
+                    drop(stopped);
+                    return;
+                }
+                Some(ended) = self.attempts.join_next() => note(ended),
+                changed = queued.changed(), if has_free_slot && is_woken => is_woken = changed.is_ok(),
+                () = sleep(self.settings.poll_every) => {}
+            }
+        }
+    }
+
+    /// Claims as many jobs as there are free slots.
+    async fn fill_slots(&mut self) {
+        let free = self.settings.slots.saturating_sub(self.attempts.len());
+        if free == 0 {
+            return;
+        }
+        let claimed = match self.ports.jobs.claim(&self.worker, free).await {
+            Ok(claimed) => claimed,
+            Err(error) => {
+                tracing::warn!(%error, "could not look for queued jobs");
+                return;
+            }
+        };
+        let busy = self.attempts.len() + claimed.len();
+        // One thread each when as many jobs run as there are cores: that costs the least in all.
+        let threads = self.settings.cores.checked_div(busy).unwrap_or(1).max(1);
+        for (lease, job) in claimed {
+            self.begin(lease, job, threads);
+        }
+    }
+
+    fn begin(&mut self, lease: Lease, job: Job, threads: usize) {
+        let ports = Arc::clone(&self.ports);
+        let place = self.running.enter(&lease);
+        self.attempts
+            .spawn(async move { attempt::carry_out(&ports, &place, &lease, job, threads).await });
+    }
+
+    async fn drain(&mut self) {
+        let all_ended = async { while self.attempts.join_next().await.map(note).is_some() {} };
+        if timeout(self.settings.drain, all_ended).await.is_ok() {
+            return;
+        }
+        self.running.release_all();
+        while self.attempts.join_next().await.map(note).is_some() {}
+    }
+}
+
+fn note(ended: Result<(), JoinError>) {
+    if let Err(cause) = ended {
+        // The run itself is guarded; this was the end of the attempt. Its lease runs out and the job is run again.
+        tracing::error!(error = %cause, "the task of a job panicked");
+    }
+}

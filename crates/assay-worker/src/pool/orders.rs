@@ -1,0 +1,80 @@
+//! From a job to the order that an engine process understands.
+//!
+//! It reads the catalog and nothing else; whether the job makes sense was checked when it was submitted.
+
+use assay_core::{Catalog, Code, Error, IMPORT, ImportParams, ImportTask, Job, Lease, Order, Result, Task};
+
+/// The analysis that may name data sets in its text, and is told their names to suggest the nearest.
+const SQL: &str = "sql";
+
+/// Where the attempt may write. The fence keeps attempts of one job apart.
+pub(super) fn scratch(lease: &Lease) -> String {
+    format!("results/{}/{}", lease.job, lease.fence)
+}
+
+/// The order of an attempt.
+///
+/// # Errors
+/// What the catalog says, e.g. of a version that is gone; `InvalidParameter` for an import without sound parameters.
+pub(super) async fn make(catalog: &dyn Catalog, lease: &Lease, job: &Job, threads: usize) -> Result<Order> {
+    let task = if job.analysis == IMPORT {
+        import(job)?
+    } else {
+        analyze(catalog, job).await?
+    };
+    Ok(Order {
+        scratch: scratch(lease),
+        task,
+        limits: job.limits,
+        threads,
+    })
+}
+
+fn import(job: &Job) -> Result<Task> {
+    let ImportParams {
+        dataset,
+        key,
+        mode,
+        format,
+        record_path,
+        upload_bytes,
+    } = serde_json::from_value(job.params.clone()).map_err(|fault| {
+        Error::new(
+            Code::InvalidParameter,
+            format!("the parameters of the import could not be read: {fault}"),
+        )
+        .hint("upload the file again")
+    })?;
+    let upload = job.upload.clone().ok_or_else(|| {
+        Error::new(Code::InvalidParameter, "the import has no uploaded file").hint("upload the file again")
+    })?;
+    let folder = format!("datasets/{}", dataset.folded());
+    Ok(Task::Import(Box::new(ImportTask {
+        upload,
+        upload_bytes,
+        dataset,
+        key,
+        mode,
+        format,
+        record_path,
+        folder,
+    })))
+}
+
+async fn analyze(catalog: &dyn Catalog, job: &Job) -> Result<Task> {
+    let mut inputs = Vec::with_capacity(job.inputs.len());
+    for input in &job.inputs {
+        inputs.push(catalog.snapshot(&input.name, Some(input.version)).await?);
+    }
+    let known_datasets = if job.analysis == SQL {
+        catalog.names().await?
+    } else {
+        Vec::new()
+    };
+    Ok(Task::Analyze {
+        analysis: job.analysis.clone(),
+        params: job.params.clone(),
+        inputs,
+        known_datasets,
+    })
+}

@@ -1,0 +1,7 @@
+//! The worker from outside: jobs in a real store with a scripted engine, and real processes with scripted orders.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
+mod engine_pool;
+mod pool;
+mod support;
