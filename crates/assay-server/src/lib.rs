@@ -1,1 +1,25 @@
-//! The HTTP interface over the ports of `assay-core`.
+//! The HTTP interface over the ports of `assay-core`: routes, wire forms, problem documents, event streams.
+//!
+//! It holds no state of its own but what the ports keep; any number of servers may stand before one store.
+
+mod answer;
+mod app;
+mod cursor;
+mod extract;
+mod guard;
+mod negotiate;
+mod openapi;
+mod pins;
+mod prefer;
+mod problem;
+mod read;
+mod routes;
+mod sse;
+mod submit;
+mod wait;
+mod wire;
+
+pub use app::{ServerSettings, Services};
+pub use openapi::openapi;
+pub use problem::{Fault, Problem, status};
+pub use routes::{router, serve};

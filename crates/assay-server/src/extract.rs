@@ -1,0 +1,193 @@
+//! Bodies, queries and headers of requests, read strictly: what is not understood is refused with its place.
+
+use assay_core::{Code, Error};
+use axum::body::{Body, to_bytes};
+use http::{HeaderMap, HeaderName, header};
+use serde::de::DeserializeOwned;
+
+/// The body of a request as JSON of at most `limit` bytes.
+///
+/// # Errors
+/// `InvalidRequest` with line and column, or with the JSON pointer of the member; `BodyTooLarge`;
+/// `UnsupportedFormat` when the content type says that it is something else.
+pub(crate) async fn json<T: DeserializeOwned>(headers: &HeaderMap, body: Body, limit: usize) -> Result<T, Error> {
+    if let Some(kind) = text(headers, &header::CONTENT_TYPE)? {
+        let essence = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let is_json = essence == "application/json" || essence.ends_with("+json");
+        // What `curl -d` says unless told otherwise.
+        if !is_json && essence != "application/x-www-form-urlencoded" {
+            return Err(Error::new(
+                Code::UnsupportedFormat,
+                format!("a body of type `{essence}` is not read here"),
+            )
+            .hint("send JSON with `Content-Type: application/json`"));
+        }
+    }
+    let bytes = to_bytes(body, limit).await.map_err(|_| too_large(limit as u64))?;
+    parse(&bytes)
+}
+
+pub(crate) fn too_large(limit: u64) -> Error {
+    Error::new(
+        Code::BodyTooLarge,
+        format!("the body is larger than the limit of {limit} bytes, or was cut off"),
+    )
+    .hint("send less; files are uploaded to `/v1/datasets/{name}/import`")
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+    if bytes.is_empty() {
+        return Err(Error::new(Code::InvalidRequest, "the body is empty").hint("send a JSON object"));
+    }
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|fault| {
+        let pointer = pointer(fault.path());
+        explain(&fault.into_inner(), pointer)
+    })?;
+    reader.end().map_err(|fault| explain(&fault, None))?;
+    Ok(value)
+}
+
+fn explain(fault: &serde_json::Error, pointer: Option<String>) -> Error {
+    let (line, column) = (fault.line() as u64, fault.column() as u64);
+    let text = fault.to_string();
+    let text = text.split(" at line ").next().unwrap_or(&text);
+    let is_syntax = fault.is_syntax() || fault.is_eof();
+    let message = if is_syntax {
+        format!("the body is not valid JSON: {text}")
+    } else {
+        format!("the body does not have the form expected: {text}")
+    };
+    let error = Error::new(Code::InvalidRequest, message).hint("`/docs` shows the members of every request");
+    match pointer {
+        Some(pointer) if !is_syntax => error.pointing(pointer),
+        _ => error.at(line, Some(column)),
+    }
+}
+
+fn pointer(path: &serde_path_to_error::Path) -> Option<String> {
+    use serde_path_to_error::Segment;
+    let mut pointer = String::new();
+    for segment in path {
+        pointer.push('/');
+        match segment {
+            Segment::Seq { index } => pointer.push_str(&index.to_string()),
+            Segment::Map { key } | Segment::Enum { variant: key } => {
+                pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
+            }
+            Segment::Unknown => return None,
+        }
+    }
+    (!pointer.is_empty()).then_some(pointer)
+}
+
+/// The pairs of a query.
+pub(crate) fn pairs(query: Option<&str>) -> Vec<(String, String)> {
+    form_urlencoded::parse(query.unwrap_or_default().as_bytes())
+        .into_owned()
+        .collect()
+}
+
+/// The parameters of a query, each known and at most once.
+///
+/// # Errors
+/// `InvalidParameter` that names the parameter and what is known.
+pub(crate) fn query<const N: usize>(query: Option<&str>, known: [&str; N]) -> Result<[Option<String>; N], Error> {
+    let mut values = [const { None }; N];
+    for (name, value) in pairs(query) {
+        let Some(place) = known.iter().position(|known| *known == name) else {
+            return Err(Error::new(
+                Code::InvalidParameter,
+                format!("the parameter `{name}` is not known here"),
+            )
+            .hint(assay_core::names::suggest(&name, known)));
+        };
+        if values[place].replace(value).is_some() {
+            return Err(
+                Error::new(Code::InvalidParameter, format!("the parameter `{name}` is given twice"))
+                    .hint("give it once"),
+            );
+        }
+    }
+    Ok(values)
+}
+
+/// A number of a query within `least..=most`, or `default`.
+///
+/// # Errors
+/// `InvalidParameter`.
+pub(crate) fn number(name: &str, value: Option<&str>, least: u64, most: u64, default: u64) -> Result<u64, Error> {
+    let Some(value) = value else { return Ok(default) };
+    value
+        .parse()
+        .ok()
+        .filter(|number| (least..=most).contains(number))
+        .ok_or_else(|| {
+            Error::new(
+                Code::InvalidParameter,
+                format!("`{name}` is `{value}`, but must be a whole number from {least} to {most}"),
+            )
+            .hint(format!("leave it out to have {default}"))
+        })
+}
+
+/// A header as text, when there is one.
+///
+/// # Errors
+/// `InvalidRequest` when it is not plain text.
+pub(crate) fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Error> {
+    let Some(value) = headers.get(name) else {
+        return Ok(None);
+    };
+    value.to_str().map(|text| Some(text.trim())).map_err(|_| {
+        Error::new(
+            Code::InvalidRequest,
+            format!("the header `{name}` has characters outside of ASCII"),
+        )
+        .hint("use plain letters, digits and signs")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only the way there is of interest")]
+    struct Body {
+        name: String,
+        #[serde(default)]
+        inner: Vec<u8>,
+    }
+
+    fn fault(text: &str) -> Error {
+        parse::<Body>(text.as_bytes()).unwrap_err()
+    }
+
+    #[test]
+    fn faults_have_a_place() {
+        let syntax = fault("{\n  \"name\": \n}");
+        assert_eq!(syntax.code, Code::InvalidRequest);
+        assert_eq!(syntax.errors[0].line, Some(3));
+        assert_eq!(
+            fault(r#"{"name":"a","inner":[1,"x"]}"#).errors[0].pointer.as_deref(),
+            Some("/inner/1")
+        );
+        let unknown = fault(r#"{"name":"a","iner":[]}"#);
+        assert_eq!(unknown.errors[0].pointer.as_deref(), Some("/iner"));
+        assert!(unknown.message.contains("`inner`"), "{}", unknown.message);
+        assert!(fault(r#"{"name":"a"} x"#).message.contains("trailing"));
+    }
+
+    #[test]
+    fn queries_are_strict() {
+        assert_eq!(query(Some("limit=5"), ["limit"]).unwrap(), [Some("5".to_owned())]);
+        let unknown = query(Some("limt=5"), ["limit"]).unwrap_err();
+        assert_eq!(unknown.hint.as_deref(), Some("did you mean `limit`?"));
+        assert!(query(Some("limit=5&limit=6"), ["limit"]).is_err());
+        assert_eq!(number("limit", None, 1, 10, 7), Ok(7));
+        assert!(number("limit", Some("11"), 1, 10, 7).is_err());
+    }
+}

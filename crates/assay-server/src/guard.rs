@@ -1,0 +1,62 @@
+//! What every request passes: the check of its host, the headers of every answer, and the net under panics.
+
+use std::any::Any;
+
+use assay_core::{Code, Error};
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, header};
+
+use crate::app::Shared;
+use crate::problem::Problem;
+
+/// Refuses requests for other hosts than this machine: a page of the web can have its own name resolve to 127.0.0.1,
+/// and the browser would then let it read our answers.
+pub(crate) async fn host(State(app): State<Shared>, request: Request, next: Next) -> Response {
+    if app.settings.loopback_only && !is_local(&request) {
+        let error = Error::new(Code::Forbidden, "this server answers only to the names of this machine")
+            .hint("use `localhost` or `127.0.0.1` as host");
+        return Problem::from(error).into_response();
+    }
+    let mut response = next.run(request).await;
+    response
+        .headers_mut()
+        .insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+fn is_local(request: &Request) -> bool {
+    let named = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = named.or_else(|| request.uri().authority().map(http::uri::Authority::as_str));
+    // Without any host there is no browser.
+    host.is_none_or(|host| {
+        let name = match host.rsplit_once(':') {
+            Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+            _ => host,
+        };
+        matches!(name.to_ascii_lowercase().as_str(), "localhost" | "127.0.0.1" | "[::1]")
+    })
+}
+
+/// The answer when a handler panicked; the panic hook has logged the place.
+pub(crate) fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
+    Problem::from(Error::internal("answering the request")).into_response()
+}
+
+/// The answer when no route has the path.
+pub(crate) async fn no_route(request: Request) -> Problem {
+    let path: String = request.uri().path().chars().take(200).collect();
+    Problem::from(
+        Error::new(Code::NotFound, format!("there is nothing at `{path}`")).hint("`/docs` shows what there is"),
+    )
+}
+
+/// The answer when the path has other methods.
+pub(crate) async fn no_method(request: Request) -> Problem {
+    let (method, path) = (request.method(), request.uri().path());
+    Problem::from(
+        Error::new(Code::MethodNotAllowed, format!("`{path}` does not take `{method}`"))
+            .hint("the header `Allow` lists what it takes"),
+    )
+}

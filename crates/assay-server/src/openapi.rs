@@ -1,0 +1,79 @@
+//! The description of the interface, made from the routes themselves and the analyses that are there.
+
+use assay_core::AnalysisSpec;
+use serde_json::{Value, json};
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::app::Shared;
+use crate::routes::{analyses, datasets, events, health, import, jobs, query, records, results};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Assay",
+        description = "Data sets, analyses as background jobs, and being told when they have finished. Errors are \
+                       problem documents (RFC 9457); rely on their `code`.",
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
+    ),
+    tags(
+        (name = "data sets", description = "Load and read data."),
+        (name = "query", description = "SQL over all data sets."),
+        (name = "analyses", description = "What can be run."),
+        (name = "jobs", description = "Submit, wait for, cancel; get the answer."),
+        (name = "events", description = "Be told."),
+        (name = "server", description = "Health and description."),
+    ),
+)]
+struct Api;
+
+/// Every described route.
+pub(crate) fn routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::with_openapi(Api::openapi())
+        .routes(routes!(datasets::list_datasets))
+        .routes(routes!(datasets::get_dataset))
+        .routes(routes!(datasets::get_schema))
+        .routes(routes!(records::list_records))
+        .routes(routes!(records::get_record))
+        .routes(routes!(import::import))
+        .routes(routes!(query::query))
+        .routes(routes!(analyses::list_analyses))
+        .routes(routes!(analyses::get_analysis))
+        .routes(routes!(jobs::submit_job, jobs::list_jobs))
+        .routes(routes!(jobs::get_job))
+        .routes(routes!(jobs::cancel_job))
+        .routes(routes!(results::get_result))
+        .routes(routes!(events::job_events))
+        .routes(routes!(events::all_events))
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz))
+        .routes(routes!(health::openapi_json))
+}
+
+/// The `OpenAPI` 3.1 document of a server with these analyses.
+#[must_use]
+pub fn openapi(analyses: &[AnalysisSpec]) -> Value {
+    let (_, api) = routes().split_for_parts();
+    complete(api, analyses)
+}
+
+/// The document with the parameters of each analysis.
+pub(crate) fn complete(api: utoipa::openapi::OpenApi, analyses: &[AnalysisSpec]) -> Value {
+    // A document that was made from types serializes.
+    let mut document = serde_json::to_value(api).unwrap_or_default();
+    let name = |spec: &AnalysisSpec| format!("params.{}", spec.name);
+    let forms: Vec<Value> = analyses
+        .iter()
+        .map(|spec| json!({"$ref": format!("#/components/schemas/{}", name(spec))}))
+        .collect();
+    let schemas = &mut document["components"]["schemas"];
+    for spec in analyses {
+        schemas[name(spec)] = spec.params.clone();
+    }
+    if !forms.is_empty() {
+        let params = &mut schemas["NewJob"]["properties"]["params"];
+        *params = json!({"description": "The parameters of the analysis.", "anyOf": forms});
+    }
+    document
+}

@@ -1,0 +1,237 @@
+//! Uploads: the bytes go to the object store as they come, and a job makes a data set of them.
+
+use std::time::Duration;
+
+use assay_core::{
+    Code, CommitMode, DatasetName, Error, IMPORT, Idempotency, ImportFormat, ImportParams, JobId, Limits, NewJob,
+    Result, Retry, Submitted,
+};
+use axum::body::Body;
+use axum::extract::{Path, RawQuery, State};
+use axum::response::Response;
+use futures::StreamExt as _;
+use http::{HeaderMap, header};
+use object_store::path::Path as ObjectPath;
+use object_store::{ObjectStoreExt as _, WriteMultipart};
+use serde::de::DeserializeOwned;
+use sha2::{Digest as _, Sha256};
+
+use crate::answer::{self, Submission};
+use crate::app::{App, Shared};
+use crate::cursor::hex;
+use crate::prefer::Preferences;
+use crate::problem::Problem;
+use crate::wire::job;
+use crate::{extract, submit, wait};
+
+/// Parts of an upload that may be on their way to the object store at a time.
+const PARTS_IN_FLIGHT: usize = 4;
+/// How long a client may be silent in the middle of an upload.
+const SILENCE: Duration = Duration::from_secs(60);
+/// A file of gigabytes may take a while.
+const TIMEOUT_MS: u64 = 6 * 3_600_000;
+
+/// Load a file into a data set.
+///
+/// The body is the file: NDJSON, a JSON array or a JSON document with the records inside, CSV, TSV or Parquet; each
+/// also compressed with gzip. The former version of the data set stays until the new one is whole.
+#[utoipa::path(
+    post, path = "/v1/datasets/{name}/import", tag = "data sets",
+    params(
+        ("name" = String, Path, description = "the data set; made when it is not there"),
+        ("key" = Option<String>, Query, description = "the attribute that identifies a record"),
+        ("format" = Option<String>, Query, description = "`ndjson`, `json`, `csv`, `tsv` or `parquet`; found from the bytes by default"),
+        ("record_path" = Option<String>, Query, description = "JSON pointer to the records inside one document"),
+        ("mode" = Option<String>, Query, description = "`replace` (default) or `append`"),
+        ("Prefer" = Option<String>, Header, description = "`wait=N` seconds"),
+        ("Idempotency-Key" = Option<String>, Header),
+    ),
+    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    responses(
+        (status = 200, description = "the job has ended", body = job::Job),
+        (status = 202, description = "the job waits or runs", body = job::Job),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn import(
+    State(app): State<Shared>,
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let mut params = options(&name, query.as_deref())?;
+    let preferences = Preferences::read(&headers, app.settings.max_wait)?;
+    let patience = preferences.wait_or(Duration::ZERO);
+    let key = submit::key(&headers)?;
+    refuse_too_large(&headers, app.settings.max_upload_bytes)?;
+    let upload = Upload::receive(&app, body).await?;
+    params.upload_bytes = upload.bytes;
+    let idempotency = submit::idempotency(key, "import", &(&params, &upload.checksum));
+    let submitted = store(&app, &params, &upload, idempotency).await;
+    if !matches!(&submitted, Ok(submitted) if !submitted.replayed) {
+        upload.delete(&app).await;
+    }
+    let submitted = submitted?;
+    let id = submitted.job.id;
+    let (job, attempts) = wait::until(&app, &id, patience, |job| job.state.is_terminal()).await?;
+    let submission = Submission {
+        replayed: submitted.replayed,
+        waited: !patience.is_zero(),
+        preferences,
+    };
+    Ok(answer::submitted(job, attempts, submission))
+}
+
+fn options(name: &str, query: Option<&str>) -> Result<ImportParams> {
+    let dataset: DatasetName = name.parse()?;
+    let [key, format, record_path, mode] = extract::query(query, ["key", "format", "record_path", "mode"])?;
+    if let Some(path) = record_path
+        .as_deref()
+        .filter(|path| !path.is_empty() && !path.starts_with('/'))
+    {
+        return Err(Error::new(
+            Code::InvalidParameter,
+            format!("`record_path` is `{path}`, which is not a JSON pointer"),
+        )
+        .hint(format!("did you mean `/{path}`?")));
+    }
+    Ok(ImportParams {
+        dataset,
+        key: key.filter(|key| !key.is_empty()),
+        format: one_of::<ImportFormat>("format", format.as_deref(), ["ndjson", "json", "csv", "tsv", "parquet"])?,
+        mode: one_of::<CommitMode>("mode", mode.as_deref(), ["replace", "append"])?.unwrap_or_default(),
+        record_path,
+        upload_bytes: 0,
+    })
+}
+
+/// A word of a query as the enum it stands for.
+fn one_of<T: DeserializeOwned>(
+    name: &str,
+    value: Option<&str>,
+    known: impl IntoIterator<Item = &'static str>,
+) -> Result<Option<T>> {
+    let Some(value) = value else { return Ok(None) };
+    serde_json::from_value(value.into()).map(Some).map_err(|_| {
+        Error::new(Code::InvalidParameter, format!("`{name}` cannot be `{value}`"))
+            .hint(assay_core::names::suggest(value, known))
+    })
+}
+
+fn refuse_too_large(headers: &HeaderMap, limit: u64) -> Result<()> {
+    let length = extract::text(headers, &header::CONTENT_LENGTH)?.and_then(|text| text.parse::<u64>().ok());
+    match length {
+        Some(0) => Err(empty()),
+        Some(length) if length > limit => Err(too_large(limit)),
+        _ => Ok(()),
+    }
+}
+
+fn empty() -> Error {
+    Error::new(Code::FileEmpty, "the uploaded file is empty")
+        .hint("send the file as the body, e.g. `curl --data-binary @FILE`")
+}
+
+fn too_large(limit: u64) -> Error {
+    Error::new(
+        Code::BodyTooLarge,
+        format!("the file is larger than the limit of {limit} bytes"),
+    )
+    .hint("compress it with gzip, or load it in pieces with `mode=append`")
+}
+
+async fn store(
+    app: &App,
+    params: &ImportParams,
+    upload: &Upload,
+    idempotency: Option<Idempotency>,
+) -> Result<Submitted> {
+    let params = serde_json::to_value(params).map_err(|cause| {
+        tracing::error!(%cause, "the parameters of an import do not serialize");
+        Error::internal("submitting the import")
+    })?;
+    let job = NewJob {
+        id: JobId::generate(app.clock.now()),
+        analysis: IMPORT.to_owned(),
+        params,
+        inputs: Vec::new(),
+        priority: 5,
+        limits: Limits {
+            timeout_ms: TIMEOUT_MS,
+            ..app.settings.default_limits
+        },
+        retry: Retry::default(),
+        tags: std::collections::BTreeMap::new(),
+        upload: Some(upload.path.to_string()),
+    };
+    app.jobs.submit(job, idempotency).await
+}
+
+/// A received file.
+struct Upload {
+    path: ObjectPath,
+    bytes: u64,
+    /// SHA-256 of what was sent.
+    checksum: String,
+}
+
+impl Upload {
+    /// Streams the body to the object store; nothing is left there when it fails.
+    async fn receive(app: &App, body: Body) -> Result<Self> {
+        let id = ulid::Ulid::new().to_string().to_ascii_lowercase();
+        let path = ObjectPath::from(format!("uploads/{id}"));
+        let upload = app.objects.put_multipart(&path).await.map_err(not_stored)?;
+        let mut writer = WriteMultipart::new(upload);
+        match copy(body, &mut writer, app.settings.max_upload_bytes).await {
+            Ok((bytes, checksum)) => {
+                writer.finish().await.map_err(not_stored)?;
+                Ok(Self { path, bytes, checksum })
+            }
+            Err(error) => {
+                if let Err(cause) = writer.abort().await {
+                    tracing::warn!(error = %cause, "could not delete an upload that was broken off");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn delete(&self, app: &App) {
+        if let Err(cause) = app.objects.delete(&self.path).await {
+            tracing::warn!(error = %cause, "could not delete an upload that is not needed");
+        }
+    }
+}
+
+async fn copy(body: Body, writer: &mut WriteMultipart, limit: u64) -> Result<(u64, String)> {
+    let mut chunks = body.into_data_stream();
+    let (mut bytes, mut digest) = (0_u64, Sha256::new());
+    loop {
+        let chunk = match tokio::time::timeout(SILENCE, chunks.next()).await {
+            Ok(Some(Ok(chunk))) => chunk,
+            Ok(None) => break,
+            Ok(Some(Err(_))) | Err(_) => {
+                return Err(Error::new(Code::InvalidRequest, "the upload was broken off")
+                    .hint("send it again; nothing was loaded"));
+            }
+        };
+        bytes += chunk.len() as u64;
+        if bytes > limit {
+            return Err(too_large(limit));
+        }
+        digest.update(&chunk);
+        writer.wait_for_capacity(PARTS_IN_FLIGHT).await.map_err(not_stored)?;
+        writer.put(chunk);
+    }
+    if bytes == 0 {
+        return Err(empty());
+    }
+    Ok((bytes, hex(&digest.finalize())))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "as `map_err` gives it")]
+fn not_stored(cause: object_store::Error) -> Error {
+    tracing::error!(error = %cause, "could not store an upload");
+    Error::new(Code::StoreFailed, "the file could not be stored").hint("try again; the server's log has the cause")
+}

@@ -1,0 +1,72 @@
+//! SQL that is answered at once when it is fast, and by a job when it is not.
+
+use std::time::Duration;
+
+use assay_core::Result;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use http::HeaderMap;
+use serde_json::Map;
+
+use crate::answer::{self, Submission};
+use crate::app::Shared;
+use crate::prefer::Preferences;
+use crate::problem::Problem;
+use crate::wire::{job, request};
+use crate::{extract, submit, wait};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Query the data sets with SQL.
+///
+/// Reads only. The answer is that of a job of the analysis `sql`: `200` with its rows when it ends within `wait`
+/// seconds, otherwise `202` and the job goes on.
+#[utoipa::path(
+    post, path = "/v1/query", tag = "query",
+    params(
+        ("Prefer" = Option<String>, Header, description = "`wait=N` seconds or `respond-async`"),
+        ("Idempotency-Key" = Option<String>, Header),
+    ),
+    request_body = request::NewQuery,
+    responses(
+        (status = 200, description = "the job has ended", body = job::Job),
+        (status = 202, description = "the job goes on; `Location` has its address", body = job::Job),
+        (status = "4XX", description = "a fault of the request, e.g. of the SQL", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn query(State(app): State<Shared>, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
+    let new: request::NewQuery = extract::json(&headers, body, app.settings.max_body_bytes).await?;
+    let preferences = Preferences::read(&headers, app.settings.max_wait)?;
+    let patience = match new.wait {
+        Some(seconds) => submit::wait(&app, seconds),
+        None => preferences.wait_or(PATIENCE),
+    };
+    let idempotency = submit::idempotency(submit::key(&headers)?, "/v1/query", &new);
+    let submitted = submit::analysis(&app, job_of(new), idempotency, !patience.is_zero()).await?;
+    let id = submitted.job.id;
+    let (job, attempts) = wait::until(&app, &id, patience, |job| job.state.is_terminal()).await?;
+    let submission = Submission {
+        replayed: submitted.replayed,
+        waited: !patience.is_zero(),
+        preferences,
+    };
+    Ok(answer::submitted(job, attempts, submission))
+}
+
+fn job_of(query: request::NewQuery) -> request::NewJob {
+    let mut params = Map::new();
+    params.insert("sql".to_owned(), query.sql.into());
+    if let Some(values) = query.params {
+        params.insert("params".to_owned(), values);
+    }
+    request::NewJob {
+        analysis: submit::SQL.to_owned(),
+        input: None,
+        params,
+        priority: None,
+        limits: query.limits,
+        tags: std::collections::BTreeMap::new(),
+        retry: request::NewRetry::default(),
+    }
+}

@@ -1,0 +1,236 @@
+//! Records: filtered, selected, ordered and paged; or one by its key.
+
+use assay_core::{Code, Error, Format, RecordFilter, RecordsTask, Result, Snapshot, Task, Version};
+use axum::extract::{Path, RawQuery, State};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, header};
+use serde_json::json;
+
+use super::results::closed;
+use crate::app::Shared;
+use crate::cursor::Cursor;
+use crate::problem::Problem;
+use crate::{answer, extract, negotiate, pins, read};
+
+const PAGE: u64 = 100;
+const LARGEST_PAGE: u64 = 10_000;
+const MAX_FILTERS: usize = 100;
+
+/// Read records.
+///
+/// Any other parameter is a filter `attribute=operator.value` with the operators of PostgREST (`eq`, `neq`, `gt`,
+/// `gte`, `lt`, `lte`, `like`, `ilike`, `in`, `is`, and `not.` before any of them). Pages of one walk are all of the
+/// same version, whatever is written meanwhile.
+#[utoipa::path(
+    get, path = "/v1/datasets/{name}/records", tag = "data sets",
+    params(
+        ("name" = String, Path),
+        ("_select" = Option<String>, Query, description = "attributes, separated by commas"),
+        ("_order" = Option<String>, Query, description = "attributes, each perhaps with `.asc` or `.desc`"),
+        ("_limit" = Option<u64>, Query, description = "100 by default, at most 10,000"),
+        ("_cursor" = Option<String>, Query),
+        ("_version" = Option<u64>, Query, description = "the newest by default"),
+        ("_format" = Option<String>, Query, description = "`json`, `ndjson`, `csv`, `parquet` or `arrow`; or by `Accept`"),
+    ),
+    responses(
+        (status = 200, description = "`{items, next, version}`, or the records in the format asked for", body = Object),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn list_records(
+    State(app): State<Shared>,
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let request = Request::parse(query.as_deref())?;
+    let format = negotiate::format(request.format.as_deref(), &headers)?;
+    let name = pins::known_name(&app, &name).await?;
+    let identity = format!("{}?{}", name.folded(), request.identity());
+    let cursor = request.cursor.as_deref();
+    let cursor = cursor.map(|text| Cursor::decode(text, &identity)).transpose()?;
+    let version = cursor.as_ref().map(|cursor| cursor.version).or(request.version);
+    let offset = cursor.map_or(0, |cursor| cursor.offset);
+    let snapshot = app.catalog.snapshot(&name, version).await?;
+    let version = snapshot.version;
+    let limit = request.limit;
+    let address = format!("/v1/datasets/{name}/records");
+    let page = request.pairs;
+    let task = RecordsTask {
+        input: snapshot,
+        select: request.select,
+        filters: request.filters,
+        order: request.order,
+        offset,
+        limit,
+        format,
+    };
+    let encoded = read::run(&app, Task::Records(Box::new(task)), app.settings.read_limits).await?;
+    let next = (encoded.rows >= limit).then(|| {
+        let cursor = Cursor::new(version, offset.saturating_add(encoded.rows), &identity);
+        let mut pairs = form_urlencoded::Serializer::new(String::new());
+        pairs.extend_pairs(page).append_pair("_cursor", &cursor.encode());
+        format!("{address}?{}", pairs.finish())
+    });
+    let mut headers = answer::next_link(next.as_ref());
+    answer::set(&mut headers, header::CONTENT_TYPE, format.media_type());
+    answer::set(&mut headers, header::VARY, "Accept");
+    let body = match format {
+        Format::Json => encoded.between(
+            "{\"items\":".to_owned(),
+            closed(&json!({"next": next, "version": version})),
+        ),
+        _ => encoded.into_body(),
+    };
+    Ok((headers, body).into_response())
+}
+
+/// Read one record by its key.
+#[utoipa::path(
+    get, path = "/v1/datasets/{name}/records/{key}", tag = "data sets",
+    params(("name" = String, Path), ("key" = String, Path)),
+    responses(
+        (status = 200, description = "the record", body = Object),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn get_record(
+    State(app): State<Shared>,
+    Path((name, key)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    let name = pins::known_name(&app, &name).await?;
+    let snapshot = app.catalog.snapshot(&name, None).await?;
+    let version = snapshot.version;
+    let task = by_key(snapshot, &key)?;
+    let encoded = read::run(&app, Task::Records(Box::new(task)), app.settings.read_limits).await?;
+    if encoded.rows == 0 {
+        let shown: String = key.chars().take(80).collect();
+        return Err(Error::new(
+            Code::UnknownRecord,
+            format!("`{name}` has no record with the key `{shown}`"),
+        )
+        .hint(format!("`/v1/datasets/{name}/records` lists the records"))
+        .into());
+    }
+    let mut headers = HeaderMap::new();
+    answer::set(&mut headers, header::CONTENT_TYPE, Format::Json.media_type());
+    answer::set(&mut headers, header::ETAG, &format!("\"{version}\""));
+    // One line of NDJSON is one JSON document.
+    Ok((headers, encoded.into_body()).into_response())
+}
+
+fn by_key(input: Snapshot, key: &str) -> Result<RecordsTask> {
+    let attribute = input.key.clone().ok_or_else(|| {
+        Error::new(
+            Code::InvalidRequest,
+            format!("the records of `{}` have no key", input.name),
+        )
+        .hint("load the data set with `key=ATTRIBUTE`, or filter its records")
+    })?;
+    Ok(RecordsTask {
+        input,
+        select: Vec::new(),
+        filters: vec![RecordFilter {
+            attribute,
+            negated: false,
+            operator: "eq".to_owned(),
+            value: key.to_owned(),
+        }],
+        order: Vec::new(),
+        offset: 0,
+        limit: 1,
+        format: Format::Ndjson,
+    })
+}
+
+/// The query of a page of records.
+#[derive(Default)]
+struct Request {
+    /// All but the cursor, as given.
+    pairs: Vec<(String, String)>,
+    select: Vec<String>,
+    filters: Vec<RecordFilter>,
+    order: Vec<(String, bool)>,
+    limit: u64,
+    cursor: Option<String>,
+    version: Option<Version>,
+    format: Option<String>,
+}
+
+impl Request {
+    fn parse(query: Option<&str>) -> Result<Self> {
+        let mut request = Self {
+            limit: PAGE,
+            ..Self::default()
+        };
+        for (name, value) in extract::pairs(query) {
+            match name.as_str() {
+                "_select" => request.select = list(&value),
+                "_order" => request.order = list(&value).iter().map(|item| ordered(item)).collect(),
+                "_limit" => request.limit = extract::number("_limit", Some(&value), 1, LARGEST_PAGE, PAGE)?,
+                "_version" => {
+                    let version = extract::number("_version", Some(&value), 1, u64::MAX, 1)?;
+                    request.version = Some(Version(version));
+                }
+                "_format" => request.format = Some(value.clone()),
+                "_cursor" => {
+                    request.cursor = Some(value);
+                    continue;
+                }
+                _ => request.filters.push(filter(&name, &value)?),
+            }
+            request.pairs.push((name, value));
+        }
+        if request.filters.len() > MAX_FILTERS {
+            return Err(Error::new(
+                Code::InvalidRequest,
+                format!("there are more than {MAX_FILTERS} filters"),
+            ));
+        }
+        Ok(request)
+    }
+
+    /// What a cursor is bound to.
+    fn identity(&self) -> String {
+        form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(&self.pairs)
+            .finish()
+    }
+}
+
+fn list(text: &str) -> Vec<String> {
+    text.split(',')
+        .map(str::to_owned)
+        .filter(|name| !name.is_empty())
+        .collect()
+}
+
+fn ordered(item: &str) -> (String, bool) {
+    match (item.strip_suffix(".desc"), item.strip_suffix(".asc")) {
+        (Some(name), _) => (name.to_owned(), true),
+        (None, Some(name)) => (name.to_owned(), false),
+        (None, None) => (item.to_owned(), false),
+    }
+}
+
+fn filter(attribute: &str, text: &str) -> Result<RecordFilter> {
+    let (negated, rest) = match text.strip_prefix("not.") {
+        Some(rest) => (true, rest),
+        None => (false, text),
+    };
+    let Some((operator, value)) = rest.split_once('.') else {
+        return Err(Error::new(
+            Code::InvalidParameter,
+            format!("the filter `{attribute}={text}` has no operator"),
+        )
+        .hint(format!(
+            "write `{attribute}=eq.{text}`; parameters of the page begin with `_`, e.g. `_limit`"
+        )));
+    };
+    Ok(RecordFilter {
+        attribute: attribute.to_owned(),
+        negated,
+        operator: operator.to_owned(),
+        value: value.to_owned(),
+    })
+}

@@ -1,0 +1,186 @@
+//! Event streams after the HTML standard, §9.2: resumable by event id, ended by the end of the job or of the server.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use assay_core::{Code, Error, Event, EventId, JobId, Result};
+use axum::response::sse;
+use axum::response::{IntoResponse, Response, Sse};
+use futures::stream::{self, Stream, StreamExt as _};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use tokio::sync::broadcast::{Receiver, error::RecvError};
+
+use crate::app::Shared;
+use crate::extract;
+use crate::wire::event::EventForm;
+use crate::wire::job;
+
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// What a client waits before it connects again.
+const RETRY: Duration = Duration::from_secs(2);
+/// Events read from the log at a time.
+const BATCH: usize = 500;
+
+static LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// Where a client wants to go on: `Last-Event-ID`, or `after=` where headers cannot be set.
+///
+/// # Errors
+/// `InvalidRequest` when it is not an id.
+pub(crate) fn resume_at(headers: &HeaderMap, after: Option<&str>) -> Result<Option<EventId>> {
+    let Some(text) = extract::text(headers, &LAST_EVENT_ID)?.or(after) else {
+        return Ok(None);
+    };
+    text.parse().map(|id| Some(EventId(id))).map_err(|_| {
+        Error::new(Code::InvalidRequest, format!("`{text}` is not the id of an event"))
+            .hint("give the `id` of the last event that was received, or leave it out")
+    })
+}
+
+/// The events of one job: first the job as it is when the client is new or has been away too long, then what happens.
+///
+/// # Errors
+/// `UnknownJob`.
+pub(crate) async fn of_job(app: Shared, id: JobId, last: Option<EventId>) -> Result<Response> {
+    // In this order: what happens after `newest` was read is sent, even when the snapshot shows it already.
+    let receiver = app.events.subscribe();
+    let newest = app.events.newest().await?;
+    let (job, attempts) = app.jobs.get(&id).await?;
+    let is_over = job.state.is_terminal();
+    let known = last.filter(|last| *last <= newest);
+    let known = match known {
+        Some(last) if is_kept(&app, last).await? => Some(last),
+        _ => None,
+    };
+    let Some(last) = known else {
+        let snapshot = event(newest, "job.snapshot", &job::Job::whole(job, attempts));
+        let feed = Feed::new(app, receiver, Some(id), newest, is_over);
+        return Ok(respond(stream::once(async { snapshot }).chain(feed.stream())));
+    };
+    if is_over && app.events.list(last, Some(&id), 1).await?.is_empty() {
+        // Tells an `EventSource` not to connect again.
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    Ok(respond(Feed::new(app, receiver, Some(id), last, false).stream()))
+}
+
+/// The events of all jobs, from now on or from the last one received.
+///
+/// # Errors
+/// What the store says.
+pub(crate) async fn of_all(app: Shared, last: Option<EventId>) -> Result<Response> {
+    let receiver = app.events.subscribe();
+    let newest = app.events.newest().await?;
+    let after = last.filter(|last| *last <= newest).unwrap_or(newest);
+    Ok(respond(Feed::new(app, receiver, None, after, false).stream()))
+}
+
+/// Whether everything after `last` can still be told.
+async fn is_kept(app: &Shared, last: EventId) -> Result<bool> {
+    let oldest = app.events.oldest().await?;
+    Ok(last.0.saturating_add(1) >= oldest.0)
+}
+
+fn event(id: EventId, name: &'static str, data: &impl serde::Serialize) -> sse::Event {
+    // The wire forms are structs of text and numbers: they always serialize, in one line.
+    let data = serde_json::to_string(data).unwrap_or_default();
+    sse::Event::default().id(id.0.to_string()).event(name).data(data)
+}
+
+fn respond(events: impl Stream<Item = sse::Event> + Send + 'static) -> Response {
+    let first = stream::once(async { sse::Event::default().retry(RETRY) });
+    let events = first.chain(events).map(Ok::<_, std::convert::Infallible>);
+    let heartbeat = sse::KeepAlive::new().interval(HEARTBEAT).text("");
+    let mut response = Sse::new(events).keep_alive(heartbeat).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(
+        HeaderName::from_static("x-accel-buffering"),
+        HeaderValue::from_static("no"),
+    );
+    response
+}
+
+/// Reads the log up to now and then follows the channel; back to the log whenever the channel was too fast.
+struct Feed {
+    app: Shared,
+    receiver: Receiver<Event>,
+    job: Option<JobId>,
+    after: EventId,
+    pending: VecDeque<Event>,
+    follows: bool,
+    is_over: bool,
+}
+
+impl Feed {
+    fn new(app: Shared, receiver: Receiver<Event>, job: Option<JobId>, after: EventId, is_over: bool) -> Self {
+        Self {
+            app,
+            receiver,
+            job,
+            after,
+            pending: VecDeque::new(),
+            follows: false,
+            is_over,
+        }
+    }
+
+    fn stream(self) -> impl Stream<Item = sse::Event> + Send + 'static {
+        let mut shutdown = self.app.shutdown.clone();
+        let ended = async move {
+            // An error means that the server is gone.
+            let _ = shutdown.wait_for(|stop| *stop).await;
+        };
+        stream::unfold(self, |mut feed| async move {
+            let next = feed.next().await?;
+            let name = next.kind.name();
+            let sent = event(next.id, name, &EventForm::from(next));
+            Some((sent, feed))
+        })
+        .take_until(Box::pin(ended))
+    }
+
+    async fn next(&mut self) -> Option<Event> {
+        while !self.is_over {
+            let event = match self.pending.pop_front() {
+                Some(event) => event,
+                None if self.follows => match self.receiver.recv().await {
+                    Ok(event) => event,
+                    Err(RecvError::Lagged(_)) => {
+                        self.follows = false;
+                        continue;
+                    }
+                    Err(RecvError::Closed) => return None,
+                },
+                None => {
+                    self.read_log().await?;
+                    continue;
+                }
+            };
+            let is_ours = self.job.as_ref().is_none_or(|job| *job == event.job);
+            if event.id <= self.after || !is_ours {
+                continue;
+            }
+            self.after = event.id;
+            self.is_over = self.job.is_some() && event.kind.is_last();
+            return Some(event);
+        }
+        None
+    }
+
+    /// Takes a batch from the log; an empty one means that the channel has the rest. `None` ends the stream, and the
+    /// client comes again.
+    async fn read_log(&mut self) -> Option<()> {
+        match self.app.events.list(self.after, self.job.as_ref(), BATCH).await {
+            Ok(events) => {
+                self.follows = events.is_empty();
+                self.pending.extend(events);
+                Some(())
+            }
+            Err(error) => {
+                tracing::warn!(%error, "could not read the event log for a stream");
+                None
+            }
+        }
+    }
+}

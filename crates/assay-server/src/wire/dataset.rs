@@ -1,0 +1,134 @@
+//! Data sets and their schemas as users see them.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// A data set as of its newest version.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Dataset {
+    pub(crate) name: String,
+    /// The attribute that identifies a record.
+    pub(crate) key: Option<String>,
+    pub(crate) version: u64,
+    pub(crate) rows: u64,
+    /// Size of the stored parts.
+    pub(crate) bytes: u64,
+    pub(crate) created_at: String,
+    pub(crate) updated_at: String,
+    /// How many attributes its records have; left out in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) attributes: Option<u64>,
+    pub(crate) links: DatasetLinks,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct DatasetLinks {
+    #[serde(rename = "self")]
+    pub(crate) itself: String,
+    pub(crate) schema: String,
+    pub(crate) records: String,
+    pub(crate) import: String,
+}
+
+/// A page of data sets, by name.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct DatasetPage {
+    pub(crate) items: Vec<Dataset>,
+    /// The address of the next page; absent at the end.
+    pub(crate) next: Option<String>,
+}
+
+/// The attributes of the records of a version.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Schema {
+    pub(crate) dataset: String,
+    pub(crate) version: u64,
+    pub(crate) rows: u64,
+    pub(crate) attributes: Vec<Attribute>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Attribute {
+    pub(crate) name: String,
+    #[serde(rename = "type")]
+    #[schema(example = "list<text>")]
+    pub(crate) kind: String,
+    /// Records that have the attribute, null included.
+    pub(crate) present: u64,
+    /// Records without it.
+    pub(crate) missing: u64,
+    pub(crate) seen: SeenTypes,
+}
+
+/// How often each JSON type was seen.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SeenTypes {
+    pub(crate) null: u64,
+    pub(crate) bool: u64,
+    pub(crate) int: u64,
+    pub(crate) float: u64,
+    pub(crate) big: u64,
+    pub(crate) text: u64,
+    pub(crate) list: u64,
+    pub(crate) object: u64,
+}
+
+impl From<assay_core::Dataset> for Dataset {
+    fn from(dataset: assay_core::Dataset) -> Self {
+        let itself = format!("/v1/datasets/{}", dataset.name);
+        Self {
+            name: dataset.name.to_string(),
+            key: dataset.key,
+            version: dataset.version.0,
+            rows: dataset.rows,
+            bytes: dataset.bytes,
+            created_at: dataset.created_at.to_string(),
+            updated_at: dataset.updated_at.to_string(),
+            attributes: None,
+            links: DatasetLinks {
+                schema: format!("{itself}/schema"),
+                records: format!("{itself}/records"),
+                import: format!("{itself}/import"),
+                itself,
+            },
+        }
+    }
+}
+
+impl From<assay_core::Snapshot> for Schema {
+    fn from(snapshot: assay_core::Snapshot) -> Self {
+        let rows = snapshot.rows;
+        let attribute = |attribute: assay_core::Attribute| {
+            let seen = SeenTypes::from(attribute.seen);
+            let present = attribute.seen.total();
+            Attribute {
+                name: attribute.name,
+                kind: attribute.kind.to_string(),
+                present,
+                missing: rows.saturating_sub(present),
+                seen,
+            }
+        };
+        Self {
+            dataset: snapshot.name.to_string(),
+            version: snapshot.version.0,
+            rows,
+            attributes: snapshot.schema.attributes.into_iter().map(attribute).collect(),
+        }
+    }
+}
+
+impl From<assay_core::Seen> for SeenTypes {
+    fn from(seen: assay_core::Seen) -> Self {
+        Self {
+            null: seen.null,
+            bool: seen.bool,
+            int: seen.int,
+            float: seen.float,
+            big: seen.big,
+            text: seen.text,
+            list: seen.list,
+            object: seen.object,
+        }
+    }
+}
