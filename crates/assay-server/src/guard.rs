@@ -1,6 +1,7 @@
 //! What every request passes: the check of its host, the headers of every answer, and the net under panics.
 
 use std::any::Any;
+use std::net::IpAddr;
 
 use assay_core::{Code, Error};
 use axum::extract::{Request, State};
@@ -35,7 +36,8 @@ fn is_local(request: &Request) -> bool {
             Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
             _ => host,
         };
-        matches!(name.to_ascii_lowercase().as_str(), "localhost" | "127.0.0.1" | "[::1]")
+        let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
     })
 }
 

@@ -1,3 +1,13 @@
-//! The program that ties the rooms together. It cannot be used before the server is there.
+//! The program that ties the rooms together: one binary that is server, command line and engine process.
 
-fn main() {}
+mod cli;
+mod demo;
+mod engine_process;
+mod output;
+mod server;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main(&server::ThisProcess)
+}

@@ -1,0 +1,57 @@
+//! What the command line needs of the rest of the program: servers and engine processes. The wiring implements it.
+
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use clap::Args;
+use futures::future::BoxFuture;
+use tokio::sync::watch;
+
+use super::ServeArgs;
+
+#[async_trait]
+pub trait Host: Send + Sync {
+    /// Serves until the process is told to stop, and says on stdout where it listens.
+    async fn serve(&self, args: ServeArgs) -> anyhow::Result<()>;
+
+    /// Starts a server inside this process; returns when it listens.
+    async fn start(&self, args: ServeArgs) -> anyhow::Result<Running>;
+
+    /// Answers orders on stdin until it ends. Called outside of any runtime.
+    fn engine(&self, args: EngineArgs) -> anyhow::Result<()>;
+}
+
+/// A server inside this process.
+pub struct Running {
+    /// E.g. `http://127.0.0.1:7373`.
+    pub base_url: String,
+    /// Set to `true` to stop it.
+    pub shutdown: watch::Sender<bool>,
+    /// Ends when the server has ended.
+    pub stopped: BoxFuture<'static, anyhow::Result<()>>,
+}
+
+impl Running {
+    /// Stops the server and waits until it has let go of its store.
+    ///
+    /// # Errors
+    /// When the server ended with an error.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.shutdown.send_replace(true);
+        self.stopped.await
+    }
+}
+
+/// How the server calls its engine processes.
+#[derive(Debug, Clone, Args)]
+pub struct EngineArgs {
+    /// Folder of the object store
+    #[arg(long, value_name = "PATH")]
+    pub objects: PathBuf,
+    /// Memory that a job may take
+    #[arg(long, value_name = "BYTES")]
+    pub memory_bytes: u64,
+    /// Threads that a job may keep busy
+    #[arg(long, value_name = "N")]
+    pub threads: usize,
+}

@@ -1,0 +1,178 @@
+//! The command line: what can be typed, and which file answers it. Commands talk to a server over HTTP only; what
+//! needs the server's inside comes in through [`Host`].
+
+mod analyses;
+mod answer;
+mod completions;
+mod context;
+mod datasets;
+mod failure;
+mod follow;
+mod host;
+mod job;
+mod load;
+mod params;
+mod query;
+mod run;
+mod serve;
+mod units;
+mod work;
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+pub use context::Context;
+pub use failure::Failure;
+pub use follow::verdict;
+pub use host::{EngineArgs, Host, Running};
+pub use load::rows_loaded;
+pub use serve::{DEFAULT_LISTEN, ServeArgs, parse_listen, parse_workers};
+
+use crate::demo;
+
+const AFTER_HELP: &str = "\
+Exit codes:
+  0    done
+  1    the job failed, or the request was refused
+  2    the command line is wrong
+  3    what was named does not exist
+  4    no server answers
+  5    the job was canceled
+  130  stopped with Ctrl-C
+
+Answers go to stdout, all else to stderr. Answers are tables on a terminal and NDJSON elsewhere;
+`--format` and `--json` choose. Tables round doubles to six digits; every other format is exact.
+
+Ctrl-C while a job is followed asks whether to detach, cancel or wait on. Without a terminal to ask on,
+it cancels the job.
+
+Begin with `assay demo`, or with `assay serve` and `assay load FILE --as NAME`.";
+
+/// Turns data sets into an analysis service with durable background jobs.
+#[derive(Debug, Parser)]
+#[command(name = "assay", version, after_help = AFTER_HELP, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct GlobalArgs {
+    /// Address of the server
+    #[arg(
+        long,
+        global = true,
+        env = "ASSAY_SERVER",
+        default_value = "http://127.0.0.1:7373",
+        value_name = "URL"
+    )]
+    #[arg(hide_env_values = true)]
+    pub server: String,
+    /// Give answers as JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Say nothing but answers and errors
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Use no colors
+    #[arg(long, global = true, env = "NO_COLOR", hide_env_values = true)]
+    #[arg(value_parser = clap::builder::FalseyValueParser::new())]
+    pub no_color: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show it all: start a server, load real data, run analyses side by side
+    Demo(demo::DemoArgs),
+    /// Start a server
+    Serve(ServeArgs),
+    /// Load files into a data set
+    Load(load::LoadArgs),
+    /// List the data sets, or show one
+    Datasets(datasets::DatasetsArgs),
+    /// Run an analysis on a data set
+    Run(run::RunArgs),
+    /// Ask in SQL
+    Query(query::QueryArgs),
+    /// Look after jobs
+    #[command(subcommand)]
+    Job(job::JobCommand),
+    /// List the analyses, or show one
+    Analyses(analyses::AnalysesArgs),
+    /// Attach a further worker process to a store
+    Work(work::WorkArgs),
+    /// Print a completion script for a shell
+    Completions(completions::CompletionsArgs),
+    /// The inside of an engine process
+    #[command(hide = true)]
+    Engine(EngineArgs),
+}
+
+/// Parses the command line, does what it says, and gives the exit code. What `main` is made of.
+pub fn main(host: &dyn Host) -> ExitCode {
+    let cli = Cli::parse();
+    // An engine process sets up its own threads, and has no server to talk to.
+    if let Command::Engine(args) = cli.command {
+        return failure::exit(host.engine(args).map_err(Failure::from), &cli.global);
+    }
+    let global = cli.global.clone();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failure::exit(Err(Failure::from(anyhow::Error::from(error))), &global),
+    };
+    let done = runtime.block_on(run(cli, host));
+    // A thread that still waits for an answer on stdin must not keep the process.
+    runtime.shutdown_background();
+    failure::exit(done, &global)
+}
+
+/// Does what the command line says.
+///
+/// # Errors
+/// Whatever kept it from being done; [`Failure::code`] has the exit code.
+pub async fn run(cli: Cli, host: &dyn Host) -> Result<(), Failure> {
+    let context = || Context::new(&cli.global);
+    match cli.command {
+        Command::Demo(args) => demo::run(&cli.global, args, host).await,
+        Command::Serve(args) => Ok(host.serve(args).await?),
+        Command::Load(args) => load::run(&context()?, args).await,
+        Command::Datasets(args) => datasets::run(&context()?, args).await,
+        Command::Run(args) => run::run(&context()?, args).await,
+        Command::Query(args) => query::run(&context()?, args).await,
+        Command::Job(command) => job::run(&context()?, command).await,
+        Command::Analyses(args) => analyses::run(&context()?, args).await,
+        Command::Work(args) => work::run(&args),
+        Command::Completions(args) => completions::run(&args),
+        Command::Engine(args) => Ok(host.engine(args)?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn global_options_may_stand_before_and_after_the_command() {
+        for line in [["assay", "--json", "datasets"], ["assay", "datasets", "--json"]] {
+            assert!(Cli::try_parse_from(line).unwrap().global.json);
+        }
+    }
+
+    #[test]
+    fn addresses_beyond_this_machine_are_refused() {
+        let error = Cli::try_parse_from(["assay", "serve", "--listen", "0.0.0.0:80"])
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("has no keys"), "{error}");
+    }
+}

@@ -1,0 +1,79 @@
+//! `assay query`: SQL over all data sets.
+
+use std::path::{Path, PathBuf};
+
+use assay_client::NewQuery;
+use clap::Args;
+
+use super::context::{Context, FormatArgs};
+use super::{Failure, answer, follow, params};
+
+#[derive(Debug, Clone, Args)]
+pub struct QueryArgs {
+    /// The query; data sets are its tables
+    #[arg(
+        required_unless_present = "file",
+        conflicts_with = "file",
+        allow_hyphen_values = true
+    )]
+    pub sql: Option<String>,
+    /// Read the query from a file; `-` is stdin
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Value for `$name` in the query: JSON, or text when it is none
+    #[arg(short, long = "param", value_name = "NAME=VALUE", value_parser = params::parse_pair)]
+    pub param: Vec<(String, String)>,
+    /// Print the job's id and do not wait for its end
+    #[arg(long)]
+    pub detach: bool,
+    #[command(flatten)]
+    pub format: FormatArgs,
+}
+
+/// Submits the query, follows it and prints its answer. Ctrl-C: see [`follow`].
+///
+/// # Errors
+/// Whatever kept the answer away; places in the SQL are shown.
+pub async fn run(context: &Context, args: QueryArgs) -> Result<(), Failure> {
+    answer::refuse_binary(context, context.format(args.format))?;
+    let sql = match (args.sql, args.file) {
+        (Some(sql), _) => sql,
+        (None, Some(file)) => read(&file)?,
+        (None, None) => {
+            return Err(Failure::usage(
+                "there is no query",
+                "write it in quotes, or name a file with `-f`",
+            ));
+        }
+    };
+    // The job is followed from its id on, so that Ctrl-C can speak of it; the server need not hold the answer back.
+    let query = NewQuery {
+        sql,
+        params: params::for_query(&args.param),
+        wait: 0,
+    };
+    let job = context
+        .client
+        .query(&query)
+        .await
+        .map_err(|error| Failure::from(error).in_sql(&query.sql))?;
+    if args.detach {
+        return super::run::detach(context, &job, args.format);
+    }
+    let job = follow::to_end(context, job)
+        .await
+        .map_err(|failure| failure.in_sql(&query.sql))?;
+    answer::show(context, &job, args.format).await
+}
+
+fn read(file: &Path) -> Result<String, Failure> {
+    let text = if file.as_os_str() == "-" {
+        std::io::read_to_string(std::io::stdin())
+    } else {
+        std::fs::read_to_string(file)
+    };
+    text.map_err(|error| {
+        let message = format!("`{}` could not be read: {error}", file.display());
+        Failure::usage(message, "check the name of the file; it must be UTF-8 text")
+    })
+}

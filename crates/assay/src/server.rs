@@ -1,0 +1,209 @@
+//! The whole server, put together: store, engine processes, workers and the HTTP interface; and taken apart in the
+//! order in which nothing is lost.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use assay_core::{Catalog as _, Clock, Error, Limits, SystemClock};
+use assay_server::{ServerSettings, Services};
+use assay_store::{EmbeddedStore, StoreSettings};
+use assay_worker::{EngineSettings, ProcessRunner, WorkerPool, WorkerPorts, WorkerSettings, reap_until};
+use async_trait::async_trait;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::cli::{EngineArgs, Host, Running, ServeArgs};
+use crate::engine_process;
+
+/// Reads of records and checks that run beside the jobs.
+const READ_SLOTS: usize = 2;
+
+/// This process as the one that serves.
+pub struct ThisProcess;
+
+#[async_trait]
+impl Host for ThisProcess {
+    async fn serve(&self, args: ServeArgs) -> anyhow::Result<()> {
+        log_to_stderr();
+        let store = args.store.display().to_string();
+        let running = self.start(args).await?;
+        println!("assay listens on {} and keeps its data in {store}", running.base_url);
+        let shutdown = running.shutdown.clone();
+        let mut stopped = running.stopped;
+        tokio::select! {
+            ended = &mut stopped => return ended,
+            () = asked_to_stop() => {}
+        }
+        eprintln!("stopping: running jobs have 10 seconds to end; press Ctrl-C again to leave at once");
+        shutdown.send_replace(true);
+        tokio::select! {
+            ended = stopped => ended,
+            // What ran is run again at the next start.
+            () = asked_to_stop() => anyhow::bail!("stopped while jobs were running; they run again at the next start"),
+        }
+    }
+
+    async fn start(&self, args: ServeArgs) -> anyhow::Result<Running> {
+        start(args).await
+    }
+
+    fn engine(&self, args: EngineArgs) -> anyhow::Result<()> {
+        engine_process::run(&args.objects, args.memory_bytes, args.threads)
+    }
+}
+
+async fn start(args: ServeArgs) -> anyhow::Result<Running> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let store = open(&args, &clock).await?;
+    let listener = TcpListener::bind(args.listen).await.with_context(|| {
+        format!(
+            "could not listen on {}; try another `--listen`, e.g. 127.0.0.1:0",
+            args.listen
+        )
+    })?;
+    let base_url = format!("http://{}", listener.local_addr()?);
+    let worker_settings = worker_settings(args.workers);
+    let runner = Arc::new(ProcessRunner::start(engine_settings(&args, worker_settings.slots)?)?);
+    runner.ready().await?;
+
+    let (shutdown, told) = watch::channel(false);
+    let ports = WorkerPorts {
+        jobs: Arc::new(store.clone()),
+        catalog: Arc::new(store.clone()),
+        events: Arc::new(store.clone()),
+        runner: runner.clone(),
+        objects: store.objects(),
+        clock: clock.clone(),
+    };
+    let reaper = tokio::spawn(reap_until(ports.jobs.clone(), clock, told.clone()));
+    let services = services(&args, &ports, told.clone());
+    let workers = tokio::spawn(WorkerPool::new(ports, worker_settings).run(told));
+    let server = tokio::spawn(assay_server::serve(listener, services));
+    let stop = shutdown.clone();
+    let stopped = Box::pin(async move {
+        let served = server.await;
+        // Also when the listener failed: the rest must not go on alone.
+        stop.send_replace(true);
+        workers.await.context("the workers panicked")?;
+        reaper.await.context("the reaper panicked")?;
+        runner.shutdown().await;
+        store.close().await;
+        Ok(served.context("the server panicked")??)
+    });
+    Ok(Running {
+        base_url,
+        shutdown,
+        stopped,
+    })
+}
+
+/// Opens the store and removes what nobody refers to: leftovers of attempts and uploads that a kill cut short.
+async fn open(args: &ServeArgs, clock: &Arc<dyn Clock>) -> Result<EmbeddedStore, Error> {
+    let store = EmbeddedStore::open(&args.store, clock.clone(), StoreSettings::default())?;
+    let referenced = store.referenced_objects().await?;
+    let removed = store.folder().sweep(&referenced).await?;
+    if removed > 0 {
+        tracing::info!(objects = removed, "removed what an earlier run left behind");
+    }
+    Ok(store)
+}
+
+fn worker_settings(workers: Option<usize>) -> WorkerSettings {
+    let default = WorkerSettings::default();
+    WorkerSettings {
+        slots: workers.unwrap_or(default.slots),
+        ..default
+    }
+}
+
+fn engine_settings(args: &ServeArgs, job_slots: usize) -> anyhow::Result<EngineSettings> {
+    let program = std::env::current_exe().context("finding this program, to start engine processes of it")?;
+    let settings = EngineSettings::new(program, engine_args(&args.store, args.memory)?);
+    Ok(EngineSettings {
+        job_slots,
+        read_slots: READ_SLOTS,
+        ..settings
+    })
+}
+
+fn engine_args(store: &Path, memory: u64) -> anyhow::Result<Vec<OsString>> {
+    let objects = store
+        .join("objects")
+        .canonicalize()
+        .context("finding the folder of objects")?;
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    Ok(vec![
+        "engine".into(),
+        "--objects".into(),
+        objects.into(),
+        "--memory-bytes".into(),
+        memory.to_string().into(),
+        "--threads".into(),
+        threads.to_string().into(),
+    ])
+}
+
+fn services(args: &ServeArgs, ports: &WorkerPorts, shutdown: watch::Receiver<bool>) -> Services {
+    let default = ServerSettings::default();
+    let default_limits = Limits {
+        memory_bytes: args.memory,
+        timeout_ms: u64::try_from(args.timeout.as_millis()).unwrap_or(u64::MAX),
+        ..Limits::default()
+    };
+    Services {
+        catalog: ports.catalog.clone(),
+        jobs: ports.jobs.clone(),
+        events: ports.events.clone(),
+        runner: ports.runner.clone(),
+        objects: ports.objects.clone(),
+        analyses: Arc::new(assay_analyses::specs()),
+        clock: ports.clock.clone(),
+        settings: ServerSettings {
+            default_limits,
+            // The server's own limits are the most a job may ask for.
+            max_limits: Limits {
+                timeout_ms: default.max_limits.timeout_ms.max(default_limits.timeout_ms),
+                memory_bytes: args.memory,
+                ..default.max_limits
+            },
+            read_limits: Limits {
+                memory_bytes: args.memory,
+                ..default.read_limits
+            },
+            loopback_only: args.listen.ip().is_loopback(),
+            store_description: json!({"kind": "embedded", "durability": "fsync"}),
+            ..default
+        },
+        shutdown,
+    }
+}
+
+/// Logs what happens, as much as `RUST_LOG` asks for.
+fn log_to_stderr() {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    if let Err(cause) = log.try_init() {
+        eprintln!("warning: the log could not be set up: {cause}");
+    }
+}
+
+/// Returns at Ctrl-C, or when the process is told to end.
+async fn asked_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        heard = tokio::signal::ctrl_c() => {
+            if heard.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}
