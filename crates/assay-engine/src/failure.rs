@@ -263,6 +263,9 @@ fn evaluation(message: &str) -> Error {
     } else {
         words
     };
+    if words.contains("string size overflow") {
+        return memory_exceeded();
+    }
     let overflow = words.to_lowercase().contains("overflow");
     let hint = if overflow {
         "compute in doubles: `CAST(x AS DOUBLE)`"

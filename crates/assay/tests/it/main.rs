@@ -2,4 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
+mod bad_input;
+mod cli;
+mod crashes;
+mod engine_limits;
+mod figures;
 mod floors;
+mod jobs;
+mod support;

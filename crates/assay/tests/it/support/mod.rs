@@ -39,13 +39,24 @@ impl TestServer {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let url = loop {
             let line = lines.next().expect("the server says where it listens").unwrap();
-            if let Some(url) = line.split_whitespace().find(|word| word.starts_with("http://127.0.0.1:")) {
+            if let Some(url) = line
+                .split_whitespace()
+                .find(|word| word.starts_with("http://127.0.0.1:"))
+            {
                 break url.trim_end_matches(['/', ',']).to_owned();
             }
         };
         std::thread::spawn(move || lines.for_each(drop));
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(120)).build().unwrap();
-        Self { child, url, folder: folder.to_owned(), http }
+        let http = reqwest::Client::builder()
+            .timeout(Duration::from_secs(120))
+            .build()
+            .unwrap();
+        Self {
+            child,
+            url,
+            folder: folder.to_owned(),
+            http,
+        }
     }
 
     pub fn kill_9(mut self) {
@@ -53,27 +64,43 @@ impl TestServer {
         self.child.wait().unwrap();
     }
 
-    pub fn process_id(&self) -> u32 {
-        self.child.id()
-    }
-
     pub async fn get(&self, path: &str) -> (u16, Value) {
         answer(self.http.get(format!("{}{path}", self.url)).send().await.unwrap()).await
     }
 
     pub async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
-        answer(self.http.post(format!("{}{path}", self.url)).json(body).send().await.unwrap()).await
+        answer(
+            self.http
+                .post(format!("{}{path}", self.url))
+                .json(body)
+                .send()
+                .await
+                .unwrap(),
+        )
+        .await
     }
 
     pub async fn post_waiting(&self, path: &str, body: &Value, seconds: u32) -> (u16, Value) {
-        let request = self.http.post(format!("{}{path}", self.url)).header("prefer", format!("wait={seconds}"));
+        let request = self
+            .http
+            .post(format!("{}{path}", self.url))
+            .header("prefer", format!("wait={seconds}"));
         answer(request.json(body).send().await.unwrap()).await
     }
 
     /// Loads bytes and waits for the end of the job.
     pub async fn import(&self, name: &str, query: &str, bytes: Vec<u8>) -> (u16, Value) {
         let url = format!("{}/v1/datasets/{name}/import?{query}", self.url);
-        answer(self.http.post(url).header("prefer", "wait=60").body(bytes).send().await.unwrap()).await
+        answer(
+            self.http
+                .post(url)
+                .header("prefer", "wait=60")
+                .body(bytes)
+                .send()
+                .await
+                .unwrap(),
+        )
+        .await
     }
 
     pub async fn import_file(&self, name: &str, query: &str, file: &str) -> Value {
@@ -84,7 +111,9 @@ impl TestServer {
 
     /// The rows that a query answers.
     pub async fn rows(&self, sql: &str) -> Value {
-        let (status, job) = self.post("/v1/query", &serde_json::json!({"sql": sql, "wait": 60})).await;
+        let (status, job) = self
+            .post("/v1/query", &serde_json::json!({"sql": sql, "wait": 60}))
+            .await;
         assert_eq!((status, &job["state"]), (200, &"succeeded".into()), "{sql}: {job:#}");
         job["result"]["rows"].clone()
     }
@@ -92,7 +121,10 @@ impl TestServer {
     /// Waits for the end of a job by long polls.
     pub async fn finished(&self, id: &str) -> Value {
         for _ in 0..20 {
-            let request = self.http.get(format!("{}/v1/jobs/{id}", self.url)).header("prefer", "wait=30");
+            let request = self
+                .http
+                .get(format!("{}/v1/jobs/{id}", self.url))
+                .header("prefer", "wait=30");
             let (status, job) = answer(request.send().await.unwrap()).await;
             assert_eq!(status, 200, "{job:#}");
             if ["succeeded", "failed", "canceled"].contains(&job["state"].as_str().unwrap()) {
