@@ -5,14 +5,17 @@ use std::time::Duration;
 use assay_core::{
     Code, Error, Idempotency, JobId, Limits, NewJob, Order, PinnedInput, Result, RunControl, Submitted, Task,
 };
+use axum::response::Response;
 use http::{HeaderMap, HeaderName};
 use serde_json::Value;
 use tokio::time::timeout;
 
+use crate::answer::{self, Submission};
 use crate::app::App;
 use crate::cursor::fingerprint;
+use crate::prefer::Preferences;
 use crate::wire::request;
-use crate::{extract, pins, read};
+use crate::{extract, pins, read, wait};
 
 pub(crate) const SQL: &str = "sql";
 const MAX_KEY_CHARS: usize = 255;
@@ -123,7 +126,27 @@ pub(crate) fn idempotency(key: Option<String>, route: &str, request: &impl serde
     })
 }
 
+/// Waits for the end of a submitted job for as long as the client does, and answers.
+///
+/// # Errors
+/// What the store says.
+pub(crate) async fn answer(
+    app: &App,
+    submitted: Submitted,
+    patience: Duration,
+    preferences: Preferences,
+) -> Result<Response> {
+    let id = submitted.job.id;
+    let (job, attempts) = wait::until(app, &id, patience, |job| job.state.is_terminal()).await?;
+    let submission = Submission {
+        replayed: submitted.replayed,
+        waited: !patience.is_zero(),
+        preferences,
+    };
+    Ok(answer::submitted(job, attempts, submission))
+}
+
 /// How long a client that gives seconds in its body waits.
-pub(crate) fn wait(app: &App, seconds: u64) -> Duration {
+pub(crate) fn patience(app: &App, seconds: u64) -> Duration {
     Duration::from_secs(seconds).min(app.settings.max_wait)
 }

@@ -16,13 +16,12 @@ use object_store::{ObjectStoreExt as _, WriteMultipart};
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
-use crate::answer::{self, Submission};
 use crate::app::{App, Shared};
 use crate::cursor::hex;
 use crate::prefer::Preferences;
 use crate::problem::Problem;
 use crate::wire::job;
-use crate::{extract, submit, wait};
+use crate::{extract, submit};
 
 /// Parts of an upload that may be on their way to the object store at a time.
 const PARTS_IN_FLIGHT: usize = 4;
@@ -73,14 +72,7 @@ pub(crate) async fn import(
         upload.delete(&app).await;
     }
     let submitted = submitted?;
-    let id = submitted.job.id;
-    let (job, attempts) = wait::until(&app, &id, patience, |job| job.state.is_terminal()).await?;
-    let submission = Submission {
-        replayed: submitted.replayed,
-        waited: !patience.is_zero(),
-        preferences,
-    };
-    Ok(answer::submitted(job, attempts, submission))
+    Ok(submit::answer(&app, submitted, patience, preferences).await?)
 }
 
 fn options(name: &str, query: Option<&str>) -> Result<ImportParams> {

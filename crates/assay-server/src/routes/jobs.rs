@@ -8,7 +8,7 @@ use http::{HeaderMap, StatusCode, header};
 
 use assay_core::{JobFilter, JobId, PageRequest, Result, State as JobState};
 
-use crate::answer::{self, Submission};
+use crate::answer;
 use crate::app::Shared;
 use crate::prefer::Preferences;
 use crate::problem::Problem;
@@ -41,14 +41,7 @@ pub(crate) async fn submit_job(State(app): State<Shared>, headers: HeaderMap, bo
     let patience = preferences.wait_or(std::time::Duration::ZERO);
     let idempotency = submit::idempotency(submit::key(&headers)?, "/v1/jobs", &new);
     let submitted = submit::analysis(&app, new, idempotency, !patience.is_zero()).await?;
-    let id = submitted.job.id;
-    let (job, attempts) = wait::until(&app, &id, patience, |job| job.state.is_terminal()).await?;
-    let submission = Submission {
-        replayed: submitted.replayed,
-        waited: !patience.is_zero(),
-        preferences,
-    };
-    Ok(answer::submitted(job, attempts, submission))
+    Ok(submit::answer(&app, submitted, patience, preferences).await?)
 }
 
 /// Look at a job, or wait for it.

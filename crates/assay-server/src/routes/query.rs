@@ -9,12 +9,11 @@ use axum::response::Response;
 use http::HeaderMap;
 use serde_json::Map;
 
-use crate::answer::{self, Submission};
 use crate::app::Shared;
 use crate::prefer::Preferences;
 use crate::problem::Problem;
 use crate::wire::{job, request};
-use crate::{extract, submit, wait};
+use crate::{extract, submit};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -39,19 +38,12 @@ pub(crate) async fn query(State(app): State<Shared>, headers: HeaderMap, body: B
     let new: request::NewQuery = extract::json(&headers, body, app.settings.max_body_bytes).await?;
     let preferences = Preferences::read(&headers, app.settings.max_wait)?;
     let patience = match new.wait {
-        Some(seconds) => submit::wait(&app, seconds),
+        Some(seconds) => submit::patience(&app, seconds),
         None => preferences.wait_or(PATIENCE),
     };
     let idempotency = submit::idempotency(submit::key(&headers)?, "/v1/query", &new);
     let submitted = submit::analysis(&app, job_of(new), idempotency, !patience.is_zero()).await?;
-    let id = submitted.job.id;
-    let (job, attempts) = wait::until(&app, &id, patience, |job| job.state.is_terminal()).await?;
-    let submission = Submission {
-        replayed: submitted.replayed,
-        waited: !patience.is_zero(),
-        preferences,
-    };
-    Ok(answer::submitted(job, attempts, submission))
+    Ok(submit::answer(&app, submitted, patience, preferences).await?)
 }
 
 fn job_of(query: request::NewQuery) -> request::NewJob {
