@@ -55,12 +55,7 @@ def assay(file, rows):
     with server.running() as (address, _):
         client = server.Client(address)
         start = time.perf_counter()
-        with file.open("rb") as body:
-            job = client.request(
-                "POST", "/v1/datasets/t/import", body, prefer="wait=60", **{"content-length": str(file.stat().st_size)}
-            )
-        while job["state"] not in ("succeeded", "failed", "canceled"):
-            job = client.request("GET", job["links"]["self"], prefer="wait=60")
+        job = server.load(client, "t", file)
         taken = time.perf_counter() - start
         assert job["result"]["summary"]["rows"] == rows, job
         return taken, job["usage"]["peak_bytes"]

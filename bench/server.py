@@ -31,6 +31,20 @@ class Client:
         return self.request("POST", path, body, **{"content-type": "application/json", **headers})
 
 
+def finished(client, job):
+    """The job once it has ended."""
+    while job["state"] not in ("succeeded", "failed", "canceled"):
+        job = client.request("GET", job["links"]["self"], prefer="wait=60")
+    return job
+
+
+def load(client, name, file):
+    """The finished job that loaded a file as the data set `name`."""
+    path, size = f"/v1/datasets/{name}/import", str(file.stat().st_size)
+    with file.open("rb") as body:
+        return finished(client, client.request("POST", path, body, prefer="wait=60", content_length=size))
+
+
 @contextlib.contextmanager
 def running():
     """The address and the process id of a server that ends with the block."""
