@@ -46,6 +46,9 @@ codes! {
     UnknownFunction = "unknown_function",
     UnknownAnalysis = "unknown_analysis",
     UnknownJob = "unknown_job",
+    UnknownHook = "unknown_hook",
+    UnknownDelivery = "unknown_delivery",
+    UnknownSchedule = "unknown_schedule",
     // SQL.
     SqlSyntax = "sql_syntax",
     SqlNotReadOnly = "sql_not_read_only",
@@ -70,11 +73,21 @@ codes! {
     JobNotSucceeded = "job_not_succeeded",
     JobFinished = "job_finished",
     IdempotencyKeyReused = "idempotency_key_reused",
+    /// An unfinished job of the same user holds the unique key.
+    UniqueKeyTaken = "unique_key_taken",
+    /// The answer was there and its time to be kept is over.
+    ResultExpired = "result_expired",
+    /// The job is older than records are kept.
+    JobExpired = "job_expired",
     LeaseLost = "lease_lost",
     Conflict = "conflict",
     // Ends of a job.
     Canceled = "canceled",
     Timeout = "timeout",
+    /// The job had not ended at its deadline.
+    DeadlineExceeded = "deadline_exceeded",
+    /// A job that had to succeed before did not.
+    DependencyFailed = "dependency_failed",
     MemoryExceeded = "memory_exceeded",
     ResultTooLarge = "result_too_large",
     /// The data made the evaluation fail: overflow, division by zero, a cast that does not fit.
@@ -84,6 +97,8 @@ codes! {
     Lost = "lost",
     // The service.
     Forbidden = "forbidden",
+    /// An address that notices may not be sent to.
+    AddressRefused = "address_refused",
     TooManyJobs = "too_many_jobs",
     Overloaded = "overloaded",
     StoreLocked = "store_locked",

@@ -5,11 +5,18 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Commit, DatasetName, Error, Fence, JobId, StoredResult, Timestamp, Version, WorkerId};
+use crate::{
+    Commit, DatasetName, Error, Fence, JobId, ScheduleName, StoredResult, Target, Timestamp, UserName, Version,
+    WorkerId,
+};
+
+/// How long an answer is kept after the end of its job, unless the job says otherwise: 7 days.
+pub const RESULT_TTL_MS: u64 = 7 * 24 * 3_600_000;
 
 /// The life of a job.
 ///
-/// `scheduled` waits for a time, `queued` for a worker; `running` has a lease; the other three are the end.
+/// `scheduled` waits for a time or for other jobs, `queued` for a worker; `running` has a lease; the other three are the
+/// end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
@@ -48,14 +55,15 @@ impl State {
         matches!(self, State::Succeeded | State::Failed | State::Canceled)
     }
 
-    /// Whether a job may go from `self` to `next`.
+    /// Whether a job may go from `self` to `next`. From `queued` to `succeeded` goes only what is answered by the run of
+    /// an identical job.
     #[must_use]
     pub fn may_become(self, next: State) -> bool {
         use State::{Canceled, Failed, Queued, Running, Scheduled, Succeeded};
         matches!(
             (self, next),
             (Scheduled, Queued | Canceled | Failed)
-                | (Queued, Running | Canceled | Failed)
+                | (Queued, Running | Succeeded | Canceled | Failed)
                 | (Running, Succeeded | Failed | Canceled | Queued | Scheduled)
         )
     }
@@ -137,6 +145,18 @@ impl Retry {
         let doublings = attempt.saturating_sub(1).min(32);
         self.base_ms.saturating_mul(1 << doublings).min(self.max_ms)
     }
+
+    /// `pause_ms` and up to a fifth more, so that what failed together does not come back together. The same number and
+    /// seed always give the same pause.
+    #[must_use]
+    pub fn jittered(pause_ms: u64, number: u32, seed: &str) -> u64 {
+        // FNV-1a: small, and the same on every machine and version.
+        let start = 0xcbf2_9ce4_8422_2325_u64 ^ u64::from(number);
+        let hash = seed.bytes().fold(start, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        });
+        pause_ms.saturating_add((pause_ms / 5).saturating_mul((hash >> 32) % 1_001) / 1_000)
+    }
 }
 
 /// An `Idempotency-Key` and the fingerprint of the request it came with.
@@ -154,22 +174,86 @@ pub struct PinnedInput {
     pub version: Version,
 }
 
-/// A checked request, ready to be stored.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct NewJob {
-    pub id: JobId,
+/// What is asked of a job. Never changes after the submission.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobSpec {
+    /// Who submitted it, whose share it is charged to, and who may see it.
+    pub owner: UserName,
     /// An analysis, or `import`.
     pub analysis: String,
     pub params: Value,
     /// Every data set the job may read.
     pub inputs: Vec<PinnedInput>,
-    /// 0 first, 9 last; 5 by default.
+    /// The job whose answer is read as the input; it is one of `depends_on`.
+    pub input_job: Option<JobId>,
+    /// 0 first, 9 last; 5 by default. Counts among the jobs of one owner.
     pub priority: u8,
     pub limits: Limits,
     pub retry: Retry,
     pub tags: BTreeMap<String, String>,
     /// Uploaded bytes in the object store that belong to the job and go with it.
     pub upload: Option<String>,
+    /// Not before this time.
+    pub run_at: Option<Timestamp>,
+    /// Failed with `deadline_exceeded` when it has not ended by then.
+    pub deadline: Option<Timestamp>,
+    /// At most one unfinished job of an owner has it.
+    pub unique_key: Option<String>,
+    /// Jobs that must have succeeded before. When one ends otherwise, this one fails with `dependency_failed`.
+    pub depends_on: Vec<JobId>,
+    /// How long the answer is kept after the end.
+    pub result_ttl_ms: u64,
+    /// Who is told of the end, beside the hooks of the owner.
+    pub notify: Vec<Target>,
+    /// The schedule that submitted it.
+    pub schedule: Option<ScheduleName>,
+    /// The job of which this is another try, asked for by a user.
+    pub retry_of: Option<JobId>,
+}
+
+impl JobSpec {
+    /// A job of the local user with every option at its default.
+    #[must_use]
+    pub fn new(analysis: impl Into<String>, params: Value) -> Self {
+        Self {
+            owner: UserName::local(),
+            analysis: analysis.into(),
+            params,
+            inputs: Vec::new(),
+            input_job: None,
+            priority: 5,
+            limits: Limits::default(),
+            retry: Retry::default(),
+            tags: BTreeMap::new(),
+            upload: None,
+            run_at: None,
+            deadline: None,
+            unique_key: None,
+            depends_on: Vec::new(),
+            result_ttl_ms: RESULT_TTL_MS,
+            notify: Vec::new(),
+            schedule: None,
+            retry_of: None,
+        }
+    }
+}
+
+/// Lets identical jobs share one run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sharing {
+    /// A digest of everything that determines the answer: analysis and its version, parameters, data set versions.
+    pub key: String,
+    /// The oldest finished run that may answer; none when absent.
+    pub finished_after: Option<Timestamp>,
+}
+
+/// A checked request, ready to be stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewJob {
+    pub id: JobId,
+    pub spec: JobSpec,
+    /// Absent when the job must have a run of its own.
+    pub sharing: Option<Sharing>,
 }
 
 /// The answer to a submission.
@@ -222,6 +306,8 @@ pub enum AttemptOutcome {
     Canceled,
     /// The lease ran out: the worker died or was cut off.
     Lost,
+    /// Ended by the store, because the worker went on beyond the time limit, the deadline or a cancel.
+    TimedOut,
     /// Given back by a worker that shuts down; not counted.
     Released,
 }
@@ -240,17 +326,10 @@ pub struct Attempt {
 }
 
 /// One request to run an analysis, from submission to its end and beyond.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Job {
     pub id: JobId,
-    pub analysis: String,
-    pub params: Value,
-    pub inputs: Vec<PinnedInput>,
-    pub priority: u8,
-    pub limits: Limits,
-    pub retry: Retry,
-    pub tags: BTreeMap<String, String>,
-    pub upload: Option<String>,
+    pub spec: JobSpec,
     pub state: State,
     /// Of a running job: the user wants it to stop.
     pub cancel_requested: bool,
@@ -267,8 +346,12 @@ pub struct Job {
     pub finished_at: Option<Timestamp>,
     /// Of a failed or canceled job, and of the last failed attempt of one that is tried again.
     pub error: Option<Error>,
-    /// Of a succeeded job.
+    /// Of a succeeded job, until `expires_at`.
     pub result: Option<StoredResult>,
+    /// Of an ended job: when its answer is removed.
+    pub expires_at: Option<Timestamp>,
+    /// The identical job whose run answers, or answered, this one.
+    pub shares: Option<JobId>,
     /// The version that the job wrote, when it wrote one.
     pub wrote: Option<PinnedInput>,
     pub usage: Usage,
@@ -303,9 +386,13 @@ pub enum Outcome {
 /// Which jobs to list. Empty means all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct JobFilter {
+    pub owner: Option<UserName>,
     pub states: Vec<State>,
     pub analysis: Option<String>,
     pub dataset: Option<DatasetName>,
+    /// The job has this tag with this value.
+    pub tag: Option<(String, String)>,
+    pub schedule: Option<ScheduleName>,
 }
 
 /// A page request: at most `limit` items after `after` (exclusive), in the list's own order.
@@ -336,7 +423,7 @@ mod tests {
             }
         }
         assert!(State::Running.may_become(State::Queued));
-        assert!(!State::Queued.may_become(State::Succeeded));
+        assert!(!State::Scheduled.may_become(State::Succeeded));
     }
 
     #[test]

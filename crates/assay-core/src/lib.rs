@@ -12,9 +12,12 @@ mod ids;
 mod import;
 mod job;
 pub mod names;
+mod notice;
 mod order;
 mod ports;
+mod queue;
 mod result;
+mod schedule;
 mod schema;
 mod time;
 
@@ -23,16 +26,24 @@ pub use dataset::{Commit, CommitMode, Dataset, Part, Snapshot};
 pub use error::{Code, Detail, Error, Result};
 pub use event::{Event, EventKind};
 pub use frame::{read_frame, write_frame};
-pub use ids::{DatasetName, EventId, Fence, JobId, Version, WorkerId};
+pub use ids::{DatasetName, DeliveryId, EventId, Fence, HookId, JobId, ScheduleName, UserName, Version, WorkerId};
 pub use import::{IMPORT, ImportParams};
 pub use job::{
-    Attempt, AttemptOutcome, Idempotency, Job, JobFilter, Lease, Limits, NewJob, Outcome, Page, PageRequest,
-    PinnedInput, Progress, Retry, State, Submitted, Usage,
+    Attempt, AttemptOutcome, Idempotency, Job, JobFilter, JobSpec, Lease, Limits, NewJob, Outcome, Page, PageRequest,
+    PinnedInput, Progress, RESULT_TTL_MS, Retry, Sharing, State, Submitted, Usage,
+};
+pub use notice::{
+    Delivery, DeliveryOutcome, DeliveryState, DeliveryTry, Destination, Hook, HookFormat, Target, delivery_pause_ms,
 };
 pub use order::{
     Completion, EngineMessage, EngineReply, ImportFormat, ImportTask, Input, Order, RecordFilter, RecordsTask, Task,
 };
-pub use ports::{Beat, Catalog, Clock, Directive, Events, Jobs, ManualClock, Reaped, RunControl, Runner, SystemClock};
+pub use ports::{
+    Beat, Catalog, Clock, DeliveryFilter, Directive, Events, History, HistoryTable, Hooks, Jobs, ManualClock, Outbox,
+    Queue, Reaped, RunControl, Runner, Schedules, Swept, SystemClock, Upkeep,
+};
+pub use queue::{AnalysisStats, Finding, Pause, QueueStats, Share, ShareLimits, Wait, WaitCause};
 pub use result::{Column, Format, ResultData, ResultSet, StoredResult};
+pub use schedule::{Fired, Misfire, Overlap, Schedule};
 pub use schema::{Attribute, Field, Kind, Seen, TableSchema};
 pub use time::Timestamp;

@@ -4,6 +4,7 @@
 
 mod answer;
 mod app;
+mod asker;
 mod cursor;
 mod extract;
 mod guard;

@@ -120,13 +120,19 @@ pub fn status(code: Code) -> StatusCode {
         | Code::UnknownRecord
         | Code::UnknownVersion
         | Code::UnknownAnalysis
-        | Code::UnknownJob => StatusCode::NOT_FOUND,
+        | Code::UnknownJob
+        | Code::UnknownHook
+        | Code::UnknownDelivery
+        | Code::UnknownSchedule => StatusCode::NOT_FOUND,
+        Code::ResultExpired | Code::JobExpired => StatusCode::GONE,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
         Code::Conflict
         | Code::JobNotFinished
         | Code::JobNotSucceeded
         | Code::JobFinished
+        | Code::UniqueKeyTaken
+        | Code::DependencyFailed
         | Code::LeaseLost
         | Code::Canceled => StatusCode::CONFLICT,
         Code::BodyTooLarge | Code::TooLarge | Code::ResultTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -149,7 +155,9 @@ pub fn status(code: Code) -> StatusCode {
         | Code::DuplicateKey
         | Code::MissingKey
         | Code::IdempotencyKeyReused
+        | Code::AddressRefused
         | Code::Timeout
+        | Code::DeadlineExceeded
         | Code::MemoryExceeded
         | Code::EvaluationFailed => StatusCode::UNPROCESSABLE_ENTITY,
         Code::TooManyJobs => StatusCode::TOO_MANY_REQUESTS,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use assay_core::{
-    Code, Error, Idempotency, JobId, Limits, NewJob, Order, PinnedInput, Result, RunControl, Submitted, Task,
+    Code, Error, Idempotency, JobId, JobSpec, Limits, NewJob, Order, PinnedInput, Result, RunControl, Submitted, Task,
 };
 use axum::response::Response;
 use http::{HeaderMap, HeaderName};
@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use crate::answer::{self, Submission};
 use crate::app::App;
+use crate::asker::Asker;
 use crate::cursor::fingerprint;
 use crate::prefer::Preferences;
 use crate::wire::request;
@@ -28,6 +29,7 @@ static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Whatever is wrong with the request; `TooManyJobs`.
 pub(crate) async fn analysis(
     app: &App,
+    asker: &Asker,
     job: request::NewJob,
     idempotency: Option<Idempotency>,
     waits: bool,
@@ -47,14 +49,16 @@ pub(crate) async fn analysis(
     }
     let job = NewJob {
         id: JobId::generate(app.clock.now()),
-        analysis: job.analysis,
-        params,
-        inputs,
-        priority,
-        limits,
-        retry,
-        tags,
-        upload: None,
+        spec: JobSpec {
+            owner: asker.owner(),
+            inputs,
+            priority,
+            limits,
+            retry,
+            tags,
+            ..JobSpec::new(job.analysis, params)
+        },
+        sharing: None,
     };
     app.jobs.submit(job, idempotency).await
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use assay_core::{
-    Code, Error, JobId, Jobs, Limits, NewJob, Outcome, ResultData, ResultSet, Retry, StoredResult, SystemClock,
-    Timestamp, Usage, WorkerId,
+    Code, Error, JobId, JobSpec, Jobs, NewJob, Outcome, ResultData, ResultSet, StoredResult, SystemClock, Timestamp,
+    Usage, WorkerId,
 };
 use assay_store::{EmbeddedStore, StoreSettings};
 
@@ -68,14 +68,8 @@ async fn produce(store: EmbeddedStore, begin: Instant) -> Result<Vec<Duration>, 
 fn new_job() -> NewJob {
     NewJob {
         id: JobId::generate(Timestamp(0)),
-        analysis: "ping".to_owned(),
-        params: serde_json::json!({"note": "x".repeat(200)}),
-        inputs: Vec::new(),
-        priority: 5,
-        limits: Limits::default(),
-        retry: Retry::default(),
-        tags: std::collections::BTreeMap::new(),
-        upload: None,
+        spec: JobSpec::new("ping", serde_json::json!({"note": "x".repeat(200)})),
+        sharing: None,
     }
 }
 

@@ -4,11 +4,21 @@
 mod catalog;
 mod clock;
 mod events;
+mod history;
 mod jobs;
+mod outbox;
+mod queue;
 mod runner;
+mod schedules;
+mod upkeep;
 
 pub use catalog::Catalog;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use events::Events;
+pub use history::{History, HistoryTable};
 pub use jobs::{Beat, Directive, Jobs, Reaped};
+pub use outbox::{DeliveryFilter, Hooks, Outbox};
+pub use queue::Queue;
 pub use runner::{RunControl, Runner};
+pub use schedules::Schedules;
+pub use upkeep::{Swept, Upkeep};

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use assay_core::{
-    Code, CommitMode, DatasetName, Error, IMPORT, Idempotency, ImportFormat, ImportParams, JobId, Limits, NewJob,
-    Result, Retry, Submitted,
+    Code, CommitMode, DatasetName, Error, IMPORT, Idempotency, ImportFormat, ImportParams, JobId, JobSpec, Limits,
+    NewJob, Result, Submitted, UserName,
 };
 use axum::body::Body;
 use axum::extract::{Path, RawQuery, State};
@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
 use crate::app::{App, Shared};
+use crate::asker::Asker;
 use crate::cursor::hex;
 use crate::prefer::Preferences;
 use crate::problem::Problem;
@@ -54,6 +55,7 @@ const TIMEOUT_MS: u64 = 6 * 3_600_000;
 )]
 pub(crate) async fn import(
     State(app): State<Shared>,
+    asker: Asker,
     Path(name): Path<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
@@ -67,7 +69,7 @@ pub(crate) async fn import(
     let upload = Upload::receive(&app, body).await?;
     params.upload_bytes = upload.bytes;
     let idempotency = submit::idempotency(key, "import", &(&params, &upload.checksum));
-    let submitted = store(&app, &params, &upload, idempotency).await;
+    let submitted = store(&app, asker.owner(), &params, &upload, idempotency).await;
     if !matches!(&submitted, Ok(submitted) if !submitted.replayed) {
         upload.delete(&app).await;
     }
@@ -135,6 +137,7 @@ fn too_large(limit: u64) -> Error {
 
 async fn store(
     app: &App,
+    owner: UserName,
     params: &ImportParams,
     upload: &Upload,
     idempotency: Option<Idempotency>,
@@ -145,17 +148,16 @@ async fn store(
     })?;
     let job = NewJob {
         id: JobId::generate(app.clock.now()),
-        analysis: IMPORT.to_owned(),
-        params,
-        inputs: Vec::new(),
-        priority: 5,
-        limits: Limits {
-            timeout_ms: TIMEOUT_MS,
-            ..app.settings.default_limits
+        spec: JobSpec {
+            owner,
+            limits: Limits {
+                timeout_ms: TIMEOUT_MS,
+                ..app.settings.default_limits
+            },
+            upload: Some(upload.path.to_string()),
+            ..JobSpec::new(IMPORT, params)
         },
-        retry: Retry::default(),
-        tags: std::collections::BTreeMap::new(),
-        upload: Some(upload.path.to_string()),
+        sharing: None,
     };
     app.jobs.submit(job, idempotency).await
 }

@@ -10,6 +10,7 @@ use assay_core::{JobFilter, JobId, PageRequest, Result, State as JobState};
 
 use crate::answer;
 use crate::app::Shared;
+use crate::asker::Asker;
 use crate::prefer::Preferences;
 use crate::problem::Problem;
 use crate::wire::{job, request};
@@ -35,12 +36,17 @@ const LARGEST_PAGE: u64 = 1_000;
         (status = "4XX", description = "a fault of the request", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub(crate) async fn submit_job(State(app): State<Shared>, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
+pub(crate) async fn submit_job(
+    State(app): State<Shared>,
+    asker: Asker,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
     let new: request::NewJob = extract::json(&headers, body, app.settings.max_body_bytes).await?;
     let preferences = Preferences::read(&headers, app.settings.max_wait)?;
     let patience = preferences.wait_or(std::time::Duration::ZERO);
     let idempotency = submit::idempotency(submit::key(&headers)?, "/v1/jobs", &new);
-    let submitted = submit::analysis(&app, new, idempotency, !patience.is_zero()).await?;
+    let submitted = submit::analysis(&app, &asker, new, idempotency, !patience.is_zero()).await?;
     Ok(submit::answer(&app, submitted, patience, preferences).await?)
 }
 
@@ -63,10 +69,14 @@ pub(crate) async fn submit_job(State(app): State<Shared>, headers: HeaderMap, bo
 )]
 pub(crate) async fn get_job(
     State(app): State<Shared>,
+    asker: Asker,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let id: JobId = id.parse()?;
+    if asker.sees().is_some() {
+        asker.check(&app.jobs.get(&id).await?.0)?;
+    }
     let preferences = Preferences::read(&headers, app.settings.max_wait)?;
     let known = extract::text(&headers, &header::IF_NONE_MATCH)?;
     let is_known = |job: &assay_core::Job| {
@@ -111,15 +121,18 @@ pub(crate) async fn get_job(
 )]
 pub(crate) async fn list_jobs(
     State(app): State<Shared>,
+    asker: Asker,
     RawQuery(query): RawQuery,
 ) -> Result<impl IntoResponse, Problem> {
     let known = ["state", "analysis", "dataset", "limit", "cursor"];
     let [state, analysis, dataset, limit, cursor] = extract::query(query.as_deref(), known)?;
     let states = state.iter().flat_map(|states| states.split(','));
     let filter = JobFilter {
+        owner: asker.sees().cloned(),
         states: states.map(str::parse).collect::<Result<Vec<JobState>>>()?,
         analysis,
         dataset: dataset.as_deref().map(str::parse).transpose()?,
+        ..JobFilter::default()
     };
     let page = PageRequest {
         limit: page_size(limit.as_deref())?,
@@ -146,8 +159,13 @@ pub(crate) async fn list_jobs(
         (status = 409, description = "it has ended otherwise", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub(crate) async fn cancel_job(State(app): State<Shared>, Path(id): Path<String>) -> Result<Response, Problem> {
+pub(crate) async fn cancel_job(
+    State(app): State<Shared>,
+    asker: Asker,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
     let id: JobId = id.parse()?;
+    asker.check(&app.jobs.get(&id).await?.0)?;
     app.jobs.cancel(&id).await?;
     let (job, attempts) = app.jobs.get(&id).await?;
     let status = match job.state.is_terminal() {

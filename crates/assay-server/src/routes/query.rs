@@ -10,6 +10,7 @@ use http::HeaderMap;
 use serde_json::Map;
 
 use crate::app::Shared;
+use crate::asker::Asker;
 use crate::prefer::Preferences;
 use crate::problem::Problem;
 use crate::wire::{job, request};
@@ -34,7 +35,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
         (status = "4XX", description = "a fault of the request, e.g. of the SQL", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub(crate) async fn query(State(app): State<Shared>, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
+pub(crate) async fn query(
+    State(app): State<Shared>,
+    asker: Asker,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
     let new: request::NewQuery = extract::json(&headers, body, app.settings.max_body_bytes).await?;
     let preferences = Preferences::read(&headers, app.settings.max_wait)?;
     let patience = match new.wait {
@@ -42,7 +48,7 @@ pub(crate) async fn query(State(app): State<Shared>, headers: HeaderMap, body: B
         None => preferences.wait_or(PATIENCE),
     };
     let idempotency = submit::idempotency(submit::key(&headers)?, "/v1/query", &new);
-    let submitted = submit::analysis(&app, job_of(new), idempotency, !patience.is_zero()).await?;
+    let submitted = submit::analysis(&app, &asker, job_of(new), idempotency, !patience.is_zero()).await?;
     Ok(submit::answer(&app, submitted, patience, preferences).await?)
 }
 

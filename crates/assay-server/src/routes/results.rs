@@ -8,6 +8,7 @@ use http::{HeaderMap, header};
 use serde_json::json;
 
 use crate::app::Shared;
+use crate::asker::Asker;
 use crate::problem::Problem;
 use crate::wire::job;
 use crate::{answer, extract, negotiate, read};
@@ -36,6 +37,7 @@ const LARGEST_PAGE: u64 = 100_000;
 )]
 pub(crate) async fn get_result(
     State(app): State<Shared>,
+    asker: Asker,
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
@@ -50,6 +52,7 @@ pub(crate) async fn get_result(
         (_, limit) => Some(extract::number("limit", limit, 1, u64::MAX, PAGE)?),
     };
     let (job, _) = app.jobs.get(&id).await?;
+    asker.check(&job)?;
     let etag = format!(
         "\"{}-{}-{offset}-{}\"",
         job.revision,

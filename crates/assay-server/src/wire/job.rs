@@ -159,10 +159,11 @@ impl Job {
     /// As in a list. The store leaves out the rows there.
     pub(crate) fn listed(job: assay_core::Job) -> Self {
         let links = Links::of(&job.id);
+        let spec = job.spec;
         let is_running = job.state == assay_core::State::Running;
         Self {
             id: job.id.to_string(),
-            analysis: job.analysis,
+            analysis: spec.analysis,
             state: job.state.as_str(),
             cancel_requested: job.cancel_requested,
             revision: job.revision,
@@ -171,12 +172,12 @@ impl Job {
             started_at: job.started_at.map(|at| at.to_string()),
             finished_at: job.finished_at.map(|at| at.to_string()),
             attempt: job.attempt,
-            max_attempts: job.retry.max_attempts,
-            priority: job.priority,
-            params: job.params,
-            inputs: job.inputs.into_iter().map(DatasetVersion::from).collect(),
-            limits: LimitsForm::from(job.limits),
-            tags: job.tags,
+            max_attempts: spec.retry.max_attempts,
+            priority: spec.priority,
+            params: spec.params,
+            inputs: spec.inputs.into_iter().map(DatasetVersion::from).collect(),
+            limits: LimitsForm::from(spec.limits),
+            tags: spec.tags,
             progress: is_running.then(|| Progress::from(job.progress)),
             error: job.error.as_ref().map(Problem::from),
             result: job.result.map(|result| JobResult::new(result, &links.result)),

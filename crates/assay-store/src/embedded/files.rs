@@ -11,7 +11,10 @@ use super::failure::{Fallible, Fault};
 use crate::objects::{create_private_folder, sync_folder};
 
 /// Each brings a database from the version that is its place here to the next.
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/0001.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/0001.sql"),
+    include_str!("../../migrations/0002.sql"),
+];
 
 /// The folder of a store that this process owns.
 pub(super) struct Files {

@@ -13,6 +13,7 @@ mod ports;
 mod reads;
 mod rows;
 mod scheduler;
+mod spec;
 mod trim;
 mod versions;
 mod writer;

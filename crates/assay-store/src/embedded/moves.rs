@@ -3,8 +3,8 @@
 //! Reads of jobs are in `reads`; what a commit does to the catalog is in `versions`.
 
 use assay_core::{
-    Attempt, AttemptOutcome, Code, Error, Idempotency, Job, JobId, Lease, NewJob, Outcome, Progress, Reaped, Retry,
-    State, StoredResult, Submitted, Timestamp, Usage, WorkerId,
+    Attempt, AttemptOutcome, Code, Error, Idempotency, Job, JobId, JobSpec, Lease, NewJob, Outcome, Progress, Reaped,
+    Retry, State, StoredResult, Submitted, Timestamp, Usage, UserName, WorkerId,
 };
 
 use super::desk::Desk;
@@ -20,7 +20,7 @@ const MAX_MOVES: usize = 1_024;
 
 pub(super) fn submit(desk: &mut Desk<'_>, new: NewJob, idempotency: Option<&Idempotency>) -> Fallible<Submitted> {
     if let Some(idempotency) = idempotency
-        && let Some(job) = replayed(desk, idempotency)?
+        && let Some(job) = replayed(desk, &new.spec.owner, idempotency)?
     {
         return Ok(Submitted { job, replayed: true });
     }
@@ -32,14 +32,15 @@ pub(super) fn submit(desk: &mut Desk<'_>, new: NewJob, idempotency: Option<&Idem
         );
         return Err(error.hint("try again when some have finished, or cancel some").into());
     }
-    let job = fresh(new, desk.now);
-    let seq = rows::insert_job(desk.connection, &job)?;
-    if let Some(idempotency) = idempotency {
-        rows::insert_idempotency(desk.connection, idempotency, &job.id, desk.now)?;
+    let job = fresh(new.id, new.spec, desk.now);
+    let seq = rows::insert_job(desk.connection, &job, None)?;
+    if let Some(Idempotency { key, fingerprint }) = idempotency {
+        let key = owned_key(&job.spec.owner, key);
+        rows::insert_idempotency(desk.connection, &key, fingerprint, &job.id, desk.now)?;
     }
     desk.tell_state(&job)?;
     let rank = super::scheduler::Rank {
-        priority: job.priority,
+        priority: job.spec.priority,
         seq,
     };
     desk.scheduler.queue(job.id.clone(), rank);
@@ -48,9 +49,10 @@ pub(super) fn submit(desk: &mut Desk<'_>, new: NewJob, idempotency: Option<&Idem
 }
 
 /// The job that came with the same key and the same request before.
-fn replayed(desk: &Desk<'_>, idempotency: &Idempotency) -> Fallible<Option<Job>> {
+fn replayed(desk: &Desk<'_>, owner: &UserName, idempotency: &Idempotency) -> Fallible<Option<Job>> {
     let since = Timestamp(desk.now.0.saturating_sub(IDEMPOTENCY_MS));
-    let Some((fingerprint, id)) = rows::find_idempotency(desk.connection, &idempotency.key, since)? else {
+    let Some((fingerprint, id)) = rows::find_idempotency(desk.connection, &owned_key(owner, &idempotency.key), since)?
+    else {
         return Ok(None);
     };
     if fingerprint != idempotency.fingerprint {
@@ -63,39 +65,28 @@ fn replayed(desk: &Desk<'_>, idempotency: &Idempotency) -> Fallible<Option<Job>>
     Ok(Some(job))
 }
 
-fn fresh(new: NewJob, now: Timestamp) -> Job {
-    let NewJob {
-        id,
-        analysis,
-        params,
-        inputs,
-        priority,
-        limits,
-        retry,
-        tags,
-        upload,
-    } = new;
+/// Keys of different users are different keys. No name has a space.
+fn owned_key(owner: &UserName, key: &str) -> String {
+    format!("{owner} {key}")
+}
+
+fn fresh(id: JobId, spec: JobSpec, now: Timestamp) -> Job {
     Job {
         id,
-        analysis,
-        params,
-        inputs,
-        priority,
-        limits,
-        retry,
-        tags,
-        upload,
+        run_at: spec.run_at.filter(|at| *at > now),
+        spec,
         state: State::Queued,
         cancel_requested: false,
         revision: 1,
         attempt: 0,
         progress: Progress::default(),
         submitted_at: now,
-        run_at: None,
         started_at: None,
         finished_at: None,
         error: None,
         result: None,
+        expires_at: None,
+        shares: None,
         wrote: None,
         usage: Usage::default(),
     }
@@ -221,11 +212,12 @@ fn fail(desk: &mut Desk<'_>, mut ending: Ending<'_>, error: Error) -> Fallible<J
         return settle(desk, ending.job, State::Canceled, Some(canceled()));
     }
     end_attempt(desk, &ending, AttemptOutcome::Failed, Some(&error))?;
-    let again = error.code.is_retryable() && ending.job.attempt < ending.job.retry.max_attempts;
+    let again = error.code.is_retryable() && ending.job.attempt < ending.job.spec.retry.max_attempts;
     if !again {
         return settle(desk, ending.job, State::Failed, Some(error));
     }
-    let pause = pause_ms(&ending.job.retry, ending.job.attempt, &ending.job.id);
+    let attempt = ending.job.attempt;
+    let pause = Retry::jittered(ending.job.spec.retry.delay_ms(attempt), attempt, ending.job.id.as_str());
     let run_at = desk.now.plus_millis(pause);
     let rank = desk.rank(&ending.job.id)?;
     ending.job.state = State::Scheduled;
@@ -235,18 +227,6 @@ fn fail(desk: &mut Desk<'_>, mut ending: Ending<'_>, error: Error) -> Fallible<J
     desk.progress.remove(&ending.job.id);
     desk.scheduler.schedule(ending.job.id.clone(), rank, run_at);
     Ok(ending.job)
-}
-
-/// The pause before the next attempt: that of the retry and up to a fifth more, so that jobs which failed together
-/// do not come back together. The same job and attempt always give the same pause.
-fn pause_ms(retry: &Retry, attempt: u32, id: &JobId) -> u64 {
-    let pause = retry.delay_ms(attempt);
-    // FNV-1a: small, and the same on every machine and version.
-    let seed = 0xcbf2_9ce4_8422_2325_u64 ^ u64::from(attempt);
-    let hash = id.as_str().bytes().fold(seed, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
-    pause.saturating_add((pause / 5).saturating_mul((hash >> 32) % 1_001) / 1_000)
 }
 
 /// Ends a job.
@@ -366,7 +346,7 @@ fn lose(desk: &mut Desk<'_>, id: &JobId) -> Fallible<()> {
     if ending.cancel_requested {
         return settle(desk, ending.job, State::Canceled, Some(canceled())).map(drop);
     }
-    if attempt >= ending.job.retry.max_attempts {
+    if attempt >= ending.job.spec.retry.max_attempts {
         return settle(desk, ending.job, State::Failed, Some(error)).map(drop);
     }
     ending.job.error = Some(error);

@@ -2,45 +2,30 @@
 //!
 //! Written by hand, so that what is stored changes only with a migration.
 
-use std::collections::BTreeMap;
 use std::str::FromStr;
 use std::sync::LazyLock;
 
 use assay_core::{
-    Attempt, AttemptOutcome, Code, Error, Event, EventId, EventKind, Fence, Idempotency, Job, JobId, Limits,
-    PinnedInput, ResultData, Retry, State, StoredResult, Timestamp, Version, WorkerId,
+    Attempt, AttemptOutcome, Code, Error, Event, EventId, EventKind, Fence, Job, JobId, PinnedInput, ResultData, State,
+    StoredResult, Timestamp, Version, WorkerId,
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::Serialize;
 
 use super::failure::{Fallible, Fault};
+use super::spec;
 
-/// What of a job never changes. Borrowed when written, owned when read.
-#[derive(Serialize)]
-struct SpecOut<'a> {
-    params: &'a Value,
-    inputs: &'a [PinnedInput],
-    limits: Limits,
-    retry: Retry,
-    tags: &'a BTreeMap<String, String>,
-    upload: &'a Option<String>,
-}
-
-#[derive(Deserialize)]
-struct SpecIn {
-    params: Value,
-    inputs: Vec<PinnedInput>,
-    limits: Limits,
-    retry: Retry,
-    tags: BTreeMap<String, String>,
-    upload: Option<String>,
-}
+/// How long the record of an ended job is kept at least: 30 days.
+const RECORD_MS: u64 = 30 * 24 * 3_600_000;
 
 /// The columns that [`job_of`] reads, of `job` and of its `result`.
 pub(super) const JOB_COLUMNS: &str = "job.id, job.analysis, job.priority, job.spec, job.state, job.cancel_requested, \
      job.revision, job.attempt, job.progress, job.submitted_at, job.run_at, job.started_at, job.finished_at, \
-     job.error, job.wrote_name, job.wrote_version, job.usage, result.set_json, result.path, result.checksum";
+     job.error, job.wrote_name, job.wrote_version, job.usage, result.set_json, result.path, result.checksum, \
+     job.owner, job.shares, job.expires_at";
+
+/// The columns of a whole job follow those.
+const WHOLE: usize = 23;
 
 /// SQLite's integers are signed; what is counted here never comes near the border.
 pub(super) fn signed(value: u64) -> i64 {
@@ -72,13 +57,14 @@ fn outcome_text(outcome: AttemptOutcome) -> &'static str {
         AttemptOutcome::Failed => "failed",
         AttemptOutcome::Canceled => "canceled",
         AttemptOutcome::Lost => "lost",
+        AttemptOutcome::TimedOut => "timed_out",
         AttemptOutcome::Released => "released",
     }
 }
 
 fn outcome_of(text: &str) -> Fallible<AttemptOutcome> {
-    use AttemptOutcome::{Canceled, Failed, Lost, Released, Succeeded};
-    let outcome = [Succeeded, Failed, Canceled, Lost, Released]
+    use AttemptOutcome::{Canceled, Failed, Lost, Released, Succeeded, TimedOut};
+    let outcome = [Succeeded, Failed, Canceled, Lost, TimedOut, Released]
         .into_iter()
         .find(|outcome| outcome_text(*outcome) == text);
     outcome.ok_or_else(|| Fault::Stored(format!("`{text}` is no outcome of an attempt")))
@@ -97,39 +83,38 @@ pub(super) fn unknown_job(id: &JobId) -> Error {
 }
 
 /// Stores a new job and returns its place in the order of submission.
-pub(super) fn insert_job(connection: &Connection, job: &Job) -> Fallible<i64> {
-    let spec = json(&SpecOut {
-        params: &job.params,
-        inputs: &job.inputs,
-        limits: job.limits,
-        retry: job.retry,
-        tags: &job.tags,
-        upload: &job.upload,
-    })?;
+pub(super) fn insert_job(connection: &Connection, job: &Job, share_key: Option<&str>) -> Fallible<i64> {
+    let Job { id, spec, .. } = job;
     let inserted = connection
         .prepare_cached(
             "INSERT INTO job (id, analysis, priority, spec, state, cancel_requested, revision, attempt, progress,
-                              submitted_at, usage)
-             VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, 0, ?7, ?8, ?9) ON CONFLICT (id) DO NOTHING",
+                              submitted_at, usage, owner, share_key)
+             VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, 0, ?7, ?8, ?9, ?10, ?11) ON CONFLICT (id) DO NOTHING",
         )?
         .execute(params![
-            job.id.as_str(),
-            job.analysis,
-            job.priority,
-            spec,
+            id.as_str(),
+            spec.analysis,
+            spec.priority,
+            spec::write(spec)?,
             job.state.as_str(),
             signed(job.revision),
             json(&job.progress)?,
             job.submitted_at.0,
             json(&job.usage)?,
+            spec.owner.as_str(),
+            share_key,
         ])?;
     if inserted == 0 {
-        let error = Error::new(Code::Conflict, format!("job `{}` exists already", job.id));
+        let error = Error::new(Code::Conflict, format!("job `{id}` exists already"));
         return Err(error.hint("submit it under a new id").into());
     }
     let seq = connection.last_insert_rowid();
-    for input in &job.inputs {
-        insert_job_dataset(connection, &job.id, input)?;
+    for input in &spec.inputs {
+        insert_job_dataset(connection, id, input)?;
+    }
+    let mut tag = connection.prepare_cached("INSERT INTO job_tag (name, value, job) VALUES (?1, ?2, ?3)")?;
+    for (name, value) in &spec.tags {
+        tag.execute(params![name, value, id.as_str()])?;
     }
     Ok(seq)
 }
@@ -146,7 +131,8 @@ pub(super) fn update_job(connection: &Connection, job: &Job) -> Fallible<()> {
     connection
         .prepare_cached(
             "UPDATE job SET state = ?2, cancel_requested = ?3, revision = ?4, attempt = ?5, progress = ?6, run_at = ?7,
-                    started_at = ?8, finished_at = ?9, error = ?10, wrote_name = ?11, wrote_version = ?12, usage = ?13
+                    started_at = ?8, finished_at = ?9, error = ?10, wrote_name = ?11, wrote_version = ?12, usage = ?13,
+                    shares = ?14, expires_at = ?15, forget_at = ?16
              WHERE id = ?1",
         )?
         .execute(params![
@@ -163,13 +149,22 @@ pub(super) fn update_job(connection: &Connection, job: &Job) -> Fallible<()> {
             job.wrote.as_ref().map(|wrote| wrote.name.as_str()),
             job.wrote.as_ref().map(|wrote| signed(wrote.version.0)),
             json(&job.usage)?,
+            job.shares.as_ref().map(JobId::as_str),
+            job.expires_at.map(|at| at.0),
+            job.finished_at.map(|at| at.plus_millis(forget_after(job)).0),
         ])?;
     Ok(())
 }
 
+/// A record outlives its answer, so that there is somebody to say that it was there.
+fn forget_after(job: &Job) -> u64 {
+    job.spec.result_ttl_ms.max(RECORD_MS)
+}
+
 /// A job as lists show it: of its result only the description and, when it is in the object store, the path.
 pub(super) fn job_of(row: &Row<'_>) -> Fallible<Job> {
-    let spec: SpecIn = serde_json::from_str(text(row, 3)?)?;
+    let spec = spec::read(text(row, 3)?, parsed(text(row, 20)?)?, row.get(1)?, row.get(2)?)?;
+    let shares = row.get::<_, Option<String>>(21)?;
     let wrote = match (row.get::<_, Option<String>>(14)?, row.get::<_, Option<i64>>(15)?) {
         (Some(name), Some(version)) => Some(PinnedInput {
             name: parsed(&name)?,
@@ -182,14 +177,7 @@ pub(super) fn job_of(row: &Row<'_>) -> Fallible<Job> {
     let usage = serde_json::from_str(text(row, 16)?)?;
     Ok(Job {
         id: parsed(text(row, 0)?)?,
-        analysis: row.get(1)?,
-        params: spec.params,
-        inputs: spec.inputs,
-        priority: row.get(2)?,
-        limits: spec.limits,
-        retry: spec.retry,
-        tags: spec.tags,
-        upload: spec.upload,
+        spec,
         state: state_of(text(row, 4)?)?,
         cancel_requested: row.get(5)?,
         revision: unsigned(row.get(6)?),
@@ -201,6 +189,8 @@ pub(super) fn job_of(row: &Row<'_>) -> Fallible<Job> {
         finished_at: row.get::<_, Option<i64>>(12)?.map(Timestamp),
         error: error.map(|error| serde_json::from_str(&error)).transpose()?,
         result: listed_result(row)?,
+        expires_at: row.get::<_, Option<i64>>(22)?.map(Timestamp),
+        shares: shares.map(|id| parsed(&id)).transpose()?,
         wrote,
         usage,
     })
@@ -237,9 +227,9 @@ pub(super) fn load_job(connection: &Connection, id: &JobId) -> Fallible<Job> {
     };
     let mut job = job_of(row)?;
     if let Some(result) = &mut job.result {
-        result.rows_json = row.get(20)?;
+        result.rows_json = row.get(WHOLE)?;
         if let ResultData::Inline(data) = &mut result.data {
-            *data = row.get::<_, Option<Vec<u8>>>(21)?.unwrap_or_default();
+            *data = row.get::<_, Option<Vec<u8>>>(WHOLE + 1)?.unwrap_or_default();
         }
     }
     Ok(job)
@@ -253,9 +243,18 @@ pub(super) fn insert_result(connection: &Connection, seq: i64, result: &StoredRe
     };
     connection
         .prepare_cached(
-            "INSERT INTO result (job, set_json, path, checksum, rows_json, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT INTO result (job, set_json, path, checksum, rows_json, data, bytes)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )?
-        .execute(params![seq, json(set)?, path, checksum, rows_json, inline])?;
+        .execute(params![
+            seq,
+            json(set)?,
+            path,
+            checksum,
+            rows_json,
+            inline,
+            signed(set.bytes)
+        ])?;
     Ok(())
 }
 
@@ -398,12 +397,13 @@ pub(super) fn find_idempotency(
 
 pub(super) fn insert_idempotency(
     connection: &Connection,
-    idempotency: &Idempotency,
+    key: &str,
+    fingerprint: &str,
     job: &JobId,
     at: Timestamp,
 ) -> Fallible<()> {
     connection
         .prepare_cached("INSERT OR REPLACE INTO idempotency (key, fingerprint, job, at) VALUES (?1, ?2, ?3, ?4)")?
-        .execute(params![idempotency.key, idempotency.fingerprint, job.as_str(), at.0])?;
+        .execute(params![key, fingerprint, job.as_str(), at.0])?;
     Ok(())
 }

@@ -103,7 +103,7 @@ fn a_store_of_a_newer_format_is_refused() {
     assert_eq!(error.code, Code::StoreFailed);
     assert_eq!(
         error.message,
-        "the store has format 99, this program knows formats up to 1"
+        "the store has format 99, this program knows formats up to 2"
     );
 }
 
@@ -148,7 +148,7 @@ async fn an_operation_that_the_database_fails_leaves_nothing_behind() {
     let store = open(harness.folder());
     let sound = store.submit(new_job(Timestamp(1)), None).await.unwrap().job.id;
     let mut new = new_job(Timestamp(2));
-    new.analysis = "broken".to_owned();
+    new.spec.analysis = "broken".to_owned();
     let broken = store.submit(new, None).await.unwrap().job;
     // Both are claimed in one operation: the second fails it, so the first is not claimed either.
     let newest = store.newest().await.unwrap();

@@ -285,7 +285,7 @@ impl Model {
                 (job.state, job.attempt, job.cancel_requested, job.run_at),
                 (known.state, known.attempt, known.cancel_requested, known.run_at)
             );
-            assert!(job.attempt <= job.retry.max_attempts);
+            assert!(job.attempt <= job.spec.retry.max_attempts);
             assert_eq!(job.finished_at.is_some(), job.state.is_terminal());
             assert_eq!(job.result.is_some(), job.state == State::Succeeded);
             let open = attempts.iter().filter(|attempt| attempt.outcome.is_none()).count();

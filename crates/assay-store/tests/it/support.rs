@@ -4,9 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use assay_core::{
-    Attempt, Catalog, Clock, Code, Commit, CommitMode, Error, Event, EventId, EventKind, Events, Job, JobId, Jobs,
-    Lease, Limits, ManualClock, NewJob, Outcome, Part, PinnedInput, Progress, Result, ResultData, ResultSet, Retry,
-    State, StoredResult, TableSchema, Timestamp, Usage, Version, WorkerId,
+    Attempt, Catalog, Clock, Code, Commit, CommitMode, Error, Event, EventId, EventKind, Events, Job, JobId, JobSpec,
+    Jobs, Lease, ManualClock, NewJob, Outcome, Part, PinnedInput, Progress, Result, ResultData, ResultSet, State,
+    StoredResult, Submitted, TableSchema, Timestamp, Usage, Version, WorkerId,
 };
 use assay_store::{EmbeddedStore, StoreSettings};
 
@@ -119,10 +119,14 @@ impl Scene {
         self.submit_as(|_| {}).await
     }
 
-    pub async fn submit_as(&self, change: impl FnOnce(&mut NewJob)) -> JobId {
+    pub async fn submit_as(&self, change: impl FnOnce(&mut JobSpec)) -> JobId {
+        self.submitted(change).await.unwrap().job.id
+    }
+
+    pub async fn submitted(&self, change: impl FnOnce(&mut JobSpec)) -> Result<Submitted> {
         let mut job = new_job(self.clock.now());
-        change(&mut job);
-        self.jobs().submit(job, None).await.unwrap().job.id
+        change(&mut job.spec);
+        self.jobs().submit(job, None).await
     }
 
     pub async fn claim(&self, max: usize) -> Vec<(Lease, Job)> {
@@ -183,16 +187,14 @@ pub fn worker() -> WorkerId {
 }
 
 pub fn new_job(now: Timestamp) -> NewJob {
+    let params = serde_json::json!({"columns": ["a", "ä\n\"b\""], "bins": 10});
     NewJob {
         id: JobId::generate(now),
-        analysis: "describe".to_owned(),
-        params: serde_json::json!({"columns": ["a", "ä\n\"b\""], "bins": 10}),
-        inputs: Vec::new(),
-        priority: 5,
-        limits: Limits::default(),
-        retry: Retry::default(),
-        tags: [("team".to_owned(), "blue".to_owned())].into(),
-        upload: None,
+        spec: JobSpec {
+            tags: [("team".to_owned(), "blue".to_owned())].into(),
+            ..JobSpec::new("describe", params)
+        },
+        sharing: None,
     }
 }
 

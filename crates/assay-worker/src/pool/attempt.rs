@@ -24,7 +24,7 @@ const FINISH_TRIES: u32 = 18;
 /// Carries out the attempt that `lease` gives the right to.
 pub(super) async fn carry_out(ports: &WorkerPorts, place: &Place, lease: &Lease, job: Job, threads: usize) {
     let started_at = ports.clock.now();
-    tracing::info!(job.id = %job.id, job.analysis = job.analysis, job.attempt = job.attempt, "job started");
+    tracing::info!(job.id = %job.id, job.analysis = job.spec.analysis, job.attempt = job.attempt, "job started");
     let work = AssertUnwindSafe(run(ports, place, lease, &job, threads)).catch_unwind();
     let mut outcome = tokio::select! {
         biased;
@@ -107,7 +107,7 @@ async fn end(ports: &WorkerPorts, place: &Place, lease: &Lease, job: &Job, outco
             if after.result.is_none() {
                 delete_output(ports, lease, &outcome).await;
             }
-            if let (true, Some(upload)) = (state.is_terminal(), &job.upload) {
+            if let (true, Some(upload)) = (state.is_terminal(), &job.spec.upload) {
                 leftovers::delete(&*ports.objects, upload).await;
             }
         }

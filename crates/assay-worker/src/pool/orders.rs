@@ -17,7 +17,7 @@ pub(super) fn scratch(lease: &Lease) -> String {
 /// # Errors
 /// What the catalog says, e.g. of a version that is gone; `InvalidParameter` for an import without sound parameters.
 pub(super) async fn make(catalog: &dyn Catalog, lease: &Lease, job: &Job, threads: usize) -> Result<Order> {
-    let task = if job.analysis == IMPORT {
+    let task = if job.spec.analysis == IMPORT {
         import(job)?
     } else {
         analyze(catalog, job).await?
@@ -25,7 +25,7 @@ pub(super) async fn make(catalog: &dyn Catalog, lease: &Lease, job: &Job, thread
     Ok(Order {
         scratch: scratch(lease),
         task,
-        limits: job.limits,
+        limits: job.spec.limits,
         threads,
     })
 }
@@ -38,14 +38,14 @@ fn import(job: &Job) -> Result<Task> {
         format,
         record_path,
         upload_bytes,
-    } = serde_json::from_value(job.params.clone()).map_err(|fault| {
+    } = serde_json::from_value(job.spec.params.clone()).map_err(|fault| {
         Error::new(
             Code::InvalidParameter,
             format!("the parameters of the import could not be read: {fault}"),
         )
         .hint("upload the file again")
     })?;
-    let upload = job.upload.clone().ok_or_else(|| {
+    let upload = job.spec.upload.clone().ok_or_else(|| {
         Error::new(Code::InvalidParameter, "the import has no uploaded file").hint("upload the file again")
     })?;
     let folder = format!("datasets/{}", dataset.folded());
@@ -62,18 +62,18 @@ fn import(job: &Job) -> Result<Task> {
 }
 
 async fn analyze(catalog: &dyn Catalog, job: &Job) -> Result<Task> {
-    let mut inputs = Vec::with_capacity(job.inputs.len());
-    for input in &job.inputs {
+    let mut inputs = Vec::with_capacity(job.spec.inputs.len());
+    for input in &job.spec.inputs {
         inputs.push(catalog.snapshot(&input.name, Some(input.version)).await?);
     }
-    let known_datasets = if job.analysis == SQL {
+    let known_datasets = if job.spec.analysis == SQL {
         catalog.names().await?
     } else {
         Vec::new()
     };
     Ok(Task::Analyze {
-        analysis: job.analysis.clone(),
-        params: job.params.clone(),
+        analysis: job.spec.analysis.clone(),
+        params: job.spec.params.clone(),
         inputs,
         known_datasets,
     })

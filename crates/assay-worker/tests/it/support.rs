@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use assay_core::{
     Attempt, Beat, Clock, Code, Commit, CommitMode, Completion, Directive, Error, Event, EventId, Events, Idempotency,
-    Job, JobFilter, JobId, Jobs, Lease, Limits, ManualClock, NewJob, Order, Outcome, Page, PageRequest, Part, Reaped,
-    Result, ResultData, ResultSet, Retry, RunControl, Runner, State, StoredResult, Submitted, TableSchema, Timestamp,
-    Usage, WorkerId,
+    Job, JobFilter, JobId, JobSpec, Jobs, Lease, ManualClock, NewJob, Order, Outcome, Page, PageRequest, Part, Reaped,
+    Result, ResultData, ResultSet, RunControl, Runner, State, StoredResult, Submitted, TableSchema, Timestamp, Usage,
+    WorkerId,
 };
 use assay_store::{EmbeddedStore, StoreSettings};
 use assay_worker::{WorkerPool, WorkerPorts, WorkerSettings};
@@ -212,23 +212,16 @@ impl Scene {
         self.submit_as("sql", json!({}), |_| {}).await
     }
 
-    pub async fn submit_as(&self, analysis: &str, params: Value, change: impl FnOnce(&mut NewJob)) -> JobId {
+    pub async fn submit_as(&self, analysis: &str, params: Value, change: impl FnOnce(&mut JobSpec)) -> JobId {
         let id = JobId::generate(self.clock.now());
-        let mut job = NewJob {
+        let mut spec = JobSpec::new(analysis, params);
+        spec.retry.max_attempts = 1;
+        change(&mut spec);
+        let job = NewJob {
             id: id.clone(),
-            analysis: analysis.into(),
-            params,
-            inputs: Vec::new(),
-            priority: 5,
-            limits: Limits::default(),
-            retry: Retry {
-                max_attempts: 1,
-                ..Retry::default()
-            },
-            tags: std::collections::BTreeMap::new(),
-            upload: None,
+            spec,
+            sharing: None,
         };
-        change(&mut job);
         self.store.submit(job, None).await.unwrap();
         id
     }
@@ -238,7 +231,8 @@ impl Scene {
         let upload = format!("uploads/{name}");
         self.put(&upload).await;
         let params = json!({"dataset": name, "upload_bytes": 5});
-        self.submit_as("import", params, |job| job.upload = Some(upload)).await
+        self.submit_as("import", params, |spec| spec.upload = Some(upload))
+            .await
     }
 
     /// The next order that reaches the engine.

@@ -89,7 +89,7 @@ async fn fail_and_pause(scene: &Scene, id: &JobId, at_least: i64) -> i64 {
     pause
 }
 
-fn thrice(job: &mut assay_core::NewJob) {
+fn thrice(job: &mut assay_core::JobSpec) {
     job.retry = Retry {
         max_attempts: 3,
         base_ms: 200,

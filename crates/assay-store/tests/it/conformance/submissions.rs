@@ -16,37 +16,14 @@ fn key(fingerprint: &str) -> Option<Idempotency> {
 
 pub async fn a_submitted_job_is_read_back_as_it_was_given(scene: Scene) {
     let mut new = new_job(scene.clock.now());
-    new.inputs = vec![pinned("genes", 3), pinned("flights", 1)];
-    new.upload = Some("uploads/1".to_owned());
-    new.priority = 2;
+    new.spec.inputs = vec![pinned("genes", 3), pinned("flights", 1)];
+    new.spec.upload = Some("uploads/1".to_owned());
+    new.spec.priority = 2;
     let submitted = scene.jobs().submit(new.clone(), None).await.unwrap();
     assert!(!submitted.replayed);
     let job = scene.get(&new.id).await;
     assert_eq!(job, submitted.job);
-    assert_eq!(
-        (
-            job.id,
-            job.analysis,
-            job.params,
-            job.inputs,
-            job.priority,
-            job.limits,
-            job.retry,
-            job.tags,
-            job.upload
-        ),
-        (
-            new.id,
-            new.analysis,
-            new.params,
-            new.inputs,
-            new.priority,
-            new.limits,
-            new.retry,
-            new.tags,
-            new.upload
-        )
-    );
+    assert_eq!((job.id, job.spec), (new.id, new.spec));
     assert_eq!((job.state, job.revision, job.attempt), (State::Queued, 1, 0));
     assert_eq!(job.submitted_at, scene.clock.now());
 }

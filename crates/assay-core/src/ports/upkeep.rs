@@ -1,0 +1,25 @@
+//! Removal of what has had its time.
+
+use async_trait::async_trait;
+
+use crate::Result;
+
+/// What a sweep removed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Answers, by age or by the bound on their size in all.
+    pub results: u64,
+    /// Records of jobs.
+    pub jobs: u64,
+    /// Objects that nobody refers to any more; the caller deletes them. When that fails they are leftovers, which the
+    /// sweep at the next start finds.
+    pub objects: Vec<String>,
+    /// There is more to remove now.
+    pub more: bool,
+}
+
+#[async_trait]
+pub trait Upkeep: Send + Sync {
+    /// Removes a bounded number of expired answers and records. Any process may call it at any time.
+    async fn sweep(&self) -> Result<Swept>;
+}

@@ -1,0 +1,66 @@
+//! Schedules: jobs that submit themselves again and again.
+//!
+//! When a schedule is due is decided here and in the store; submitting what is due is the server's work.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{JobId, ScheduleName, Timestamp, UserName};
+
+/// What happens with times that went by while no server was there, or while the schedule was paused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Misfire {
+    /// They are left out.
+    Skip,
+    /// One job stands for all of them.
+    #[default]
+    Once,
+    /// Each has its job, at most 100.
+    All,
+}
+
+/// What happens when a time comes and the job of the time before has not ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Overlap {
+    /// No job for this time.
+    #[default]
+    Skip,
+    /// Both run.
+    Allow,
+    /// The former one is canceled.
+    Cancel,
+}
+
+/// A job template and the times at which it is submitted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Schedule {
+    pub owner: UserName,
+    /// Unique among the schedules of its owner.
+    pub name: ScheduleName,
+    /// Five fields of cron, or six with seconds first.
+    pub cron: String,
+    /// A name of the IANA time zone database, e.g. `Europe/Zurich`.
+    pub time_zone: String,
+    /// The body of a submission.
+    pub job: Value,
+    pub misfire: Misfire,
+    pub overlap: Overlap,
+    pub paused: bool,
+    pub created_at: Timestamp,
+    /// The next time; absent when there is none any more.
+    pub next_at: Option<Timestamp>,
+    pub last: Option<Fired>,
+}
+
+/// What became of the newest time that came.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fired {
+    /// The time of the schedule, not of the firing.
+    pub due_at: Timestamp,
+    /// The job that was submitted.
+    pub job: Option<JobId>,
+    /// Why none was, when none was.
+    pub skipped: Option<String>,
+}
