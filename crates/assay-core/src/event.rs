@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{EventId, JobId, Progress, State, Timestamp};
+use crate::{EventId, JobId, Progress, State, Timestamp, UserName};
 
 /// An entry of the event log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -10,6 +10,8 @@ pub struct Event {
     pub id: EventId,
     pub at: Timestamp,
     pub job: JobId,
+    /// The owner of the job: who may be told.
+    pub owner: UserName,
     /// The revision of the job after the change; the job's ETag.
     pub revision: u64,
     #[serde(flatten)]

@@ -16,6 +16,9 @@ CREATE INDEX job_forget ON job (forget_at) WHERE forget_at IS NOT NULL;
 UPDATE job SET expires_at = finished_at + 604800000, forget_at = finished_at + 2592000000
     WHERE state IN ('succeeded', 'failed', 'canceled');
 
+-- The owner of the job.
+ALTER TABLE event ADD COLUMN owner TEXT NOT NULL DEFAULT 'local';
+
 CREATE TABLE job_tag (
     name  TEXT NOT NULL,
     value TEXT NOT NULL,
@@ -33,6 +36,7 @@ ALTER TABLE result ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;
 UPDATE result SET bytes = coalesce(length(data), 0) + coalesce(length(rows_json), 0)
     + CASE WHEN path IS NULL THEN 0 ELSE coalesce(json_extract(set_json, '$.bytes'), 0) END;
 -- Answers of shared runs lie at one path.
+CREATE INDEX result_bytes ON result (bytes);
 CREATE INDEX result_path ON result (path) WHERE path IS NOT NULL;
 
 -- Jobs that a waiting job still waits for; a row goes when the parent ends.

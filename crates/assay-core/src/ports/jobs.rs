@@ -31,6 +31,8 @@ pub struct Reaped {
     pub queued: u64,
     /// Running jobs whose lease had run out.
     pub lost: u64,
+    /// Jobs that were ended at their deadline, or whose worker went on beyond the time limit or a cancel.
+    pub stopped: u64,
     /// When there will be something to reap next, as far as is known.
     pub next_at: Option<Timestamp>,
 }
@@ -39,14 +41,18 @@ pub struct Reaped {
 /// state, the attempt, the result, the committed version and the event of a move become visible together.
 #[async_trait]
 pub trait Jobs: Send + Sync {
-    /// Stores a job as queued, or answers the job that came with the same idempotency key before.
+    /// Stores a job: as queued, or as scheduled when it waits for a time or for other jobs. Answers the job that came
+    /// with the same idempotency key before. A job that may share finds an unfinished identical one and is answered by
+    /// its run, or a finished one whose answer is kept and has succeeded at once.
     ///
     /// # Errors
-    /// `IdempotencyKeyReused` when the key came with another fingerprint; `TooManyJobs` when the queue is full.
+    /// `IdempotencyKeyReused` when the key came with another fingerprint; `TooManyJobs` when the queue or the owner's
+    /// part of it is full; `UniqueKeyTaken`; `UnknownJob` and `DependencyFailed` for a job it depends on.
     async fn submit(&self, job: NewJob, idempotency: Option<Idempotency>) -> Result<Submitted>;
 
-    /// Gives at most `max` queued jobs to `worker`, by priority, then age; each with a lease
-    /// that lasts 30 s from the last beat and a fence that was never given before. Never gives one job twice.
+    /// Gives at most `max` queued jobs to `worker`: by fair shares of their owners, charged by work; of one owner by
+    /// priority, then age. Each has a lease that lasts 30 s from the last beat and a fence that was never given before.
+    /// Never gives one job twice, a job of a paused analysis, or more jobs of an owner than may run.
     async fn claim(&self, worker: &WorkerId, max: usize) -> Result<Vec<(Lease, Job)>>;
 
     /// Extends leases and notes progress. Answers one directive per beat, in order; `Lost` for an old fence.
@@ -62,7 +68,9 @@ pub trait Jobs: Send + Sync {
     /// Gives a job back, queued, without spending an attempt. `LeaseLost` as in `finish`.
     async fn release(&self, lease: &Lease) -> Result<()>;
 
-    /// Cancels a job that waits, at once; asks a running one to stop. Canceling twice changes nothing.
+    /// Cancels a job that waits, at once; asks a running one to stop, and `reap` ends it 15 s later when it has not.
+    /// When identical jobs share the run, only this one ends and the run goes on for them. Canceling twice changes
+    /// nothing.
     ///
     /// # Errors
     /// `UnknownJob`; `JobFinished` when it had succeeded or failed.
@@ -78,7 +86,8 @@ pub trait Jobs: Send + Sync {
     async fn list(&self, filter: JobFilter, page: PageRequest) -> Result<Page<Job>>;
 
     /// Queues what is due and takes back what is lost: a lost attempt counts; without attempts left the job fails
-    /// with `Lost`, and a lost one that should be canceled is canceled. Any process may call it at any time.
+    /// with `Lost`, and a lost one that should be canceled is canceled. Ends jobs at their deadline, and attempts that
+    /// their worker let go on for 15 s beyond the time limit or a cancel. Any process may call it at any time.
     async fn reap(&self) -> Result<Reaped>;
 
     /// Returns when there may be a queued job. May return without cause; never sleeps through a submission that came

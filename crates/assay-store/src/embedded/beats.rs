@@ -13,18 +13,20 @@ const WRITE_EVERY_MS: u64 = 1_000;
 pub(super) fn beat(desk: &mut Desk<'_>, beats: Vec<Beat>) -> Fallible<Vec<Directive>> {
     let mut directives = Vec::with_capacity(beats.len());
     for Beat { lease, progress } in beats {
-        let Some(held) = desk.find_held(&lease) else {
+        let Some((id, held)) = desk.find_held(&lease) else {
             directives.push(Directive::Lost);
             continue;
         };
+        let (id, worker) = (id.clone(), held.worker.clone());
         directives.push(match held.cancel_requested {
             true => Directive::Cancel,
             false => Directive::Continue,
         });
         let until = desk.lease_end();
-        desk.scheduler.extend(&lease.job, until);
+        desk.scheduler.extend(&id, until);
+        desk.scheduler.see_worker(&worker, desk.now, None);
         if let Some(progress) = progress {
-            note(desk, &lease.job, progress)?;
+            note(desk, &id, progress)?;
         }
     }
     Ok(directives)
@@ -55,7 +57,9 @@ fn write(desk: &mut Desk<'_>, id: &JobId, progress: Progress) -> Fallible<()> {
         .connection
         .prepare_cached("UPDATE job SET progress = ?2, revision = revision + 1 WHERE id = ?1 RETURNING revision")?
         .query_row(params![id.as_str(), json(&progress)?], |row| row.get(0))?;
-    desk.tell(id, unsigned(revision), EventKind::Progress { progress })
+    let owner = desk.live(id)?.ticket.owner.clone();
+    desk.tell(id, &owner, unsigned(revision), EventKind::Progress { progress })
+        .map(drop)
 }
 
 /// Words may overtake each other on their way; within a stage progress never goes back.

@@ -6,13 +6,13 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use assay_core::{Code, Error, Event, EventKind, Fence, Job, JobId, Lease, Progress, Timestamp};
+use assay_core::{Code, Error, Event, EventId, EventKind, Fence, Job, JobId, Lease, Progress, Timestamp, UserName};
 use rusqlite::Connection;
 
 use super::StoreSettings;
-use super::failure::Fallible;
+use super::failure::{Fallible, Fault};
 use super::rows;
-use super::scheduler::{Held, Rank, Scheduler};
+use super::scheduler::{Held, Live, Scheduler};
 
 /// The newest progress of running jobs, for readers; it is written to the database less often.
 #[derive(Debug, Default)]
@@ -76,13 +76,13 @@ impl Desk<'_> {
         self.now.plus_millis(self.settings.lease_ms)
     }
 
-    /// What is held under the lease, when it is the newest and has not run out.
-    pub(super) fn find_held(&self, lease: &Lease) -> Option<&Held> {
-        let held = self.scheduler.held(&lease.job)?;
-        (held.fence == lease.fence && self.now < held.until).then_some(held)
+    /// The job that the lease gives the right to and what is held, when the lease is the newest and has not run out.
+    pub(super) fn find_held(&self, lease: &Lease) -> Option<(&JobId, &Held)> {
+        let (id, held) = self.scheduler.held_by(lease.fence)?;
+        (self.now < held.until).then_some((id, held))
     }
 
-    pub(super) fn held(&self, lease: &Lease) -> Fallible<&Held> {
+    pub(super) fn held(&self, lease: &Lease) -> Fallible<(&JobId, &Held)> {
         let lost = || {
             let message = format!(
                 "the lease `{}` of job `{}` is not valid any more",
@@ -93,30 +93,39 @@ impl Desk<'_> {
         Ok(self.find_held(lease).ok_or_else(lost)?)
     }
 
-    /// The rank of a job that the scheduler knows; every unfinished one.
-    pub(super) fn rank(&self, id: &JobId) -> Fallible<Rank> {
-        let unknown = || super::failure::Fault::Stored(format!("job `{id}` is unfinished but not scheduled"));
-        self.scheduler.rank(id).ok_or_else(unknown)
+    /// What the scheduler knows of an unfinished job; it knows every one.
+    pub(super) fn live(&self, id: &JobId) -> Fallible<&Live> {
+        let unknown = || Fault::Stored(format!("job `{id}` is unfinished but not scheduled"));
+        self.scheduler.find(id).ok_or_else(unknown)
+    }
+
+    /// A job that others refer to; that it is not there is a fault of the store.
+    pub(super) fn known_job(&self, id: &JobId) -> Fallible<Job> {
+        rows::load_job(self.connection, id).map_err(|fault| match fault {
+            Fault::Refused(error) => Fault::Stored(error.message),
+            fault => fault,
+        })
     }
 
     /// Writes a changed job as its next revision, with the event that tells of it.
-    pub(super) fn save(&mut self, job: &mut Job) -> Fallible<()> {
+    pub(super) fn save(&mut self, job: &mut Job) -> Fallible<EventId> {
         job.revision += 1;
         rows::update_job(self.connection, job)?;
         self.tell_state(job)
     }
 
-    pub(super) fn tell_state(&mut self, job: &Job) -> Fallible<()> {
+    pub(super) fn tell_state(&mut self, job: &Job) -> Fallible<EventId> {
         let kind = EventKind::State {
             state: job.state,
             cancel_requested: job.cancel_requested,
         };
-        self.tell(&job.id, job.revision, kind)
+        self.tell(&job.id, &job.spec.owner, job.revision, kind)
     }
 
-    pub(super) fn tell(&mut self, job: &JobId, revision: u64, kind: EventKind) -> Fallible<()> {
-        let event = rows::insert_event(self.connection, job, revision, self.now, kind)?;
+    pub(super) fn tell(&mut self, job: &JobId, owner: &UserName, revision: u64, kind: EventKind) -> Fallible<EventId> {
+        let event = rows::insert_event(self.connection, job, owner, revision, self.now, kind)?;
+        let id = event.id;
         self.news.events.push(event);
-        Ok(())
+        Ok(id)
     }
 }

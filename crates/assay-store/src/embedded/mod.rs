@@ -5,15 +5,22 @@
 //! go beside the writer (`reads`). Another process cannot take part: it is refused by a lock.
 
 mod beats;
+mod check;
 mod desk;
+mod ends;
 mod failure;
 mod files;
 mod moves;
 mod ports;
+mod ports_queue;
+mod queue;
 mod reads;
 mod rows;
 mod scheduler;
 mod spec;
+mod stats;
+mod submit;
+mod sweep;
 mod trim;
 mod versions;
 mod writer;
@@ -22,7 +29,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use assay_core::{Clock, Error, Result};
+use assay_core::{Clock, Error, Result, ShareLimits};
 use object_store::ObjectStore;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
@@ -41,15 +48,25 @@ const BROADCAST: usize = 4_096;
 pub struct StoreSettings {
     /// How long a lease lasts from the last beat.
     pub lease_ms: u64,
-    /// Jobs that may wait before further ones are refused.
-    pub max_queued: usize,
+    /// Jobs that may wait in all before further ones are refused.
+    pub max_waiting: usize,
+    /// What a user may use who has no limits of their own.
+    pub default_share: ShareLimits,
+    /// Bytes of answers that are kept; the oldest are removed when there are more.
+    pub max_result_bytes: u64,
 }
 
 impl Default for StoreSettings {
     fn default() -> Self {
         Self {
             lease_ms: 30_000,
-            max_queued: 100_000,
+            max_waiting: 200_000,
+            default_share: ShareLimits {
+                weight: 1,
+                max_running: 10_000,
+                max_waiting: 100_000,
+            },
+            max_result_bytes: 50 << 30,
         }
     }
 }

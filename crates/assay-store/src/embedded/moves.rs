@@ -1,143 +1,80 @@
 //! The moves of jobs from waiting to their end, each within the transaction of its batch.
 //!
-//! Reads of jobs are in `reads`; what a commit does to the catalog is in `versions`.
+//! Submissions are in `submit`, what follows from an end in `ends`, reads of jobs in `reads`; what a commit does to the
+//! catalog is in `versions`.
 
 use assay_core::{
-    Attempt, AttemptOutcome, Code, Error, Idempotency, Job, JobId, JobSpec, Lease, NewJob, Outcome, Progress, Reaped,
-    Retry, State, StoredResult, Submitted, Timestamp, Usage, UserName, WorkerId,
+    Attempt, AttemptOutcome, Code, Error, Job, JobId, Lease, Limits, Outcome, PinnedInput, Progress, Reaped, Retry,
+    State, StoredResult, Timestamp, Usage, WorkerId,
 };
 
 use super::desk::Desk;
+use super::ends::{self, End, settle};
 use super::failure::{Fallible, Fault};
-use super::rows::{self, End};
-use super::scheduler::Held;
+use super::rows;
+use super::scheduler::{Costs, Held, Place};
 use super::versions;
 
-/// How long an idempotency key is remembered.
-pub(super) const IDEMPOTENCY_MS: i64 = 24 * 60 * 60 * 1000;
 /// Most jobs that one call claims, or that one reaping moves of each kind.
 const MAX_MOVES: usize = 1_024;
+/// How long a worker may go on beyond the time limit of an attempt, or after it was asked to stop, before the store ends
+/// the attempt itself.
+const STOP_GRACE_MS: u64 = 15_000;
 
-pub(super) fn submit(desk: &mut Desk<'_>, new: NewJob, idempotency: Option<&Idempotency>) -> Fallible<Submitted> {
-    if let Some(idempotency) = idempotency
-        && let Some(job) = replayed(desk, &new.spec.owner, idempotency)?
-    {
-        return Ok(Submitted { job, replayed: true });
-    }
-    let max_queued = desk.settings.max_queued;
-    if desk.scheduler.waiting() >= max_queued {
-        let error = Error::new(
-            Code::TooManyJobs,
-            format!("{max_queued} jobs wait already, no more are taken"),
-        );
-        return Err(error.hint("try again when some have finished, or cancel some").into());
-    }
-    let job = fresh(new.id, new.spec, desk.now);
-    let seq = rows::insert_job(desk.connection, &job, None)?;
-    if let Some(Idempotency { key, fingerprint }) = idempotency {
-        let key = owned_key(&job.spec.owner, key);
-        rows::insert_idempotency(desk.connection, &key, fingerprint, &job.id, desk.now)?;
-    }
-    desk.tell_state(&job)?;
-    let rank = super::scheduler::Rank {
-        priority: job.spec.priority,
-        seq,
-    };
-    desk.scheduler.queue(job.id.clone(), rank);
-    desk.news.queued = true;
-    Ok(Submitted { job, replayed: false })
-}
-
-/// The job that came with the same key and the same request before.
-fn replayed(desk: &Desk<'_>, owner: &UserName, idempotency: &Idempotency) -> Fallible<Option<Job>> {
-    let since = Timestamp(desk.now.0.saturating_sub(IDEMPOTENCY_MS));
-    let Some((fingerprint, id)) = rows::find_idempotency(desk.connection, &owned_key(owner, &idempotency.key), since)?
-    else {
-        return Ok(None);
-    };
-    if fingerprint != idempotency.fingerprint {
-        let message = format!("idempotency key `{}` came with another request before", idempotency.key);
-        let error = Error::new(Code::IdempotencyKeyReused, message);
-        return Err(error.hint("use a new key for a new request").into());
-    }
-    let mut job = rows::load_job(desk.connection, &id)?;
-    show_progress(desk, &mut job);
-    Ok(Some(job))
-}
-
-/// Keys of different users are different keys. No name has a space.
-fn owned_key(owner: &UserName, key: &str) -> String {
-    format!("{owner} {key}")
-}
-
-fn fresh(id: JobId, spec: JobSpec, now: Timestamp) -> Job {
-    Job {
-        id,
-        run_at: spec.run_at.filter(|at| *at > now),
-        spec,
-        state: State::Queued,
-        cancel_requested: false,
-        revision: 1,
-        attempt: 0,
-        progress: Progress::default(),
-        submitted_at: now,
-        started_at: None,
-        finished_at: None,
-        error: None,
-        result: None,
-        expires_at: None,
-        shares: None,
-        wrote: None,
-        usage: Usage::default(),
-    }
+/// When the store ends an attempt that its worker has not ended.
+pub(super) fn stop_at(started_at: Timestamp, limits: &Limits) -> Timestamp {
+    started_at.plus_millis(limits.timeout_ms.saturating_add(STOP_GRACE_MS))
 }
 
 pub(super) fn claim(desk: &mut Desk<'_>, worker: &WorkerId, max: usize) -> Fallible<Vec<(Lease, Job)>> {
-    let picked = desk.scheduler.next_queued(max.min(MAX_MOVES));
-    let mut claimed = Vec::with_capacity(picked.len());
-    for (_, id) in &picked {
-        let mut job = rows::load_job(desk.connection, id)?;
-        job.state = State::Running;
-        job.attempt += 1;
-        job.progress = Progress::default();
-        job.started_at = Some(desk.now);
-        let attempt = Attempt {
-            number: job.attempt,
-            fence: desk.fences.next(),
-            worker: worker.clone(),
-            started_at: desk.now,
-            ended_at: None,
-            outcome: None,
-            error: None,
-            usage: Usage::default(),
-        };
-        rows::insert_attempt(desk.connection, id, &attempt)?;
-        desk.save(&mut job)?;
-        let lease = Lease {
-            job: id.clone(),
-            fence: attempt.fence,
-        };
-        claimed.push((lease, job));
-    }
-    let until = desk.lease_end();
-    for ((rank, id), (lease, _)) in picked.into_iter().zip(&claimed) {
-        let held = Held {
-            fence: lease.fence,
-            until,
-            cancel_requested: false,
-            progress: Progress::default(),
-            written_at: None,
-        };
-        desk.scheduler.start(id, rank, held);
+    let slots = desk.scheduler.running_at(worker) + max as u64;
+    desk.scheduler.see_worker(worker, desk.now, Some(slots));
+    let mut claimed = Vec::new();
+    while claimed.len() < max.min(MAX_MOVES) {
+        let Some(id) = desk.scheduler.next_queued() else { break };
+        claimed.push(begin(desk, worker, &id)?);
     }
     Ok(claimed)
 }
 
+fn begin(desk: &mut Desk<'_>, worker: &WorkerId, id: &JobId) -> Fallible<(Lease, Job)> {
+    let mut job = desk.known_job(id)?;
+    job.state = State::Running;
+    job.attempt += 1;
+    job.progress = Progress::default();
+    job.started_at = Some(desk.now);
+    let fence = desk.fences.next();
+    let attempt = Attempt {
+        number: job.attempt,
+        fence,
+        worker: worker.clone(),
+        started_at: desk.now,
+        ended_at: None,
+        outcome: None,
+        error: None,
+        usage: Usage::default(),
+    };
+    rows::insert_attempt(desk.connection, id, &attempt)?;
+    desk.save(&mut job)?;
+    let held = Held {
+        fence,
+        worker: worker.clone(),
+        until: desk.lease_end(),
+        cancel_requested: false,
+        stop_at: stop_at(desk.now, &job.spec.limits),
+        charged_ms: 0,
+        progress: Progress::default(),
+        written_at: None,
+    };
+    desk.scheduler.begin(id, held);
+    let job_id = id.clone();
+    Ok((Lease { job: job_id, fence }, job))
+}
+
 /// An attempt that ends now: its job as it stands, and what its row will say.
-struct Ending<'a> {
+struct Ending {
     job: Job,
-    lease: &'a Lease,
-    cancel_requested: bool,
+    held: Held,
     usage: Usage,
 }
 
@@ -160,123 +97,121 @@ pub(super) fn finish(desk: &mut Desk<'_>, lease: &Lease, outcome: Outcome) -> Fa
         Outcome::Canceled { usage } => {
             let ending = ending(desk, lease, usage)?;
             end_attempt(desk, &ending, AttemptOutcome::Canceled, None)?;
-            settle(desk, ending.job, State::Canceled, Some(canceled()))
+            settle(desk, ending.job, End::canceled())
         }
     }
 }
 
-fn ending<'a>(desk: &Desk<'_>, lease: &'a Lease, usage: Usage) -> Fallible<Ending<'a>> {
-    let held = desk.held(lease)?;
-    ending_of(desk, lease, held, usage)
-}
-
-fn ending_of<'a>(desk: &Desk<'_>, lease: &'a Lease, held: &Held, usage: Usage) -> Fallible<Ending<'a>> {
-    let mut job = rows::load_job(desk.connection, &lease.job)?;
+fn ending(desk: &mut Desk<'_>, lease: &Lease, usage: Usage) -> Fallible<Ending> {
+    let (id, held) = desk.held(lease)?;
+    let (id, held) = (id.clone(), held.clone());
+    let mut job = desk.known_job(&id)?;
     job.progress = held.progress.clone();
     job.usage = usage;
-    Ok(Ending {
-        job,
-        lease,
-        cancel_requested: held.cancel_requested,
-        usage,
-    })
+    Ok(Ending { job, held, usage })
 }
 
-fn end_attempt(desk: &Desk<'_>, ending: &Ending<'_>, outcome: AttemptOutcome, error: Option<&Error>) -> Fallible<()> {
-    let end = End {
+/// Writes the end of an attempt.
+fn write_end(desk: &Desk<'_>, ending: &Ending, outcome: AttemptOutcome, error: Option<&Error>) -> Fallible<()> {
+    let end = rows::End {
         at: desk.now,
         outcome,
         error,
         usage: ending.usage,
     };
-    rows::end_attempt(desk.connection, &ending.lease.job, ending.lease.fence, &end)
+    rows::end_attempt(desk.connection, &ending.job.id, ending.held.fence, &end)
 }
 
-fn succeed(
-    desk: &mut Desk<'_>,
-    mut ending: Ending<'_>,
-    result: StoredResult,
-    wrote: Option<assay_core::PinnedInput>,
-) -> Fallible<Job> {
+/// Writes the end of an attempt and charges what it took.
+fn end_attempt(desk: &mut Desk<'_>, ending: &Ending, outcome: AttemptOutcome, error: Option<&Error>) -> Fallible<()> {
+    write_end(desk, ending, outcome, error)?;
+    let took_ms = match outcome {
+        AttemptOutcome::Released => 0,
+        // Nobody measured it.
+        AttemptOutcome::Lost | AttemptOutcome::TimedOut => ending.held.charged_ms,
+        AttemptOutcome::Succeeded | AttemptOutcome::Failed | AttemptOutcome::Canceled => Costs::work_ms(ending.usage),
+    };
+    desk.scheduler.charge_for(&ending.job.id, took_ms);
+    if outcome == AttemptOutcome::Succeeded {
+        desk.scheduler.costs.note(&ending.job.spec.analysis, ending.usage);
+    }
+    Ok(())
+}
+
+fn succeed(desk: &mut Desk<'_>, mut ending: Ending, result: StoredResult, wrote: Option<PinnedInput>) -> Fallible<Job> {
     end_attempt(desk, &ending, AttemptOutcome::Succeeded, None)?;
-    let seq = desk.rank(&ending.job.id)?.seq;
-    rows::insert_result(desk.connection, seq, &result)?;
-    ending.job.result = Some(result);
     ending.job.wrote = wrote;
-    settle(desk, ending.job, State::Succeeded, None)
+    settle(desk, ending.job, End::succeeded(result))
 }
 
-fn fail(desk: &mut Desk<'_>, mut ending: Ending<'_>, error: Error) -> Fallible<Job> {
-    if ending.cancel_requested {
+fn fail(desk: &mut Desk<'_>, mut ending: Ending, error: Error) -> Fallible<Job> {
+    if ending.held.cancel_requested {
         end_attempt(desk, &ending, AttemptOutcome::Canceled, Some(&error))?;
-        return settle(desk, ending.job, State::Canceled, Some(canceled()));
+        return settle(desk, ending.job, End::canceled());
     }
     end_attempt(desk, &ending, AttemptOutcome::Failed, Some(&error))?;
-    let again = error.code.is_retryable() && ending.job.attempt < ending.job.spec.retry.max_attempts;
-    if !again {
-        return settle(desk, ending.job, State::Failed, Some(error));
-    }
     let attempt = ending.job.attempt;
+    if !error.code.is_retryable() || attempt >= ending.job.spec.retry.max_attempts {
+        return settle(desk, ending.job, End::failed(error));
+    }
     let pause = Retry::jittered(ending.job.spec.retry.delay_ms(attempt), attempt, ending.job.id.as_str());
     let run_at = desk.now.plus_millis(pause);
-    let rank = desk.rank(&ending.job.id)?;
     ending.job.state = State::Scheduled;
     ending.job.run_at = Some(run_at);
     ending.job.error = Some(error);
     desk.save(&mut ending.job)?;
     desk.progress.remove(&ending.job.id);
-    desk.scheduler.schedule(ending.job.id.clone(), rank, run_at);
+    desk.scheduler.move_to(&ending.job.id, Place::Scheduled(run_at));
     Ok(ending.job)
 }
 
-/// Ends a job.
-fn settle(desk: &mut Desk<'_>, mut job: Job, state: State, error: Option<Error>) -> Fallible<Job> {
-    job.state = state;
-    job.cancel_requested = false;
-    job.run_at = None;
-    job.finished_at = Some(desk.now);
-    job.error = error;
-    desk.save(&mut job)?;
-    desk.progress.remove(&job.id);
-    desk.scheduler.remove(&job.id);
-    Ok(job)
-}
-
 /// Puts a job back in line, at the place its age gives it.
-fn requeue(desk: &mut Desk<'_>, mut job: Job) -> Fallible<()> {
-    let rank = desk.rank(&job.id)?;
+pub(super) fn requeue(desk: &mut Desk<'_>, mut job: Job) -> Fallible<Job> {
     job.state = State::Queued;
     job.run_at = None;
     desk.save(&mut job)?;
     desk.progress.remove(&job.id);
-    desk.scheduler.queue(job.id, rank);
+    desk.scheduler.move_to(&job.id, Place::Queued);
     desk.news.queued = true;
-    Ok(())
+    Ok(job)
 }
 
 pub(super) fn release(desk: &mut Desk<'_>, lease: &Lease) -> Fallible<()> {
     let mut ending = ending(desk, lease, Usage::default())?;
     end_attempt(desk, &ending, AttemptOutcome::Released, None)?;
     ending.job.attempt = ending.job.attempt.saturating_sub(1);
-    if ending.cancel_requested {
-        return settle(desk, ending.job, State::Canceled, Some(canceled())).map(drop);
+    if ending.held.cancel_requested {
+        return settle(desk, ending.job, End::canceled()).map(drop);
     }
     ending.job.progress = Progress::default();
-    requeue(desk, ending.job)
+    requeue(desk, ending.job).map(drop)
 }
 
 pub(super) fn cancel(desk: &mut Desk<'_>, id: &JobId) -> Fallible<Job> {
     let mut job = rows::load_job(desk.connection, id)?;
     match job.state {
-        State::Scheduled | State::Queued => settle(desk, job, State::Canceled, Some(canceled())),
+        State::Scheduled | State::Queued => settle(desk, job, End::canceled()),
         State::Running => {
-            if !job.cancel_requested {
-                job.cancel_requested = true;
-                show_progress(desk, &mut job);
-                desk.save(&mut job)?;
-                if let Some(held) = desk.scheduler.held_mut(id) {
-                    held.cancel_requested = true;
+            let held = desk.scheduler.held(id).cloned();
+            let followers = desk.scheduler.followers(id);
+            match held {
+                Some(held) if !held.cancel_requested && !followers.is_empty() => {
+                    let ending = Ending {
+                        job,
+                        held: held.clone(),
+                        usage: Usage::default(),
+                    };
+                    write_end(desk, &ending, AttemptOutcome::Canceled, None)?;
+                    return ends::hand_over(desk, ending.job, held, &followers);
                 }
+                Some(held) if !held.cancel_requested => {
+                    job.cancel_requested = true;
+                    show_progress(desk, &mut job);
+                    desk.save(&mut job)?;
+                    let stop_at = desk.now.plus_millis(STOP_GRACE_MS);
+                    desk.scheduler.request_cancel(id, stop_at);
+                }
+                _ => {}
             }
             show_progress(desk, &mut job);
             Ok(job)
@@ -289,12 +224,8 @@ pub(super) fn cancel(desk: &mut Desk<'_>, id: &JobId) -> Fallible<Job> {
     }
 }
 
-fn canceled() -> Error {
-    Error::new(Code::Canceled, "the job was canceled on request").hint("submit it again to run it")
-}
-
 /// Puts the newest word of a running attempt in place of the one last written.
-fn show_progress(desk: &Desk<'_>, job: &mut Job) {
+pub(super) fn show_progress(desk: &Desk<'_>, job: &mut Job) {
     if let Some(held) = desk.scheduler.held(&job.id) {
         job.progress = held.progress.clone();
     }
@@ -303,9 +234,16 @@ fn show_progress(desk: &Desk<'_>, job: &mut Job) {
 pub(super) fn reap(desk: &mut Desk<'_>) -> Fallible<Reaped> {
     let mut reaped = Reaped::default();
     for id in desk.scheduler.due(desk.now, MAX_MOVES) {
-        let job = rows::load_job(desk.connection, &id)?;
+        let job = desk.known_job(&id)?;
         requeue(desk, job)?;
         reaped.queued += 1;
+    }
+    for id in desk.scheduler.alarmed(desk.now, MAX_MOVES) {
+        // One end may have been the end of others.
+        if desk.scheduler.find(&id).is_some() {
+            stop(desk, &id)?;
+            reaped.stopped += 1;
+        }
     }
     for id in desk.scheduler.expired(desk.now, MAX_MOVES) {
         lose(desk, &id)?;
@@ -313,6 +251,36 @@ pub(super) fn reap(desk: &mut Desk<'_>) -> Fallible<Reaped> {
     }
     reaped.next_at = desk.scheduler.next_at();
     Ok(reaped)
+}
+
+/// Ends a job whose deadline is over, or whose worker went on beyond the time limit or a cancel.
+fn stop(desk: &mut Desk<'_>, id: &JobId) -> Fallible<()> {
+    let is_late = desk.live(id)?.ticket.deadline.is_some_and(|at| at <= desk.now);
+    let held = desk.scheduler.held(id).cloned();
+    let job = desk.known_job(id)?;
+    let cancel_requested = held.as_ref().is_some_and(|held| held.cancel_requested);
+    let error = if is_late {
+        Error::new(Code::DeadlineExceeded, "the job had not ended at its deadline")
+            .hint("give it a later `deadline`, a higher priority, or less to do")
+    } else {
+        let timeout_ms = job.spec.limits.timeout_ms;
+        Error::new(Code::Timeout, format!("the attempt took longer than {timeout_ms} ms"))
+            .hint("raise `limits.timeout_ms`, or ask for less")
+    };
+    let end = match (is_late, cancel_requested) {
+        (false, true) => End::canceled(),
+        _ => End::failed(error.clone()),
+    };
+    let job = match held {
+        Some(held) => {
+            let usage = Usage::default();
+            let ending = Ending { job, held, usage };
+            end_attempt(desk, &ending, AttemptOutcome::TimedOut, Some(&error))?;
+            ending.job
+        }
+        None => job,
+    };
+    settle(desk, job, end).map(drop)
 }
 
 /// Takes back every running job: at the start of the store no worker of the process before is left.
@@ -328,14 +296,14 @@ pub(super) fn lose_all(desk: &mut Desk<'_>) -> Fallible<u64> {
 
 /// Ends an attempt whose worker is gone.
 fn lose(desk: &mut Desk<'_>, id: &JobId) -> Fallible<()> {
-    let Some(held) = desk.scheduler.held(id) else {
+    let Some(held) = desk.scheduler.held(id).cloned() else {
         return Ok(());
     };
-    let lease = Lease {
-        job: id.clone(),
-        fence: held.fence,
-    };
-    let mut ending = ending_of(desk, &lease, held, Usage::default())?;
+    let usage = Usage::default();
+    let mut job = desk.known_job(id)?;
+    job.progress = held.progress.clone();
+    job.usage = usage;
+    let mut ending = Ending { job, held, usage };
     let attempt = ending.job.attempt;
     let error = Error::new(
         Code::Lost,
@@ -343,13 +311,13 @@ fn lose(desk: &mut Desk<'_>, id: &JobId) -> Fallible<()> {
     )
     .hint("look for a crash of the worker in its log, or submit the job again");
     end_attempt(desk, &ending, AttemptOutcome::Lost, Some(&error))?;
-    if ending.cancel_requested {
-        return settle(desk, ending.job, State::Canceled, Some(canceled())).map(drop);
+    if ending.held.cancel_requested {
+        return settle(desk, ending.job, End::canceled()).map(drop);
     }
     if attempt >= ending.job.spec.retry.max_attempts {
-        return settle(desk, ending.job, State::Failed, Some(error)).map(drop);
+        return settle(desk, ending.job, End::failed(error)).map(drop);
     }
     ending.job.error = Some(error);
     ending.job.progress = Progress::default();
-    requeue(desk, ending.job)
+    requeue(desk, ending.job).map(drop)
 }

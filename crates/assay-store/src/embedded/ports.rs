@@ -10,13 +10,13 @@ use assay_core::{
 use async_trait::async_trait;
 use tokio::sync::{broadcast, watch};
 
-use super::{EmbeddedStore, beats, moves, reads, versions};
+use super::{EmbeddedStore, beats, moves, reads, submit, versions};
 
 #[async_trait]
 impl Jobs for EmbeddedStore {
     async fn submit(&self, job: NewJob, idempotency: Option<Idempotency>) -> Result<Submitted> {
         self.write("submit a job", move |desk| {
-            moves::submit(desk, job, idempotency.as_ref())
+            submit::submit(desk, job, idempotency.as_ref())
         })
         .await
     }

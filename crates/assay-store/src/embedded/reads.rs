@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use assay_core::{Attempt, Event, EventId, Job, JobFilter, JobId, Page, PageRequest, Result, State};
-use rusqlite::{Connection, OpenFlags, Params, params};
+use rusqlite::{Connection, OpenFlags, params};
 use tokio::sync::Semaphore;
 
 use super::failure::{self, Fallible, Fault};
@@ -96,93 +96,115 @@ pub(super) fn page_of<T>(mut items: Vec<T>, limit: usize, mark: impl Fn(&T) -> S
     Page { items, next }
 }
 
-/// Jobs that pass the filter, newest first. Each way to ask walks an index that is in that order already.
+/// Jobs that pass the filter, newest first. The index of the narrowest condition is walked, which is in that order
+/// already; the other conditions are looked at row by row.
 pub(super) fn jobs(connection: &Connection, filter: &JobFilter, page: &PageRequest) -> Fallible<Page<Job>> {
     let limit = page_limit(page);
-    let search = Search {
-        connection,
-        filter,
-        after: page.after.as_deref().unwrap_or(AFTER_ALL),
-        limit: signed(limit as u64 + 1),
+    let most = limit + 1;
+    let after = page.after.as_deref().unwrap_or(AFTER_ALL);
+    let mut found = match filter.states.as_slice() {
+        // One ordered walk per state, merged.
+        states if !states.is_empty() && filter.dataset.is_none() && filter.tag.is_none() => {
+            let mut found = Vec::new();
+            for state in State::ALL.into_iter().filter(|state| states.contains(state)) {
+                found.extend(search(connection, filter, &[state], after, most)?);
+            }
+            found
+        }
+        states => search(connection, filter, states, after, most)?,
     };
-    let found = if filter.dataset.is_some() {
-        search.of_dataset()?
-    } else if filter.states.is_empty() {
-        search.of_any_state()?
-    } else {
-        search.of_states()?
-    };
+    found.sort_by(|a, b| b.id.cmp(&a.id));
+    found.truncate(most);
     Ok(page_of(found, limit, |job| job.id.as_str().to_owned()))
 }
 
-struct Search<'a> {
-    connection: &'a Connection,
-    filter: &'a JobFilter,
-    after: &'a str,
-    limit: i64,
+/// The conditions of a filter as SQL, with their values.
+fn search(
+    connection: &Connection,
+    filter: &JobFilter,
+    states: &[State],
+    after: &str,
+    most: usize,
+) -> Fallible<Vec<Job>> {
+    let JobFilter {
+        owner,
+        // Those of this search are given.
+        states: _,
+        analysis,
+        dataset,
+        tag,
+        schedule,
+    } = filter;
+    let mut values: Vec<String> = vec![after.to_owned()];
+    let mut value = |text: &str| {
+        values.push(text.to_owned());
+        format!("?{}", values.len())
+    };
+    // The walk is over the first of these that is there; a `+` keeps the others from being walked instead.
+    let mut from = "job".to_owned();
+    let mut conditions = Vec::new();
+    let mut walk = None;
+    if let Some(dataset) = dataset {
+        from = "job_dataset CROSS JOIN job ON job.id = job_dataset.job".to_owned();
+        conditions.push(format!("job_dataset.dataset = {}", value(&dataset.folded())));
+        walk = Some("job_dataset.job");
+    } else if let Some((name, tagged)) = tag {
+        from = "job_tag CROSS JOIN job ON job.id = job_tag.job".to_owned();
+        conditions.push(format!(
+            "job_tag.name = {} AND job_tag.value = {}",
+            value(name),
+            value(tagged)
+        ));
+        walk = Some("job_tag.job");
+    }
+    if let (Some(_), Some((name, tagged))) = (dataset, tag) {
+        conditions.push(format!(
+            "EXISTS (SELECT 1 FROM job_tag WHERE job_tag.job = job.id AND name = {} AND value = {})",
+            value(name),
+            value(tagged)
+        ));
+    }
+    let mut column = |name: &str, condition: String| {
+        let plus = if walk.is_some() { "+" } else { "" };
+        walk.get_or_insert("job.id");
+        conditions.push(format!("{plus}job.{name} {condition}"));
+    };
+    if !states.is_empty() {
+        let states: Vec<String> = states.iter().map(|state| value(state.as_str())).collect();
+        match states.as_slice() {
+            [state] => column("state", format!("= {state}")),
+            states => column("state", format!("IN ({})", states.join(", "))),
+        }
+    }
+    if let Some(analysis) = analysis {
+        column("analysis", format!("= {}", value(analysis)));
+    }
+    if let Some(owner) = owner {
+        column("owner", format!("= {}", value(owner.as_str())));
+    }
+    if let Some(schedule) = schedule {
+        conditions.push(format!(
+            "json_extract(job.spec, '$.schedule') = {}",
+            value(schedule.as_str())
+        ));
+    }
+    let walk = walk.unwrap_or("job.id");
+    conditions.push(format!("{walk} < ?1"));
+    let sql = format!(
+        "SELECT {JOB_COLUMNS} FROM {from} LEFT JOIN result ON result.job = job.seq
+         WHERE {} ORDER BY {walk} DESC LIMIT {most}",
+        conditions.join(" AND ")
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query(rusqlite::params_from_iter(values))?;
+    let mut jobs = Vec::new();
+    while let Some(row) = rows.next()? {
+        jobs.push(job_of(row)?);
+    }
+    Ok(jobs)
 }
 
-impl Search<'_> {
-    /// One ordered walk per state, merged.
-    fn of_states(&self) -> Fallible<Vec<Job>> {
-        let mut wanted = self.filter.states.clone();
-        wanted.sort_by_key(|state| state.as_str());
-        wanted.dedup();
-        let mut found = Vec::new();
-        for state in wanted {
-            found.extend(self.select(
-                "job LEFT JOIN result ON result.job = job.seq",
-                "job.state = ?3 AND job.id < ?1 AND (?4 IS NULL OR +job.analysis = ?4) ORDER BY job.id DESC LIMIT ?2",
-                params![self.after, self.limit, state.as_str(), self.filter.analysis],
-            )?);
-        }
-        found.sort_by(|a, b| b.id.cmp(&a.id));
-        found.truncate(usize::try_from(self.limit).unwrap_or(MAX_PAGE));
-        Ok(found)
-    }
-
-    fn of_any_state(&self) -> Fallible<Vec<Job>> {
-        let from = "job LEFT JOIN result ON result.job = job.seq";
-        match &self.filter.analysis {
-            Some(analysis) => self.select(
-                from,
-                "job.analysis = ?3 AND job.id < ?1 ORDER BY job.id DESC LIMIT ?2",
-                params![self.after, self.limit, analysis],
-            ),
-            None => self.select(
-                from,
-                "job.id < ?1 ORDER BY job.id DESC LIMIT ?2",
-                params![self.after, self.limit],
-            ),
-        }
-    }
-
-    fn of_dataset(&self) -> Fallible<Vec<Job>> {
-        let folded = self.filter.dataset.as_ref().map(assay_core::DatasetName::folded);
-        let states: Vec<&str> = self.filter.states.iter().copied().map(State::as_str).collect();
-        let states = (!states.is_empty()).then(|| states.join(" "));
-        self.select(
-            "job_dataset CROSS JOIN job ON job.id = job_dataset.job LEFT JOIN result ON result.job = job.seq",
-            "job_dataset.dataset = ?3 AND job_dataset.job < ?1 AND (?4 IS NULL OR +job.analysis = ?4) \
-             AND (?5 IS NULL OR instr(' ' || ?5 || ' ', ' ' || job.state || ' ')) \
-             ORDER BY job_dataset.job DESC LIMIT ?2",
-            params![self.after, self.limit, folded, self.filter.analysis, states],
-        )
-    }
-
-    fn select(&self, from: &str, condition: &str, values: impl Params) -> Fallible<Vec<Job>> {
-        let sql = format!("SELECT {JOB_COLUMNS} FROM {from} WHERE {condition}");
-        let mut statement = self.connection.prepare_cached(&sql)?;
-        let mut rows = statement.query(values)?;
-        let mut jobs = Vec::new();
-        while let Some(row) = rows.next()? {
-            jobs.push(job_of(row)?);
-        }
-        Ok(jobs)
-    }
-}
-
-const EVENT_COLUMNS: &str = "id, job, at, revision, state, cancel_requested, progress";
+const EVENT_COLUMNS: &str = "id, job, at, revision, state, cancel_requested, progress, owner";
 
 pub(super) fn events(
     connection: &Connection,

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use assay_core::{
     Attempt, AttemptOutcome, Code, Error, Event, EventId, EventKind, Fence, Job, JobId, PinnedInput, ResultData, State,
-    StoredResult, Timestamp, Version, WorkerId,
+    StoredResult, Timestamp, UserName, Version, WorkerId,
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde::Serialize;
@@ -88,8 +88,8 @@ pub(super) fn insert_job(connection: &Connection, job: &Job, share_key: Option<&
     let inserted = connection
         .prepare_cached(
             "INSERT INTO job (id, analysis, priority, spec, state, cancel_requested, revision, attempt, progress,
-                              submitted_at, usage, owner, share_key)
-             VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, 0, ?7, ?8, ?9, ?10, ?11) ON CONFLICT (id) DO NOTHING",
+                              submitted_at, usage, owner, share_key, shares, run_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, 0, ?7, ?8, ?9, ?10, ?11, ?12, ?13) ON CONFLICT (id) DO NOTHING",
         )?
         .execute(params![
             id.as_str(),
@@ -103,6 +103,8 @@ pub(super) fn insert_job(connection: &Connection, job: &Job, share_key: Option<&
             json(&job.usage)?,
             spec.owner.as_str(),
             share_key,
+            job.shares.as_ref().map(JobId::as_str),
+            job.run_at.map(|at| at.0),
         ])?;
     if inserted == 0 {
         let error = Error::new(Code::Conflict, format!("job `{id}` exists already"));
@@ -327,6 +329,7 @@ pub(super) fn load_attempts(connection: &Connection, job: &JobId) -> Fallible<Ve
 pub(super) fn insert_event(
     connection: &Connection,
     job: &JobId,
+    owner: &UserName,
     revision: u64,
     at: Timestamp,
     kind: EventKind,
@@ -340,7 +343,8 @@ pub(super) fn insert_event(
     };
     connection
         .prepare_cached(
-            "INSERT INTO event (job, at, revision, state, cancel_requested, progress) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT INTO event (job, at, revision, state, cancel_requested, progress, owner)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )?
         .execute(params![
             job.as_str(),
@@ -348,18 +352,20 @@ pub(super) fn insert_event(
             signed(revision),
             state,
             cancel_requested,
-            progress
+            progress,
+            owner.as_str()
         ])?;
     Ok(Event {
         id: EventId(unsigned(connection.last_insert_rowid())),
         at,
         job: job.clone(),
+        owner: owner.clone(),
         revision,
         kind,
     })
 }
 
-/// Reads `id, job, at, revision, state, cancel_requested, progress`.
+/// Reads `id, job, at, revision, state, cancel_requested, progress, owner`.
 pub(super) fn event_of(row: &Row<'_>) -> Fallible<Event> {
     let kind = match row.get::<_, Option<String>>(4)? {
         Some(state) => EventKind::State {
@@ -373,6 +379,7 @@ pub(super) fn event_of(row: &Row<'_>) -> Fallible<Event> {
     Ok(Event {
         id: EventId(unsigned(row.get(0)?)),
         job: parsed(text(row, 1)?)?,
+        owner: parsed(text(row, 7)?)?,
         at: Timestamp(row.get(2)?),
         revision: unsigned(row.get(3)?),
         kind,
@@ -405,5 +412,13 @@ pub(super) fn insert_idempotency(
     connection
         .prepare_cached("INSERT OR REPLACE INTO idempotency (key, fingerprint, job, at) VALUES (?1, ?2, ?3, ?4)")?
         .execute(params![key, fingerprint, job.as_str(), at.0])?;
+    Ok(())
+}
+
+/// Makes the job the one that identical ones find.
+pub(super) fn set_share_key(connection: &Connection, job: &JobId, share_key: Option<&str>) -> Fallible<()> {
+    connection
+        .prepare_cached("UPDATE job SET share_key = ?2 WHERE id = ?1")?
+        .execute(params![job.as_str(), share_key])?;
     Ok(())
 }

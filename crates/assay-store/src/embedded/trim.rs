@@ -4,8 +4,8 @@ use assay_core::Timestamp;
 use rusqlite::{Connection, params};
 
 use super::failure::Fallible;
-use super::moves::IDEMPOTENCY_MS;
 use super::rows::signed;
+use super::submit::IDEMPOTENCY_MS;
 
 /// The newest events that are kept.
 const KEPT_EVENTS: i64 = 200_000;

@@ -137,7 +137,9 @@ impl Writer {
         told: Told,
         lock: File,
     ) -> Fallible<Self> {
-        let scheduler = Scheduler::load(&connection, &Scheduler::default(), clock.now())?;
+        let empty = Scheduler::new(settings.default_share);
+        let mut scheduler = Scheduler::load(&connection, &empty, settings.default_share, clock.now())?;
+        scheduler.learn(&connection)?;
         Ok(Self {
             connection,
             scheduler,
@@ -323,7 +325,7 @@ impl Writer {
     /// Builds the scheduler again from what is stored.
     fn reload(&mut self) {
         let until = self.clock.now().plus_millis(self.settings.lease_ms);
-        match Scheduler::load(&self.connection, &self.scheduler, until) {
+        match Scheduler::load(&self.connection, &self.scheduler, self.settings.default_share, until) {
             Ok(scheduler) => self.scheduler = scheduler,
             Err(fault) => {
                 tracing::error!(error = ?fault, "the scheduler could not be built again");

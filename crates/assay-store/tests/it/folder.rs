@@ -2,28 +2,20 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 
-use assay_core::{Clock, Code, CommitMode, EventId, Events as _, Jobs as _, ManualClock, State, Timestamp};
-use assay_store::EmbeddedStore;
+use assay_core::{Code, CommitMode, EventId, Events as _, Jobs as _, State, Timestamp};
 use rusqlite::Connection;
 
-use crate::support::{EmbeddedHarness, Scene, commit, committed, new_job, open_at, refused, succeeded, worker};
-
-fn clock() -> Arc<dyn Clock> {
-    Arc::new(ManualClock::at(Timestamp(1_000_000_000_000)))
-}
-
-fn open(folder: &Path) -> EmbeddedStore {
-    open_at(folder, clock(), 1_000).unwrap()
-}
+use crate::support::{
+    Bounds, EmbeddedHarness, Scene, clock, commit, committed, new_job, open, open_at, refused, succeeded, worker,
+};
 
 #[tokio::test]
 async fn a_folder_belongs_to_one_store_at_a_time() {
     let harness = EmbeddedHarness::new();
     let folder = harness.folder().join("data");
     let store = open(&folder);
-    let error = open_at(&folder, clock(), 1_000).unwrap_err();
+    let error = open_at(&folder, clock(), Bounds::default()).unwrap_err();
     assert_eq!(error.code, Code::StoreLocked);
     assert_eq!(error.message, format!("the store `{}` is in use", folder.display()));
     let clone = store.clone();
@@ -99,7 +91,7 @@ fn a_store_of_a_newer_format_is_refused() {
     let connection = Connection::open(harness.folder().join("assay.db")).unwrap();
     connection.pragma_update(None, "user_version", 99).unwrap();
     drop(connection);
-    let error = open_at(harness.folder(), clock(), 1_000).unwrap_err();
+    let error = open_at(harness.folder(), clock(), Bounds::default()).unwrap_err();
     assert_eq!(error.code, Code::StoreFailed);
     assert_eq!(
         error.message,
@@ -111,7 +103,7 @@ fn a_store_of_a_newer_format_is_refused() {
 fn a_file_that_is_no_database_is_refused() {
     let harness = EmbeddedHarness::new();
     fs::write(harness.folder().join("assay.db"), "x".repeat(5_000)).unwrap();
-    let error = open_at(harness.folder(), clock(), 1_000).unwrap_err();
+    let error = open_at(harness.folder(), clock(), Bounds::default()).unwrap_err();
     assert_eq!(error.code, Code::StoreFailed);
 }
 

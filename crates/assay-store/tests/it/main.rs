@@ -3,7 +3,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
+mod compat;
 mod conformance;
+mod doctor;
 mod folder;
 mod model;
 mod objects;

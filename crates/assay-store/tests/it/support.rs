@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use assay_core::{
     Attempt, Catalog, Clock, Code, Commit, CommitMode, Error, Event, EventId, EventKind, Events, Job, JobId, JobSpec,
-    Jobs, Lease, ManualClock, NewJob, Outcome, Part, PinnedInput, Progress, Result, ResultData, ResultSet, State,
-    StoredResult, Submitted, TableSchema, Timestamp, Usage, Version, WorkerId,
+    Jobs, Lease, ManualClock, NewJob, Outcome, Part, PinnedInput, Progress, Queue, Result, ResultData, ResultSet,
+    Sharing, State, StoredResult, Submitted, TableSchema, Timestamp, Upkeep, Usage, Version, WorkerId,
 };
 use assay_store::{EmbeddedStore, StoreSettings};
 
@@ -16,20 +16,40 @@ pub const LEASE_MS: i64 = 30_000;
 #[derive(Clone)]
 pub struct Ports {
     pub jobs: Arc<dyn Jobs>,
+    pub queue: Arc<dyn Queue>,
+    pub upkeep: Arc<dyn Upkeep>,
     pub catalog: Arc<dyn Catalog>,
     pub events: Arc<dyn Events>,
 }
 
-/// A store under test. Opened again, it has what was acknowledged before, and no worker of before is left.
-pub trait Harness: Send + Sync {
-    fn open(&self, clock: Arc<dyn Clock>, max_queued: usize) -> Ports;
+/// What a store takes at most.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    pub max_waiting: usize,
+    pub max_result_bytes: u64,
 }
 
-pub struct EmbeddedHarness(tempfile::TempDir);
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            max_waiting: 1_000,
+            max_result_bytes: 1 << 30,
+        }
+    }
+}
+
+/// A store under test. Opened again, it has what was acknowledged before, and no worker of before is left.
+pub trait Harness: Send + Sync {
+    fn open(&self, clock: Arc<dyn Clock>, bounds: Bounds) -> Ports;
+}
+
+/// Clones are the same folder.
+#[derive(Clone)]
+pub struct EmbeddedHarness(Arc<tempfile::TempDir>);
 
 impl EmbeddedHarness {
     pub fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
+        Self(Arc::new(tempfile::tempdir().unwrap()))
     }
 
     pub fn folder(&self) -> &Path {
@@ -38,22 +58,33 @@ impl EmbeddedHarness {
 }
 
 impl Harness for EmbeddedHarness {
-    fn open(&self, clock: Arc<dyn Clock>, max_queued: usize) -> Ports {
-        ports(&open_at(self.folder(), clock, max_queued).unwrap())
+    fn open(&self, clock: Arc<dyn Clock>, bounds: Bounds) -> Ports {
+        ports(&open_at(self.folder(), clock, bounds).unwrap())
     }
 }
 
-pub fn open_at(folder: &Path, clock: Arc<dyn Clock>, max_queued: usize) -> Result<EmbeddedStore> {
+pub fn open_at(folder: &Path, clock: Arc<dyn Clock>, bounds: Bounds) -> Result<EmbeddedStore> {
     let settings = StoreSettings {
-        max_queued,
+        max_waiting: bounds.max_waiting,
+        max_result_bytes: bounds.max_result_bytes,
         ..StoreSettings::default()
     };
     EmbeddedStore::open(folder, clock, settings)
 }
 
+pub fn clock() -> Arc<dyn Clock> {
+    Arc::new(ManualClock::at(Timestamp(1_000_000_000_000)))
+}
+
+pub fn open(folder: &Path) -> EmbeddedStore {
+    open_at(folder, clock(), Bounds::default()).unwrap()
+}
+
 pub fn ports(store: &EmbeddedStore) -> Ports {
     Ports {
         jobs: Arc::new(store.clone()),
+        queue: Arc::new(store.clone()),
+        upkeep: Arc::new(store.clone()),
         catalog: Arc::new(store.clone()),
         events: Arc::new(store.clone()),
     }
@@ -64,21 +95,17 @@ pub struct Scene {
     harness: Box<dyn Harness>,
     pub clock: Arc<ManualClock>,
     ports: Option<Ports>,
-    max_queued: usize,
+    bounds: Bounds,
 }
 
 impl Scene {
     pub fn new(harness: impl Harness + 'static) -> Self {
-        Self::with_max_queued(Box::new(harness), 1_000)
-    }
-
-    fn with_max_queued(harness: Box<dyn Harness>, max_queued: usize) -> Self {
         let clock = Arc::new(ManualClock::at(Timestamp(1_000_000_000_000)));
         let mut scene = Self {
-            harness,
+            harness: Box::new(harness),
             clock,
             ports: None,
-            max_queued,
+            bounds: Bounds::default(),
         };
         scene.reopen();
         scene
@@ -87,11 +114,11 @@ impl Scene {
     /// Ends the process that held the store, as far as the store can tell, and starts the next.
     pub fn reopen(&mut self) {
         self.ports = None;
-        self.ports = Some(self.harness.open(self.clock.clone(), self.max_queued));
+        self.ports = Some(self.harness.open(self.clock.clone(), self.bounds));
     }
 
-    pub fn limit_queue(&mut self, max_queued: usize) {
-        self.max_queued = max_queued;
+    pub fn bound(&mut self, change: impl FnOnce(&mut Bounds)) {
+        change(&mut self.bounds);
         self.reopen();
     }
 
@@ -101,6 +128,28 @@ impl Scene {
 
     pub fn jobs(&self) -> &dyn Jobs {
         &*self.ports().jobs
+    }
+
+    pub fn queue(&self) -> &dyn Queue {
+        &*self.ports().queue
+    }
+
+    pub fn upkeep(&self) -> &dyn Upkeep {
+        &*self.ports().upkeep
+    }
+
+    pub fn clock_now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The time so many milliseconds from now.
+    pub fn later(&self, milliseconds: u64) -> Timestamp {
+        self.clock.now().plus_millis(milliseconds)
+    }
+
+    /// The queue keeps its invariants.
+    pub async fn is_sound(&self) {
+        assert_eq!(self.queue().check(false).await.unwrap(), []);
     }
 
     pub fn catalog(&self) -> &dyn Catalog {
@@ -137,6 +186,24 @@ impl Scene {
         let mut claimed = self.claim(1).await;
         assert_eq!(claimed.len(), 1, "a job should be in line");
         claimed.remove(0).0
+    }
+
+    /// Submits a job that may share its run under `key`, or be answered by one that ended in the last `max_age_ms`.
+    pub async fn submit_sharing(&self, key: &str, max_age_ms: Option<i64>) -> Job {
+        let now = self.clock.now();
+        let job = NewJob {
+            sharing: Some(Sharing {
+                key: key.to_owned(),
+                finished_after: max_age_ms.map(|age| Timestamp(now.0 - age)),
+            }),
+            ..new_job(now)
+        };
+        self.jobs().submit(job, None).await.unwrap().job
+    }
+
+    /// Submits a job of a user and gives its id.
+    pub async fn submit_for(&self, user: &str) -> JobId {
+        self.submit_as(|spec| spec.owner = user.parse().unwrap()).await
     }
 
     /// Submits a job and claims it.

@@ -104,8 +104,9 @@ pub async fn a_job_whose_attempts_are_all_lost_fails(scene: Scene) {
 
 pub async fn a_lost_job_that_should_stop_is_canceled(scene: Scene) {
     let lease = scene.running().await;
+    scene.advance(LEASE_MS - 1);
     scene.jobs().cancel(&lease.job).await.unwrap();
-    scene.advance(LEASE_MS);
+    scene.advance(1);
     assert_eq!(scene.jobs().reap().await.unwrap().lost, 1);
     let job = scene.get(&lease.job).await;
     assert_eq!((job.state, job.error.unwrap().code), (State::Canceled, Code::Canceled));

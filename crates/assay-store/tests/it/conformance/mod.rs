@@ -9,7 +9,11 @@ pub mod events;
 pub mod leases;
 pub mod lists;
 pub mod restarts;
+pub mod retention;
+pub mod shares;
+pub mod sharing;
 pub mod submissions;
+pub mod waiting;
 
 /// Expands every case for a store; `$harness` makes an empty one.
 #[macro_export]
@@ -96,6 +100,53 @@ macro_rules! conformance {
                 what_is_not_there_is_told_with_a_hint,
                 data_sets_are_listed_by_name_in_pages,
                 what_is_referred_to_is_known,
+            );
+            $crate::conformance!(@area $harness, shares:
+                a_newcomer_does_not_wait_behind_a_backlog,
+                claims_follow_the_weights_exactly,
+                work_is_charged_as_it_was_measured,
+                a_priority_counts_among_the_jobs_of_its_owner,
+                no_more_jobs_of_a_user_run_than_allowed,
+                a_user_who_waits_with_too_many_jobs_is_refused_and_others_are_not,
+                limits_are_kept_over_a_restart_and_can_be_taken_back,
+                a_paused_analysis_is_not_claimed_and_others_are,
+                a_general_pause_stops_all_claims_and_lets_running_jobs_end,
+            );
+            $crate::conformance!(@area $harness, waiting:
+                a_job_runs_no_sooner_than_it_should,
+                a_time_in_the_past_is_now,
+                a_scheduled_job_can_be_run_at_once,
+                a_job_waits_until_all_it_depends_on_have_succeeded,
+                what_depends_on_ended_jobs_only_is_queued,
+                what_depends_on_a_failed_job_fails_with_all_that_depends_on_it,
+                what_depends_on_a_canceled_job_fails,
+                nothing_can_depend_on_what_is_not_there_or_has_failed,
+                a_waiting_child_can_be_canceled,
+                one_unfinished_job_has_a_unique_key,
+                a_waiting_job_fails_at_its_deadline,
+                a_running_job_fails_at_its_deadline_though_its_worker_is_deaf,
+                an_attempt_ends_after_its_time_though_its_worker_is_deaf,
+                a_canceled_job_ends_though_its_worker_is_deaf,
+                a_queued_job_knows_its_place_and_what_it_waits_for,
+                figures_tell_what_there_is,
+            );
+            $crate::conformance!(@area $harness, sharing:
+                identical_jobs_in_flight_share_one_run,
+                a_failed_run_fails_all_who_share_it,
+                a_run_that_is_tried_again_keeps_its_followers,
+                canceling_a_waiting_leader_takes_only_the_asker_off,
+                canceling_a_running_leader_lets_the_run_go_on_for_the_others,
+                when_all_who_share_a_run_cancel_it_is_stopped,
+                an_heir_is_lost_with_its_worker_and_runs_again,
+                a_follower_can_leave,
+                a_finished_run_answers_at_once,
+                a_failed_run_answers_nobody,
+            );
+            $crate::conformance!(@area $harness, retention:
+                an_answer_goes_after_its_time_and_its_job_stays,
+                a_record_goes_after_thirty_days_with_all_that_belongs_to_it,
+                an_object_goes_with_the_last_job_that_has_it,
+                the_oldest_answers_go_when_all_together_are_too_large,
             );
             $crate::conformance!(@area $harness, restarts:
                 everything_is_there_after_a_restart,

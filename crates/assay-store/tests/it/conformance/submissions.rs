@@ -96,7 +96,7 @@ pub async fn a_key_is_forgotten_after_a_day(scene: Scene) {
 }
 
 pub async fn a_full_queue_refuses_submissions_and_nothing_else(mut scene: Scene) {
-    scene.limit_queue(2);
+    scene.bound(|bounds| bounds.max_waiting = 2);
     let first = scene.jobs().submit(new_job(scene.clock.now()), key("a")).await.unwrap();
     let second = scene.submit().await;
     let answer = scene.jobs().submit(new_job(scene.clock.now()), None).await;

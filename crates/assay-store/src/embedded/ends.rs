@@ -1,0 +1,229 @@
+//! The end of a job and what follows from it: for those who wait for it, and for those who share its run.
+
+use std::collections::VecDeque;
+
+use assay_core::{Attempt, Code, Error, Job, JobId, Progress, State, StoredResult, Timestamp, Usage};
+
+use super::desk::Desk;
+use super::failure::Fallible;
+use super::rows;
+use super::scheduler::{Held, Live, Place};
+
+/// How a job ends.
+#[derive(Debug, Clone)]
+pub(super) struct End {
+    state: State,
+    error: Option<Error>,
+    result: Option<StoredResult>,
+    /// Begun and worked by another job's run.
+    started_at: Option<Timestamp>,
+}
+
+impl End {
+    pub(super) fn succeeded(result: StoredResult) -> Self {
+        Self {
+            state: State::Succeeded,
+            error: None,
+            result: Some(result),
+            started_at: None,
+        }
+    }
+
+    pub(super) fn failed(error: Error) -> Self {
+        Self {
+            state: State::Failed,
+            error: Some(error),
+            result: None,
+            started_at: None,
+        }
+    }
+
+    pub(super) fn canceled() -> Self {
+        let error = Error::new(Code::Canceled, "the job was canceled on request").hint("submit it again to run it");
+        Self {
+            state: State::Canceled,
+            error: Some(error),
+            result: None,
+            started_at: None,
+        }
+    }
+
+    /// As the run of an identical job ended.
+    pub(super) fn answered(by: &Job) -> Self {
+        Self {
+            state: by.state,
+            error: by.error.clone(),
+            result: by.result.clone(),
+            started_at: by.started_at,
+        }
+    }
+}
+
+/// Ends a job, and whatever must end with it.
+pub(super) fn settle(desk: &mut Desk<'_>, job: Job, end: End) -> Fallible<Job> {
+    let (job, live) = end_one(desk, job, end)?;
+    let mut next = VecDeque::new();
+    follow_up(desk, &job, live, &mut next)?;
+    while let Some((id, end)) = next.pop_front() {
+        let other = desk.known_job(&id)?;
+        if other.state.is_terminal() {
+            continue;
+        }
+        let (other, live) = end_one(desk, other, end)?;
+        follow_up(desk, &other, live, &mut next)?;
+    }
+    Ok(job)
+}
+
+/// Writes the end of one job.
+fn end_one(desk: &mut Desk<'_>, mut job: Job, end: End) -> Fallible<(Job, Live)> {
+    let End {
+        state,
+        error,
+        result,
+        started_at,
+    } = end;
+    job.state = state;
+    job.cancel_requested = false;
+    job.run_at = None;
+    job.started_at = job.started_at.or(started_at);
+    job.finished_at = Some(desk.now);
+    job.error = error;
+    if let Some(result) = result {
+        rows::insert_result(desk.connection, desk.live(&job.id)?.ticket.rank.seq, &result)?;
+        job.expires_at = Some(desk.now.plus_millis(job.spec.result_ttl_ms));
+        job.result = Some(result);
+    }
+    desk.save(&mut job)?;
+    let id = job.id.as_str();
+    if job.spec.unique_key.is_some() {
+        desk.connection
+            .prepare_cached("DELETE FROM unique_key WHERE job = ?1")?
+            .execute([id])?;
+    }
+    if !job.spec.depends_on.is_empty() {
+        desk.connection
+            .prepare_cached("DELETE FROM dependency WHERE child = ?1")?
+            .execute([id])?;
+    }
+    desk.progress.remove(&job.id);
+    let live = desk.live(&job.id)?.clone();
+    desk.scheduler.remove(&job.id);
+    Ok((job, live))
+}
+
+/// What an end means for others: those who end too go into `next`.
+fn follow_up(desk: &mut Desk<'_>, job: &Job, live: Live, next: &mut VecDeque<(JobId, End)>) -> Fallible<()> {
+    tell_children(desk, job, next)?;
+    let followers = desk.scheduler.followers(&job.id);
+    if followers.is_empty() {
+        return Ok(());
+    }
+    let ended_itself = matches!(job.state, State::Succeeded | State::Failed) && !is_own_deadline(job);
+    if ended_itself {
+        next.extend(followers.into_iter().map(|id| (id, End::answered(job))));
+        return Ok(());
+    }
+    let mut heir = take_lead(desk, &followers, live.share_key)?;
+    desk.save(&mut heir)?;
+    desk.scheduler.move_to(&heir.id, Place::Queued);
+    desk.news.queued = true;
+    Ok(())
+}
+
+/// A deadline is a job's own: it says nothing of identical jobs.
+fn is_own_deadline(job: &Job) -> bool {
+    job.error
+        .as_ref()
+        .is_some_and(|error| error.code == Code::DeadlineExceeded)
+}
+
+fn tell_children(desk: &mut Desk<'_>, job: &Job, next: &mut VecDeque<(JobId, End)>) -> Fallible<()> {
+    for child in children(desk, &job.id)? {
+        if job.state != State::Succeeded {
+            let message = format!("job `{}`, which had to succeed before, has {}", job.id, job.state);
+            let error = Error::new(Code::DependencyFailed, message).hint("run that job again, then this one");
+            next.push_back((child, End::failed(error)));
+        } else if desk.scheduler.unblock(&child) == Some(0) {
+            release_child(desk, &child)?;
+        }
+    }
+    Ok(())
+}
+
+/// The jobs that wait for `parent`; they do not from now on.
+fn children(desk: &Desk<'_>, parent: &JobId) -> Fallible<Vec<JobId>> {
+    let mut statement = desk
+        .connection
+        .prepare_cached("DELETE FROM dependency WHERE parent = ?1 RETURNING child")?;
+    let mut rows = statement.query([parent.as_str()])?;
+    let mut children = Vec::new();
+    while let Some(row) = rows.next()? {
+        children.push(rows::parsed(rows::text(row, 0)?)?);
+    }
+    Ok(children)
+}
+
+/// Queues a job whose last dependency has succeeded, or has it wait for its time.
+fn release_child(desk: &mut Desk<'_>, id: &JobId) -> Fallible<()> {
+    let mut child = desk.known_job(id)?;
+    if let Some(run_at) = child.run_at.filter(|at| *at > desk.now) {
+        desk.scheduler.move_to(id, Place::Scheduled(run_at));
+        return Ok(());
+    }
+    child.state = State::Queued;
+    child.run_at = None;
+    desk.save(&mut child)?;
+    desk.scheduler.move_to(id, Place::Queued);
+    desk.news.queued = true;
+    Ok(())
+}
+
+/// Makes the first of the followers the one that the others follow; it is not saved yet.
+fn take_lead(desk: &mut Desk<'_>, followers: &[JobId], share_key: Option<String>) -> Fallible<Job> {
+    let (first, rest) = followers
+        .split_first()
+        .ok_or_else(|| super::failure::Fault::Stored("nobody follows a job that is followed".to_owned()))?;
+    let mut heir = desk.known_job(first)?;
+    heir.shares = None;
+    rows::set_share_key(desk.connection, first, share_key.as_deref())?;
+    for id in rest {
+        let mut other = desk.known_job(id)?;
+        other.shares = Some(first.clone());
+        desk.save(&mut other)?;
+        desk.scheduler.move_to(id, Place::Following(first.clone()));
+    }
+    desk.scheduler.lead(first, share_key);
+    Ok(heir)
+}
+
+/// Cancels a running job whose run others share: only the asker goes, and the run is theirs from now on.
+pub(super) fn hand_over(desk: &mut Desk<'_>, job: Job, held: Held, followers: &[JobId]) -> Fallible<Job> {
+    let started_at = job.started_at.unwrap_or(desk.now);
+    let (job, live) = end_one(desk, job, End::canceled())?;
+    let mut next = VecDeque::new();
+    tell_children(desk, &job, &mut next)?;
+    let mut heir = take_lead(desk, followers, live.share_key)?;
+    heir.state = State::Running;
+    heir.attempt += 1;
+    heir.started_at = Some(started_at);
+    heir.progress = Progress::default();
+    let attempt = Attempt {
+        number: heir.attempt,
+        fence: held.fence,
+        worker: held.worker.clone(),
+        started_at,
+        ended_at: None,
+        outcome: None,
+        error: None,
+        usage: Usage::default(),
+    };
+    rows::insert_attempt(desk.connection, &heir.id, &attempt)?;
+    desk.save(&mut heir)?;
+    desk.scheduler.move_to(&heir.id, Place::Running(Box::new(held)));
+    for (id, end) in next {
+        let child = desk.known_job(&id)?;
+        settle(desk, child, end)?;
+    }
+    Ok(job)
+}

@@ -1,0 +1,76 @@
+//! The ports that steer and tidy the queue, on the embedded store.
+
+use assay_core::{
+    Finding, Job, JobId, Pause, Queue, QueueStats, Result, Share, ShareLimits, Swept, Upkeep, UserName, Wait,
+};
+use async_trait::async_trait;
+
+use super::{EmbeddedStore, check, queue, stats, sweep};
+
+#[async_trait]
+impl Queue for EmbeddedStore {
+    async fn shares(&self) -> Result<Vec<Share>> {
+        self.write("read the shares", |desk| Ok(desk.scheduler.shares.all()))
+            .await
+    }
+
+    async fn set_limits(&self, user: &UserName, limits: Option<ShareLimits>) -> Result<Share> {
+        let user = user.clone();
+        self.write("set the limits of a user", move |desk| {
+            queue::set_limits(desk, &user, limits)
+        })
+        .await
+    }
+
+    async fn pause(&self, analysis: Option<&str>, reason: &str) -> Result<Pause> {
+        let (analysis, reason) = (analysis.map(str::to_owned), reason.to_owned());
+        self.write("pause the queue", move |desk| {
+            queue::pause(desk, analysis.as_deref(), &reason)
+        })
+        .await
+    }
+
+    async fn resume(&self, analysis: Option<&str>) -> Result<bool> {
+        let analysis = analysis.map(str::to_owned);
+        self.write("resume the queue", move |desk| queue::resume(desk, analysis.as_deref()))
+            .await
+    }
+
+    async fn pauses(&self) -> Result<Vec<Pause>> {
+        self.inner.reads.run("read the pauses", queue::pauses).await
+    }
+
+    async fn explain(&self, id: &JobId) -> Result<Option<Wait>> {
+        let id = id.clone();
+        self.write("explain a wait", move |desk| queue::explain(desk, &id))
+            .await
+    }
+
+    async fn run_now(&self, id: &JobId) -> Result<Job> {
+        let id = id.clone();
+        self.write("queue a job", move |desk| queue::run_now(desk, &id)).await
+    }
+
+    async fn stats(&self) -> Result<QueueStats> {
+        let workers = self
+            .write("read the workers", |desk| Ok(desk.scheduler.workers(desk.now)))
+            .await?;
+        let stats = self
+            .inner
+            .reads
+            .run("read the figures of the queue", stats::read)
+            .await?;
+        Ok(QueueStats { workers, ..stats })
+    }
+
+    async fn check(&self, fix: bool) -> Result<Vec<Finding>> {
+        self.write("check the queue", move |desk| check::check(desk, fix)).await
+    }
+}
+
+#[async_trait]
+impl Upkeep for EmbeddedStore {
+    async fn sweep(&self) -> Result<Swept> {
+        self.write("remove what has had its time", sweep::sweep).await
+    }
+}

@@ -1,0 +1,105 @@
+//! Whether the scheduler agrees with the rows and with itself.
+
+use std::collections::HashMap;
+
+use assay_core::{Finding, JobId, UserName};
+
+use super::{Place, Scheduler};
+
+impl Scheduler {
+    /// Breaches of the invariants between the scheduler as it is and as `fresh` rows would make it.
+    pub(in super::super) fn findings(&self, fresh: &Scheduler) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for (id, live) in &fresh.live {
+            match self.live.get(id) {
+                None => findings.push(finding("I1", id, "is unfinished and in no queue")),
+                Some(known) if kind(&known.place) != kind(&live.place) => {
+                    let (is, should) = (kind(&known.place), kind(&live.place));
+                    findings.push(finding("I1", id, &format!("is filed as {is}, its row says {should}")));
+                }
+                Some(known) => match (&known.place, &live.place) {
+                    (Place::Running(held), Place::Running(row)) if held.fence != row.fence => {
+                        findings.push(finding("I6", id, "is held under another fence than its newest attempt"));
+                    }
+                    (Place::Running(held), Place::Running(row)) if held.cancel_requested != row.cancel_requested => {
+                        findings.push(finding("I11", id, "is asked to stop in one place and not in the other"));
+                    }
+                    (Place::Blocked(left), Place::Blocked(row)) if left != row => {
+                        findings.push(finding("I1", id, "waits for another number of jobs than its rows say"));
+                    }
+                    _ => {}
+                },
+            }
+            if let Some(known) = self.live.get(id)
+                && !self.is_filed(id, &known.place)
+            {
+                findings.push(finding("I4", id, "is missing in the index of its state"));
+            }
+        }
+        for id in self.live.keys().filter(|id| !fresh.live.contains_key(id)) {
+            findings.push(finding("I1", id, "is in a queue although it has ended or is gone"));
+        }
+        findings.extend(self.dangling());
+        findings.extend(self.share_faults());
+        findings
+    }
+
+    fn is_filed(&self, id: &JobId, place: &Place) -> bool {
+        match place {
+            Place::Queued | Place::Blocked(_) => true,
+            Place::Scheduled(at) => self.scheduled.contains(&(*at, id.clone())),
+            Place::Following(leader) => self.followers(leader).contains(id),
+            Place::Running(held) => {
+                self.leases.contains(&(held.until, id.clone())) && self.fences.get(&held.fence) == Some(id)
+            }
+        }
+    }
+
+    /// Entries of an index without their job.
+    fn dangling(&self) -> Vec<Finding> {
+        let timed = [&self.scheduled, &self.leases, &self.alarms];
+        let timed = timed.into_iter().flatten().map(|(_, id)| id);
+        let all = timed.chain(self.fences.values()).chain(self.in_flight.values());
+        let gone = all.filter(|id| !self.live.contains_key(id));
+        gone.map(|id| finding("I5", id, "is indexed although it has ended or is gone"))
+            .collect()
+    }
+
+    fn share_faults(&self) -> Vec<Finding> {
+        let (mut running, mut waiting) = (HashMap::<UserName, u64>::new(), HashMap::<UserName, u64>::new());
+        for live in self.live.values() {
+            let counted = match live.place {
+                Place::Running(_) => &mut running,
+                _ => &mut waiting,
+            };
+            *counted.entry(live.ticket.owner.clone()).or_default() += 1;
+        }
+        let faults = self.shares.faults(&running, &waiting);
+        let finding = |(invariant, message): (&str, String)| Finding {
+            invariant: invariant.to_owned(),
+            job: None,
+            message,
+            fixed: false,
+        };
+        faults.into_iter().map(finding).collect()
+    }
+}
+
+fn finding(invariant: &str, id: &JobId, message: &str) -> Finding {
+    Finding {
+        invariant: invariant.to_owned(),
+        job: Some(id.clone()),
+        message: format!("job `{id}` {message}"),
+        fixed: false,
+    }
+}
+
+fn kind(place: &Place) -> &'static str {
+    match place {
+        Place::Queued => "queued",
+        Place::Scheduled(_) => "scheduled",
+        Place::Blocked(_) => "blocked",
+        Place::Following(_) => "sharing a run",
+        Place::Running(_) => "running",
+    }
+}

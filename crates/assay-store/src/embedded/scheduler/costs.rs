@@ -1,0 +1,55 @@
+//! What jobs of an analysis took of late: the charge of a claim, and the estimate of a wait.
+
+use std::collections::HashMap;
+
+use assay_core::Usage;
+
+/// How much a new measurement moves the average: the newest ten or so count.
+const PART: u64 = 8;
+
+#[derive(Debug, Clone, Copy)]
+struct Cost {
+    /// CPU time, in thousandths of a millisecond so that small averages do not vanish.
+    work_us: u64,
+    run_us: u64,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(in super::super) struct Costs(HashMap<String, Cost>);
+
+impl Costs {
+    /// What an attempt is charged: its CPU time, and a millisecond at least.
+    pub(in super::super) fn work_ms(usage: Usage) -> u64 {
+        usage.cpu_ms.max(1)
+    }
+
+    pub(in super::super) fn note(&mut self, analysis: &str, usage: Usage) {
+        let new = Cost {
+            work_us: Self::work_ms(usage).saturating_mul(1_000),
+            run_us: usage.run_ms.saturating_mul(1_000),
+        };
+        match self.0.get_mut(analysis) {
+            Some(cost) => {
+                cost.work_us = moved(cost.work_us, new.work_us);
+                cost.run_us = moved(cost.run_us, new.run_us);
+            }
+            None => {
+                self.0.insert(analysis.to_owned(), new);
+            }
+        }
+    }
+
+    /// The charge of a claim.
+    pub(super) fn expected_ms(&self, analysis: &str) -> u64 {
+        self.0.get(analysis).map_or(1, |cost| (cost.work_us / 1_000).max(1))
+    }
+
+    /// How long an attempt runs, when one has.
+    pub(in super::super) fn run_ms(&self, analysis: &str) -> Option<u64> {
+        self.0.get(analysis).map(|cost| cost.run_us.div_ceil(1_000))
+    }
+}
+
+fn moved(average: u64, new: u64) -> u64 {
+    (average.saturating_mul(PART - 1).saturating_add(new)) / PART
+}

@@ -1,0 +1,134 @@
+//! The scheduler out of the rows of unfinished jobs.
+
+use std::collections::HashMap;
+
+use assay_core::{Fence, JobId, ShareLimits, State, Timestamp, UserName, WorkerId};
+use rusqlite::{Connection, Row};
+
+use super::super::failure::{Fallible, Fault};
+use super::super::rows::{parsed, state_of, text, unsigned};
+use super::super::spec;
+use super::{Held, Place, Rank, Scheduler, Shares, Ticket};
+
+/// Newest ended jobs from which the costs are learnt at the start.
+const LEARN_FROM: i64 = 500;
+
+impl Scheduler {
+    /// The index of what the database holds. Leases that `before` knows keep their end and progress; others last
+    /// until `until`. What was charged is kept.
+    pub(in super::super) fn load(
+        connection: &Connection,
+        before: &Scheduler,
+        defaults: ShareLimits,
+        until: Timestamp,
+    ) -> Fallible<Self> {
+        let mut scheduler = Self::with(Shares::new(defaults, own_limits(connection)?), before.costs.clone());
+        scheduler.shares.remember(&before.shares);
+        scheduler.workers.clone_from(&before.workers);
+        let mut pauses = connection.prepare("SELECT analysis FROM pause")?;
+        let mut rows = pauses.query([])?;
+        while let Some(row) = rows.next()? {
+            let analysis = text(row, 0)?;
+            scheduler.pause((!analysis.is_empty()).then_some(analysis));
+        }
+        let mut statement = connection.prepare(
+            "SELECT seq, id, priority, state, run_at, cancel_requested, progress, owner, analysis, spec, share_key,
+                    shares, started_at,
+                    (SELECT max(fence) FROM attempt WHERE attempt.job = job.id),
+                    (SELECT worker FROM attempt WHERE attempt.job = job.id ORDER BY fence DESC LIMIT 1),
+                    (SELECT count(*) FROM dependency WHERE dependency.child = job.id)
+             FROM job WHERE state IN ('scheduled', 'queued', 'running') ORDER BY seq",
+        )?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            scheduler.load_row(row, before, until)?;
+        }
+        scheduler.free_orphans();
+        Ok(scheduler)
+    }
+
+    fn load_row(&mut self, row: &Row<'_>, before: &Scheduler, until: Timestamp) -> Fallible<()> {
+        let id: JobId = parsed(text(row, 1)?)?;
+        let priority = row.get(2)?;
+        let owner: UserName = parsed(text(row, 7)?)?;
+        let analysis: String = row.get(8)?;
+        let spec = spec::read(text(row, 9)?, owner.clone(), analysis.clone(), priority)?;
+        let ticket = Ticket {
+            rank: Rank {
+                priority,
+                seq: row.get(0)?,
+            },
+            owner,
+            analysis,
+            deadline: spec.deadline,
+        };
+        let blocked: u32 = row.get(15)?;
+        let place = match state_of(text(row, 3)?)? {
+            State::Queued => match row.get::<_, Option<String>>(11)? {
+                Some(leader) => Place::Following(parsed(&leader)?),
+                None => Place::Queued,
+            },
+            State::Scheduled if blocked > 0 => Place::Blocked(blocked as usize),
+            State::Scheduled => Place::Scheduled(Timestamp(row.get::<_, Option<i64>>(4)?.unwrap_or(0))),
+            State::Running => {
+                let fence = Fence(unsigned(row.get(13)?));
+                let started_at = Timestamp(row.get::<_, Option<i64>>(12)?.unwrap_or(0));
+                let fresh = Held {
+                    fence,
+                    worker: WorkerId(row.get(14)?),
+                    until,
+                    cancel_requested: row.get(5)?,
+                    stop_at: super::super::moves::stop_at(started_at, &spec.limits),
+                    charged_ms: 0,
+                    progress: serde_json::from_str(text(row, 6)?)?,
+                    written_at: None,
+                };
+                let held = before.held(&id).filter(|held| held.fence == fence).cloned();
+                Place::Running(Box::new(held.unwrap_or(fresh)))
+            }
+            state => return Err(Fault::Stored(format!("{state} is no state of an unfinished job"))),
+        };
+        self.enter(id, ticket, row.get(10)?, place);
+        Ok(())
+    }
+
+    /// A job whose leader is gone has a run of its own.
+    fn free_orphans(&mut self) {
+        let gone = self.followers.keys().filter(|leader| !self.live.contains_key(leader));
+        for leader in gone.cloned().collect::<Vec<_>>() {
+            for id in self.followers(&leader) {
+                self.move_to(&id, Place::Queued);
+            }
+        }
+    }
+
+    /// Learns from the newest ended jobs what their analyses cost.
+    pub(in super::super) fn learn(&mut self, connection: &Connection) -> Fallible<()> {
+        let mut statement = connection.prepare(
+            "SELECT analysis, usage FROM
+               (SELECT seq, analysis, usage FROM job WHERE state = 'succeeded' AND shares IS NULL
+                ORDER BY id DESC LIMIT ?1)
+             ORDER BY seq",
+        )?;
+        let mut rows = statement.query([LEARN_FROM])?;
+        while let Some(row) = rows.next()? {
+            self.costs.note(text(row, 0)?, serde_json::from_str(text(row, 1)?)?);
+        }
+        Ok(())
+    }
+}
+
+fn own_limits(connection: &Connection) -> Fallible<HashMap<UserName, ShareLimits>> {
+    let mut statement = connection.prepare("SELECT user, weight, max_running, max_waiting FROM share_limits")?;
+    let mut rows = statement.query([])?;
+    let mut limits = HashMap::new();
+    while let Some(row) = rows.next()? {
+        let own = ShareLimits {
+            weight: row.get(1)?,
+            max_running: row.get(2)?,
+            max_waiting: row.get(3)?,
+        };
+        limits.insert(parsed(text(row, 0)?)?, own);
+    }
+    Ok(limits)
+}

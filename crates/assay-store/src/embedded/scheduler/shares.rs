@@ -1,0 +1,249 @@
+//! Fair shares: which user's job is next.
+//!
+//! Stride scheduling after Waldspurger and Weihl (1995), charged by work: every user has a pass, the smallest goes
+//! first, and each job moves the pass of its user by its work over the user's weight. A job is charged what jobs of its
+//! analysis took of late when it is claimed, and the difference to what it took when it ends. Who comes back after a
+//! time without waiting jobs begins at the present, so that nobody saves up turns.
+
+use std::collections::{BTreeSet, HashMap};
+
+use assay_core::{JobId, Share, ShareLimits, UserName};
+
+use super::Rank;
+
+/// Units of pass for a millisecond of work at weight 1; divisible by most weights.
+const UNITS: u64 = 1_000_000;
+
+#[derive(Debug)]
+struct Part {
+    limits: ShareLimits,
+    /// Waiting jobs that could be claimed.
+    ready: BTreeSet<(Rank, JobId)>,
+    /// Everything that waits: ready, paused, scheduled, blocked and following jobs.
+    waiting: u64,
+    running: u64,
+    pass: u64,
+    charged_ms: u64,
+}
+
+impl Part {
+    fn is_eligible(&self) -> bool {
+        !self.ready.is_empty() && self.running < u64::from(self.limits.max_running)
+    }
+}
+
+#[derive(Debug)]
+pub(in super::super) struct Shares {
+    defaults: ShareLimits,
+    own: HashMap<UserName, ShareLimits>,
+    parts: HashMap<UserName, Part>,
+    /// Users who have a ready job and a free place, by pass.
+    ring: BTreeSet<(u64, UserName)>,
+    /// The pass of the latest claim: the present.
+    present: u64,
+}
+
+impl Shares {
+    pub(super) fn new(defaults: ShareLimits, own: HashMap<UserName, ShareLimits>) -> Self {
+        Self {
+            defaults,
+            own,
+            parts: HashMap::new(),
+            ring: BTreeSet::new(),
+            present: 0,
+        }
+    }
+
+    /// Takes over what was charged before the jobs were read anew.
+    pub(super) fn remember(&mut self, before: &Shares) {
+        self.present = before.present;
+        for (user, old) in &before.parts {
+            self.change(user, |part| {
+                part.pass = old.pass.max(before.present);
+                part.charged_ms = old.charged_ms;
+            });
+        }
+    }
+
+    pub(in super::super) fn limits(&self, user: &UserName) -> ShareLimits {
+        self.own.get(user).copied().unwrap_or(self.defaults)
+    }
+
+    pub(in super::super) fn set_limits(&mut self, user: &UserName, limits: Option<ShareLimits>) {
+        match limits {
+            Some(limits) => self.own.insert(user.clone(), limits),
+            None => self.own.remove(user),
+        };
+        let limits = self.limits(user);
+        self.change(user, |part| part.limits = limits);
+    }
+
+    pub(in super::super) fn share(&self, user: &UserName) -> Share {
+        let part = self.parts.get(user);
+        Share {
+            user: user.clone(),
+            limits: self.limits(user),
+            running: part.map_or(0, |part| part.running),
+            waiting: part.map_or(0, |part| part.waiting),
+            charged_ms: part.map_or(0, |part| part.charged_ms),
+        }
+    }
+
+    /// Users with limits of their own, or with unfinished jobs.
+    pub(in super::super) fn all(&self) -> Vec<Share> {
+        let busy = self.parts.iter().filter(|(_, part)| part.waiting + part.running > 0);
+        let users: BTreeSet<&UserName> = busy.map(|(user, _)| user).chain(self.own.keys()).collect();
+        users.into_iter().map(|user| self.share(user)).collect()
+    }
+
+    pub(in super::super) fn waiting(&self, user: &UserName) -> u64 {
+        self.parts.get(user).map_or(0, |part| part.waiting)
+    }
+
+    /// The job that is next: the first of the user with the smallest pass.
+    pub(super) fn next(&self) -> Option<&JobId> {
+        let (_, user) = self.ring.first()?;
+        self.parts.get(user)?.ready.first().map(|(_, id)| id)
+    }
+
+    pub(in super::super) fn is_at_limit(&self, user: &UserName) -> bool {
+        self.parts
+            .get(user)
+            .is_some_and(|part| part.running >= u64::from(part.limits.max_running))
+    }
+
+    /// Place of a ready job among those of its user, from 1, and how many of all users come before it at most.
+    pub(in super::super) fn place(&self, user: &UserName, rank: Rank, id: &JobId) -> Option<(u64, u64)> {
+        let part = self.parts.get(user)?;
+        let own = part.ready.range(..(rank, id.clone())).count() as u64;
+        let others = self.parts.iter().filter(|(other, _)| *other != user).map(|(_, other)| {
+            let turns = (own + 1) * u64::from(other.limits.weight) / u64::from(part.limits.weight.max(1));
+            turns.min(other.ready.len() as u64)
+        });
+        Some((own + 1, own + others.sum::<u64>()))
+    }
+
+    pub(super) fn add_waiting(&mut self, user: &UserName) {
+        self.change(user, |part| part.waiting += 1);
+    }
+
+    pub(super) fn remove_waiting(&mut self, user: &UserName) {
+        self.change(user, |part| part.waiting = part.waiting.saturating_sub(1));
+    }
+
+    pub(super) fn add_ready(&mut self, user: &UserName, rank: Rank, id: JobId) {
+        self.change(user, |part| {
+            part.ready.insert((rank, id));
+        });
+    }
+
+    pub(super) fn remove_ready(&mut self, user: &UserName, rank: Rank, id: &JobId) {
+        self.change(user, |part| {
+            part.ready.remove(&(rank, id.clone()));
+        });
+    }
+
+    pub(super) fn add_running(&mut self, user: &UserName) {
+        self.change(user, |part| part.running += 1);
+    }
+
+    pub(super) fn remove_running(&mut self, user: &UserName) {
+        self.change(user, |part| part.running = part.running.saturating_sub(1));
+    }
+
+    /// Charges a claim.
+    pub(super) fn charge(&mut self, user: &UserName, work_ms: u64) {
+        if let Some(part) = self.parts.get(user) {
+            self.present = self.present.max(part.pass);
+        }
+        self.change(user, |part| {
+            part.pass = part.pass.saturating_add(units(work_ms, part.limits));
+            part.charged_ms = part.charged_ms.saturating_add(work_ms);
+        });
+    }
+
+    /// Replaces what was charged at the claim by what the attempt took.
+    pub(super) fn correct(&mut self, user: &UserName, charged_ms: u64, took_ms: u64) {
+        let present = self.present;
+        self.change(user, |part| {
+            let raised = part.pass.saturating_add(units(took_ms, part.limits));
+            part.pass = raised.saturating_sub(units(charged_ms, part.limits)).max(present);
+            part.charged_ms = part.charged_ms.saturating_add(took_ms).saturating_sub(charged_ms);
+        });
+    }
+
+    /// Changes the part of a user and keeps the ring true.
+    fn change(&mut self, user: &UserName, change: impl FnOnce(&mut Part)) {
+        let defaults = self.own.get(user).copied().unwrap_or(self.defaults);
+        let present = self.present;
+        let part = self.parts.entry(user.clone()).or_insert_with(|| Part {
+            limits: defaults,
+            ready: BTreeSet::new(),
+            waiting: 0,
+            running: 0,
+            pass: present,
+            charged_ms: 0,
+        });
+        let (was_eligible, old_pass) = (part.is_eligible(), part.pass);
+        change(part);
+        let is_eligible = part.is_eligible();
+        if is_eligible && !was_eligible {
+            part.pass = part.pass.max(present);
+        }
+        let pass = part.pass;
+        match (was_eligible, is_eligible) {
+            (true, true) if old_pass == pass => {}
+            (false, false) => {}
+            _ => {
+                if was_eligible {
+                    self.ring.remove(&(old_pass, user.clone()));
+                }
+                if is_eligible {
+                    self.ring.insert((pass, user.clone()));
+                }
+            }
+        }
+    }
+
+    /// What is wrong with the ring and the counts, given what they should be.
+    pub(super) fn faults(
+        &self,
+        running: &HashMap<UserName, u64>,
+        waiting: &HashMap<UserName, u64>,
+    ) -> Vec<(&'static str, String)> {
+        let mut faults = Vec::new();
+        for (user, part) in &self.parts {
+            let (runs, waits) = (
+                running.get(user).copied().unwrap_or(0),
+                waiting.get(user).copied().unwrap_or(0),
+            );
+            if part.running != runs {
+                faults.push((
+                    "I2",
+                    format!("user `{user}` has {runs} leases, counted are {}", part.running),
+                ));
+            }
+            if part.waiting != waits {
+                faults.push((
+                    "I12",
+                    format!("user `{user}` has {waits} waiting jobs, counted are {}", part.waiting),
+                ));
+            }
+            let is_in_ring = self.ring.contains(&(part.pass, user.clone()));
+            if is_in_ring != part.is_eligible() {
+                faults.push(("I3", format!("user `{user}` is on the wrong side of the ring")));
+            }
+            if is_in_ring && part.pass < self.present {
+                faults.push(("I14", format!("user `{user}` is behind the present")));
+            }
+        }
+        if self.ring.iter().any(|(_, user)| !self.parts.contains_key(user)) {
+            faults.push(("I3", "the ring holds a user who is not known".to_owned()));
+        }
+        faults
+    }
+}
+
+fn units(work_ms: u64, limits: ShareLimits) -> u64 {
+    work_ms.saturating_mul(UNITS) / u64::from(limits.weight.max(1))
+}

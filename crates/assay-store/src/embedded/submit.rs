@@ -1,0 +1,217 @@
+//! Submissions: replayed, answered from what is known, put to a run that goes on, or stored to wait.
+
+use std::collections::BTreeSet;
+
+use assay_core::{
+    Code, Error, Idempotency, Job, JobId, JobSpec, NewJob, Progress, Sharing, State, Submitted, Timestamp, Usage,
+    UserName,
+};
+use rusqlite::{OptionalExtension as _, params};
+
+use super::desk::Desk;
+use super::ends::{self, End};
+use super::failure::Fallible;
+use super::moves::show_progress;
+use super::rows;
+use super::scheduler::{Place, Rank, Ticket};
+
+/// How long an idempotency key is remembered.
+pub(super) const IDEMPOTENCY_MS: i64 = 24 * 60 * 60 * 1000;
+
+pub(super) fn submit(desk: &mut Desk<'_>, new: NewJob, idempotency: Option<&Idempotency>) -> Fallible<Submitted> {
+    if let Some(idempotency) = idempotency
+        && let Some(job) = replayed(desk, &new.spec.owner, idempotency)?
+    {
+        return Ok(Submitted { job, replayed: true });
+    }
+    refuse_taken_key(desk, &new.spec)?;
+    let parents = unfinished_parents(desk, &new.spec.depends_on)?;
+    let NewJob { id, spec, sharing } = new;
+    // What waits for something of its own cannot share a run that waits for something else.
+    let is_ready = parents.is_empty() && spec.run_at.is_none_or(|at| at <= desk.now);
+    let sharing = sharing.filter(|_| is_ready);
+    let answered = match &sharing {
+        Some(sharing) => finished_run(desk, sharing)?,
+        None => None,
+    };
+    if answered.is_none() {
+        refuse_beyond_limits(desk, &spec.owner)?;
+    }
+    let leader = sharing
+        .as_ref()
+        .and_then(|sharing| desk.scheduler.in_flight(&sharing.key))
+        .cloned();
+    let is_own_run = answered.is_none() && leader.is_none();
+    let share_key = sharing.filter(|_| is_own_run).map(|sharing| sharing.key);
+    let mut job = fresh(id, spec, desk.now);
+    job.shares = answered.clone().or(leader.clone());
+    if !is_ready {
+        job.state = State::Scheduled;
+    }
+    let seq = store(desk, &job, share_key.as_deref(), &parents, idempotency)?;
+    let place = match (leader, job.run_at) {
+        (Some(leader), _) if answered.is_none() => Place::Following(leader),
+        _ if !parents.is_empty() => Place::Blocked(parents.len()),
+        (_, Some(run_at)) => Place::Scheduled(run_at),
+        _ => Place::Queued,
+    };
+    let ticket = Ticket {
+        rank: Rank {
+            priority: job.spec.priority,
+            seq,
+        },
+        owner: job.spec.owner.clone(),
+        analysis: job.spec.analysis.clone(),
+        deadline: job.spec.deadline,
+    };
+    desk.scheduler.enter(job.id.clone(), ticket, share_key, place);
+    if let Some(source) = answered {
+        job = answer(desk, job, &source)?;
+    }
+    desk.news.queued = true;
+    Ok(Submitted { job, replayed: false })
+}
+
+/// The job that came with the same key and the same request before.
+fn replayed(desk: &Desk<'_>, owner: &UserName, idempotency: &Idempotency) -> Fallible<Option<Job>> {
+    let since = Timestamp(desk.now.0.saturating_sub(IDEMPOTENCY_MS));
+    let key = owned_key(owner, &idempotency.key);
+    let Some((fingerprint, id)) = rows::find_idempotency(desk.connection, &key, since)? else {
+        return Ok(None);
+    };
+    if fingerprint != idempotency.fingerprint {
+        let message = format!("idempotency key `{}` came with another request before", idempotency.key);
+        let error = Error::new(Code::IdempotencyKeyReused, message);
+        return Err(error.hint("use a new key for a new request").into());
+    }
+    let mut job = desk.known_job(&id)?;
+    show_progress(desk, &mut job);
+    Ok(Some(job))
+}
+
+/// Keys of different users are different keys. No name has a space.
+fn owned_key(owner: &UserName, key: &str) -> String {
+    format!("{owner} {key}")
+}
+
+fn refuse_taken_key(desk: &Desk<'_>, spec: &JobSpec) -> Fallible<()> {
+    let Some(key) = &spec.unique_key else { return Ok(()) };
+    let holder: Option<String> = desk
+        .connection
+        .prepare_cached("SELECT job FROM unique_key WHERE owner = ?1 AND key = ?2")?
+        .query_row(params![spec.owner.as_str(), key], |row| row.get(0))
+        .optional()?;
+    let Some(holder) = holder else { return Ok(()) };
+    let message = format!("the unfinished job `{holder}` has the unique key `{key}`");
+    let error = Error::new(Code::UniqueKeyTaken, message).pointing("/unique_key");
+    Err(error.hint("wait for that job, cancel it, or use another key").into())
+}
+
+/// Those of the jobs that have not ended.
+fn unfinished_parents(desk: &Desk<'_>, depends_on: &[JobId]) -> Fallible<BTreeSet<JobId>> {
+    let mut waiting = BTreeSet::new();
+    for (place, id) in depends_on.iter().enumerate() {
+        let pointer = format!("/depends_on/{place}");
+        if desk.scheduler.find(id).is_some() {
+            waiting.insert(id.clone());
+            continue;
+        }
+        let parent = rows::load_job(desk.connection, id).map_err(|fault| match fault {
+            super::failure::Fault::Refused(error) => error.pointing(&pointer).into(),
+            fault => fault,
+        })?;
+        if parent.state != State::Succeeded {
+            let message = format!("job `{id}` has {}, so nothing can depend on it", parent.state);
+            let error = Error::new(Code::DependencyFailed, message).pointing(pointer);
+            return Err(error.hint("run it again and depend on the new job").into());
+        }
+    }
+    Ok(waiting)
+}
+
+/// The newest run of an identical job whose answer is kept and young enough.
+fn finished_run(desk: &Desk<'_>, sharing: &Sharing) -> Fallible<Option<JobId>> {
+    let Some(after) = sharing.finished_after else {
+        return Ok(None);
+    };
+    let found: Option<String> = desk
+        .connection
+        .prepare_cached(
+            "SELECT id FROM job WHERE share_key = ?1 AND state = 'succeeded' AND finished_at >= ?2 AND expires_at > ?3
+             ORDER BY seq DESC LIMIT 1",
+        )?
+        .query_row(params![sharing.key, after.0, desk.now.0], |row| row.get(0))
+        .optional()?;
+    found.map(|id| rows::parsed(&id)).transpose()
+}
+
+fn refuse_beyond_limits(desk: &Desk<'_>, owner: &UserName) -> Fallible<()> {
+    let max_waiting = desk.settings.max_waiting;
+    let refused = |message: String| {
+        let error = Error::new(Code::TooManyJobs, message);
+        error.hint("try again when some have finished, or cancel some")
+    };
+    if desk.scheduler.waiting() >= max_waiting {
+        return Err(refused(format!("{max_waiting} jobs wait already, no more are taken")).into());
+    }
+    let most = desk.scheduler.shares.limits(owner).max_waiting;
+    if desk.scheduler.shares.waiting(owner) >= u64::from(most) {
+        return Err(refused(format!("{most} jobs of user `{owner}` wait already, no more are taken")).into());
+    }
+    Ok(())
+}
+
+fn fresh(id: JobId, spec: JobSpec, now: Timestamp) -> Job {
+    Job {
+        id,
+        run_at: spec.run_at.filter(|at| *at > now),
+        spec,
+        state: State::Queued,
+        cancel_requested: false,
+        revision: 1,
+        attempt: 0,
+        progress: Progress::default(),
+        submitted_at: now,
+        started_at: None,
+        finished_at: None,
+        error: None,
+        result: None,
+        expires_at: None,
+        shares: None,
+        wrote: None,
+        usage: Usage::default(),
+    }
+}
+
+/// Writes all rows of a new job and its first event; its place in the order of submission.
+fn store(
+    desk: &mut Desk<'_>,
+    job: &Job,
+    share_key: Option<&str>,
+    parents: &BTreeSet<JobId>,
+    idempotency: Option<&Idempotency>,
+) -> Fallible<i64> {
+    let seq = rows::insert_job(desk.connection, job, share_key)?;
+    for parent in parents {
+        desk.connection
+            .prepare_cached("INSERT INTO dependency (parent, child) VALUES (?1, ?2)")?
+            .execute(params![parent.as_str(), job.id.as_str()])?;
+    }
+    if let Some(key) = &job.spec.unique_key {
+        desk.connection
+            .prepare_cached("INSERT INTO unique_key (owner, key, job) VALUES (?1, ?2, ?3)")?
+            .execute(params![job.spec.owner.as_str(), key, job.id.as_str()])?;
+    }
+    if let Some(Idempotency { key, fingerprint }) = idempotency {
+        let key = owned_key(&job.spec.owner, key);
+        rows::insert_idempotency(desk.connection, &key, fingerprint, &job.id, desk.now)?;
+    }
+    desk.tell_state(job)?;
+    Ok(seq)
+}
+
+/// Ends a new job with the answer of a finished one.
+fn answer(desk: &mut Desk<'_>, job: Job, source: &JobId) -> Fallible<Job> {
+    let source = desk.known_job(source)?;
+    ends::settle(desk, job, End::answered(&source))
+}

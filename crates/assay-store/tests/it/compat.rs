@@ -1,0 +1,58 @@
+//! Stores of older formats are read as what they were.
+
+use std::fs;
+use std::path::Path;
+
+use assay_core::{Catalog as _, Code, Jobs as _, Queue as _, State, UserName};
+use rusqlite::Connection;
+
+use crate::support::{EmbeddedHarness, open, worker};
+
+/// A store as the program of that format left it.
+fn write(folder: &Path, format: u32, migrations: &[&str], sample: &str) {
+    fs::create_dir_all(folder).unwrap();
+    let connection = Connection::open(folder.join("assay.db")).unwrap();
+    for migration in migrations {
+        connection.execute_batch(migration).unwrap();
+    }
+    connection.execute_batch(sample).unwrap();
+    connection.pragma_update(None, "user_version", format).unwrap();
+}
+
+#[tokio::test]
+async fn a_store_of_format_1_goes_on() {
+    let harness = EmbeddedHarness::new();
+    let migrations = [include_str!("../../migrations/0001.sql")];
+    write(harness.folder(), 1, &migrations, include_str!("../compat/0001.sql"));
+    let store = open(harness.folder());
+    let id = |end: &str| format!("job_01jd8q2x5m7k9n3p4r6s8t0v2{end}").parse().unwrap();
+
+    let (loaded, attempts) = store.get(&id("1")).await.unwrap();
+    assert_eq!((loaded.state, attempts.len()), (State::Succeeded, 1));
+    assert_eq!(
+        (loaded.spec.owner, loaded.spec.tags["team"].as_str()),
+        (UserName::local(), "blue")
+    );
+    assert_eq!(loaded.result.unwrap().rows_json.as_deref(), Some("[{\"rows\":7}]"));
+    assert_eq!(loaded.expires_at.unwrap().0, 1_732_000_001_000 + 7 * 24 * 3_600_000);
+    let failed = store.get(&id("2")).await.unwrap().0;
+    assert_eq!(failed.error.unwrap().code, Code::UnknownColumn);
+    let tagged = assay_core::JobFilter {
+        tag: Some(("team".to_owned(), "blue".to_owned())),
+        ..assay_core::JobFilter::default()
+    };
+    assert_eq!(
+        assay_core::Jobs::list(&store, tagged, Default::default())
+            .await
+            .unwrap()
+            .items
+            .len(),
+        1
+    );
+    let snapshot = store.snapshot(&"genes".parse().unwrap(), None).await.unwrap();
+    assert_eq!((snapshot.rows, snapshot.parts.len()), (7, 1));
+
+    let (lease, job) = store.claim(&worker(), 1).await.unwrap().remove(0);
+    assert_eq!((job.id, lease.fence.0 >> 32), (id("3"), 5));
+    assert_eq!(store.check(false).await.unwrap(), []);
+}

@@ -1,0 +1,179 @@
+//! Fair shares, limits of users, and pauses.
+
+use std::collections::BTreeMap;
+
+use assay_core::{Code, JobId, Outcome, ShareLimits, State, Usage};
+
+use crate::support::{Scene, refused, result, succeeded};
+
+fn limits(weight: u32, max_running: u32, max_waiting: u32) -> Option<ShareLimits> {
+    Some(ShareLimits {
+        weight,
+        max_running,
+        max_waiting,
+    })
+}
+
+async fn limit(scene: &Scene, user: &str, limits: Option<ShareLimits>) {
+    scene.queue().set_limits(&user.parse().unwrap(), limits).await.unwrap();
+}
+
+/// Claims one job after the other and gives their owners.
+async fn owners(scene: &Scene, count: usize) -> Vec<String> {
+    let mut owners = Vec::new();
+    for _ in 0..count {
+        for (lease, job) in scene.claim(1).await {
+            owners.push(job.spec.owner.to_string());
+            scene.jobs().finish(&lease, succeeded()).await.unwrap();
+        }
+    }
+    owners
+}
+
+pub async fn a_newcomer_does_not_wait_behind_a_backlog(scene: Scene) {
+    for _ in 0..45 {
+        scene.submit_for("anna").await;
+    }
+    assert_eq!(owners(&scene, 5).await, ["anna"; 5]);
+    for _ in 0..3 {
+        scene.submit_for("ben").await;
+    }
+    let next = owners(&scene, 6).await;
+    assert_eq!(next.iter().filter(|owner| *owner == "ben").count(), 3, "{next:?}");
+    scene.is_sound().await;
+}
+
+pub async fn claims_follow_the_weights_exactly(scene: Scene) {
+    limit(&scene, "carl", limits(3, 1_000, 1_000)).await;
+    for _ in 0..120 {
+        for user in ["anna", "ben", "carl"] {
+            scene.submit_for(user).await;
+        }
+    }
+    let mut counts = BTreeMap::new();
+    for owner in owners(&scene, 200).await {
+        *counts.entry(owner).or_insert(0) += 1;
+    }
+    assert_eq!(
+        counts,
+        BTreeMap::from([("anna".into(), 40), ("ben".into(), 40), ("carl".into(), 120)])
+    );
+}
+
+pub async fn work_is_charged_as_it_was_measured(scene: Scene) {
+    for _ in 0..40 {
+        scene
+            .submit_as(|spec| (spec.owner, spec.analysis) = ("anna".parse().unwrap(), "slow".into()))
+            .await;
+        scene
+            .submit_as(|spec| (spec.owner, spec.analysis) = ("ben".parse().unwrap(), "fast".into()))
+            .await;
+    }
+    let mut taken = BTreeMap::new();
+    for _ in 0..22 {
+        let (lease, job) = scene.claim(1).await.remove(0);
+        let cpu_ms = if job.spec.analysis == "slow" { 1_000 } else { 100 };
+        let usage = Usage {
+            cpu_ms,
+            ..Usage::default()
+        };
+        let outcome = Outcome::Succeeded {
+            result: result(),
+            commit: None,
+            usage,
+        };
+        scene.jobs().finish(&lease, outcome).await.unwrap();
+        *taken.entry(job.spec.owner.to_string()).or_insert(0) += cpu_ms;
+    }
+    // One slow job of anna is worth ten fast ones of ben.
+    assert_eq!(taken, BTreeMap::from([("anna".into(), 2_000), ("ben".into(), 2_000)]));
+}
+
+pub async fn a_priority_counts_among_the_jobs_of_its_owner(scene: Scene) {
+    scene.submit_for("anna").await;
+    let urgent = scene
+        .submit_as(|spec| {
+            spec.owner = "anna".parse().unwrap();
+            spec.priority = 0;
+        })
+        .await;
+    scene.submit_for("ben").await;
+    let claimed: Vec<JobId> = scene.claim(3).await.into_iter().map(|(lease, _)| lease.job).collect();
+    assert_eq!(claimed[0], urgent);
+    let second = scene.get(&claimed[1]).await;
+    assert_eq!(second.spec.owner.as_str(), "ben");
+}
+
+pub async fn no_more_jobs_of_a_user_run_than_allowed(scene: Scene) {
+    limit(&scene, "anna", limits(1, 2, 100)).await;
+    for _ in 0..4 {
+        scene.submit_for("anna").await;
+    }
+    let other = scene.submit_for("ben").await;
+    let claimed = scene.claim(10).await;
+    assert_eq!(claimed.len(), 3);
+    assert!(claimed.iter().any(|(lease, _)| lease.job == other));
+    assert!(scene.claim(10).await.is_empty());
+    let (lease, _) = claimed
+        .iter()
+        .find(|(_, job)| job.spec.owner.as_str() == "anna")
+        .unwrap();
+    scene.jobs().finish(lease, succeeded()).await.unwrap();
+    assert_eq!(scene.claim(10).await.len(), 1);
+    scene.is_sound().await;
+}
+
+pub async fn a_user_who_waits_with_too_many_jobs_is_refused_and_others_are_not(scene: Scene) {
+    limit(&scene, "anna", limits(1, 10, 2)).await;
+    let first = scene.submit_for("anna").await;
+    scene.submit_for("anna").await;
+    let third = scene.submitted(|spec| spec.owner = "anna".parse().unwrap()).await;
+    assert_eq!(refused(third), Code::TooManyJobs);
+    scene.submit_for("ben").await;
+    scene.jobs().cancel(&first).await.unwrap();
+    scene.submit_for("anna").await;
+}
+
+pub async fn limits_are_kept_over_a_restart_and_can_be_taken_back(mut scene: Scene) {
+    limit(&scene, "anna", limits(7, 3, 9)).await;
+    scene.reopen();
+    let shares = scene.queue().shares().await.unwrap();
+    assert_eq!(shares.len(), 1);
+    assert_eq!(Some(shares[0].limits), limits(7, 3, 9));
+    limit(&scene, "anna", None).await;
+    assert!(scene.queue().shares().await.unwrap().is_empty());
+}
+
+pub async fn a_paused_analysis_is_not_claimed_and_others_are(mut scene: Scene) {
+    let paused = scene.submit().await;
+    scene.queue().pause(Some("describe"), "new release").await.unwrap();
+    let later = scene.submit().await;
+    let other = scene.submit_as(|spec| spec.analysis = "sql".to_owned()).await;
+    assert_eq!(scene.claim_one().await.job, other);
+    assert!(scene.claim(5).await.is_empty());
+    scene.is_sound().await;
+    scene.reopen();
+    let pauses = scene.queue().pauses().await.unwrap();
+    assert_eq!((pauses.len(), pauses[0].reason.as_str()), (1, "new release"));
+    assert!(scene.queue().resume(Some("describe")).await.unwrap());
+    assert!(!scene.queue().resume(Some("describe")).await.unwrap());
+    let claimed: Vec<JobId> = scene.claim(5).await.into_iter().map(|(lease, _)| lease.job).collect();
+    assert_eq!(claimed[..2], [paused, later]);
+    scene.is_sound().await;
+}
+
+pub async fn a_general_pause_stops_all_claims_and_lets_running_jobs_end(scene: Scene) {
+    let lease = scene.running().await;
+    let waiting = scene.submit().await;
+    scene.queue().pause(None, "").await.unwrap();
+    assert!(scene.claim(5).await.is_empty());
+    let job = scene.jobs().finish(&lease, succeeded()).await.unwrap();
+    assert_eq!(job.state, State::Succeeded);
+    scene.jobs().cancel(&waiting).await.unwrap();
+    let other = scene.submit().await;
+    let mut queued = scene.jobs().queued();
+    queued.mark_unchanged();
+    scene.queue().resume(None).await.unwrap();
+    queued.changed().await.unwrap();
+    assert_eq!(scene.claim_one().await.job, other);
+}

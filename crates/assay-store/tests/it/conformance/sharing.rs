@@ -1,0 +1,175 @@
+//! Identical jobs: one run in flight for all, and answers out of finished runs.
+
+use assay_core::{AttemptOutcome, Code, Directive, Lease, State, WaitCause};
+
+use crate::support::{LEASE_MS, Scene, failed, refused, result, succeeded};
+
+pub async fn identical_jobs_in_flight_share_one_run(mut scene: Scene) {
+    let leader = scene.submit_sharing("k", None).await;
+    let queued = scene.submit_sharing("k", None).await;
+    let lease = scene.claim_one().await;
+    assert_eq!(lease.job, leader.id);
+    let running = scene.submit_sharing("k", None).await;
+    let other = scene.submit_sharing("other", None).await;
+    assert_eq!(
+        (&queued.shares, &running.shares),
+        (&Some(leader.id.clone()), &Some(leader.id.clone()))
+    );
+    let wait = scene.queue().explain(&running.id).await.unwrap().unwrap();
+    assert_eq!(
+        (wait.cause, &wait.jobs[..]),
+        (WaitCause::SharesRun, &[leader.id.clone()][..])
+    );
+    scene.is_sound().await;
+    assert_eq!(scene.claim_one().await.job, other.id);
+    assert!(scene.claim(1).await.is_empty());
+    scene.jobs().finish(&lease, succeeded()).await.unwrap();
+    scene.reopen();
+    for id in [&leader.id, &queued.id, &running.id] {
+        let job = scene.get(id).await;
+        assert_eq!((job.state, job.result), (State::Succeeded, Some(result())), "{id}");
+        assert_eq!(scene.told(id).await.last(), Some(&Some(State::Succeeded)));
+    }
+    assert!(scene.attempts(&running.id).await.is_empty());
+    scene.is_sound().await;
+}
+
+pub async fn a_failed_run_fails_all_who_share_it(scene: Scene) {
+    scene.submit_sharing("k", None).await;
+    let follower = scene.submit_sharing("k", None).await;
+    let lease = scene.claim_one().await;
+    scene.jobs().finish(&lease, failed(Code::UnknownColumn)).await.unwrap();
+    let job = scene.get(&follower.id).await;
+    assert_eq!(
+        (job.state, job.error.unwrap().code),
+        (State::Failed, Code::UnknownColumn)
+    );
+    scene.is_sound().await;
+}
+
+pub async fn a_run_that_is_tried_again_keeps_its_followers(scene: Scene) {
+    scene.submit_sharing("k", None).await;
+    let follower = scene.submit_sharing("k", None).await;
+    let lease = scene.claim_one().await;
+    let job = scene.jobs().finish(&lease, failed(Code::EngineCrashed)).await.unwrap();
+    assert_eq!(scene.state(&follower.id).await, State::Queued);
+    scene.advance(job.run_at.unwrap().0 - scene.clock_now().0);
+    scene.jobs().reap().await.unwrap();
+    let again = scene.claim_one().await;
+    scene.jobs().finish(&again, succeeded()).await.unwrap();
+    assert_eq!(scene.state(&follower.id).await, State::Succeeded);
+}
+
+pub async fn canceling_a_waiting_leader_takes_only_the_asker_off(mut scene: Scene) {
+    let leader = scene.submit_sharing("k", None).await;
+    let heir = scene.submit_sharing("k", None).await;
+    let third = scene.submit_sharing("k", None).await;
+    scene.jobs().cancel(&leader.id).await.unwrap();
+    assert_eq!(scene.state(&leader.id).await, State::Canceled);
+    assert_eq!(scene.get(&third.id).await.shares, Some(heir.id.clone()));
+    scene.is_sound().await;
+    scene.reopen();
+    let fourth = scene.submit_sharing("k", None).await;
+    assert_eq!(fourth.shares, Some(heir.id.clone()));
+    let lease = scene.claim_one().await;
+    assert_eq!(lease.job, heir.id);
+    scene.jobs().finish(&lease, succeeded()).await.unwrap();
+    for id in [&heir.id, &third.id, &fourth.id] {
+        assert_eq!(scene.state(id).await, State::Succeeded);
+    }
+}
+
+async fn directive(scene: &Scene, lease: &Lease) -> Directive {
+    let beat = assay_core::Beat {
+        lease: lease.clone(),
+        progress: Some(crate::support::progress("reading", 3)),
+    };
+    scene.jobs().beat(vec![beat]).await.unwrap()[0]
+}
+
+pub async fn canceling_a_running_leader_lets_the_run_go_on_for_the_others(scene: Scene) {
+    let leader = scene.submit_sharing("k", None).await;
+    let heir = scene.submit_sharing("k", None).await;
+    let third = scene.submit_sharing("k", None).await;
+    let lease = scene.claim_one().await;
+    assert_eq!(scene.jobs().cancel(&leader.id).await.unwrap().state, State::Canceled);
+    assert_eq!(
+        scene.attempts(&leader.id).await[0].outcome,
+        Some(AttemptOutcome::Canceled)
+    );
+    assert_eq!(scene.state(&heir.id).await, State::Running);
+    assert_eq!(directive(&scene, &lease).await, Directive::Continue);
+    assert_eq!(scene.get(&heir.id).await.progress.done, 3);
+    scene.is_sound().await;
+    // The worker knows the run by its first job, and need not know of the change.
+    let ended = scene.jobs().finish(&lease, succeeded()).await.unwrap();
+    assert_eq!(ended.id, heir.id);
+    assert_eq!(scene.get(&third.id).await.result, Some(result()));
+    assert_eq!(scene.state(&leader.id).await, State::Canceled);
+    assert_eq!(refused(scene.jobs().finish(&lease, succeeded()).await), Code::LeaseLost);
+    scene.is_sound().await;
+}
+
+pub async fn when_all_who_share_a_run_cancel_it_is_stopped(scene: Scene) {
+    let leader = scene.submit_sharing("k", None).await;
+    let heir = scene.submit_sharing("k", None).await;
+    let lease = scene.claim_one().await;
+    scene.jobs().cancel(&leader.id).await.unwrap();
+    assert!(scene.jobs().cancel(&heir.id).await.unwrap().cancel_requested);
+    assert_eq!(directive(&scene, &lease).await, Directive::Cancel);
+    let late = scene.submit_sharing("k", None).await;
+    assert_eq!(late.shares, None, "a run that should stop is not shared");
+    scene.is_sound().await;
+}
+
+pub async fn an_heir_is_lost_with_its_worker_and_runs_again(mut scene: Scene) {
+    let leader = scene.submit_sharing("k", None).await;
+    let heir = scene.submit_sharing("k", None).await;
+    let lease = scene.claim_one().await;
+    scene.jobs().cancel(&leader.id).await.unwrap();
+    scene.advance(LEASE_MS);
+    assert_eq!(scene.jobs().reap().await.unwrap().lost, 1);
+    let again = scene.claim_one().await;
+    assert!(again.job == heir.id && again.fence > lease.fence);
+    scene.reopen();
+    assert_eq!(scene.claim_one().await.job, heir.id);
+    scene.is_sound().await;
+}
+
+pub async fn a_follower_can_leave(scene: Scene) {
+    let leader = scene.submit_sharing("k", None).await;
+    let follower = scene.submit_sharing("k", None).await;
+    scene.jobs().cancel(&follower.id).await.unwrap();
+    let lease = scene.claim_one().await;
+    assert_eq!(scene.jobs().finish(&lease, succeeded()).await.unwrap().id, leader.id);
+    assert_eq!(scene.state(&follower.id).await, State::Canceled);
+}
+
+pub async fn a_finished_run_answers_at_once(mut scene: Scene) {
+    let first = scene.submit_sharing("k", None).await;
+    let lease = scene.claim_one().await;
+    scene.jobs().finish(&lease, succeeded()).await.unwrap();
+    scene.advance(1_000);
+    let too_old = scene.submit_sharing("k", Some(999)).await;
+    assert_eq!(too_old.state, State::Queued);
+    let answered = scene.submit_sharing("k", Some(1_000)).await;
+    assert_eq!(
+        (answered.state, answered.shares.clone()),
+        (State::Succeeded, Some(first.id.clone()))
+    );
+    assert_eq!(answered.result, Some(result()));
+    assert_eq!(
+        scene.told(&answered.id).await,
+        [Some(State::Queued), Some(State::Succeeded)]
+    );
+    scene.reopen();
+    assert_eq!(scene.get(&answered.id).await.result, Some(result()));
+    scene.is_sound().await;
+}
+
+pub async fn a_failed_run_answers_nobody(scene: Scene) {
+    scene.submit_sharing("k", Some(0)).await;
+    let lease = scene.claim_one().await;
+    scene.jobs().finish(&lease, failed(Code::UnknownColumn)).await.unwrap();
+    assert_eq!(scene.submit_sharing("k", Some(1_000_000)).await.state, State::Queued);
+}
