@@ -8,4 +8,4 @@ mod reaper;
 
 pub use engine_pool::{EngineSettings, ProcessRunner};
 pub use pool::{WorkerPool, WorkerPorts, WorkerSettings};
-pub use reaper::reap_until;
+pub use reaper::{reap_until, sweep_until};

@@ -1,18 +1,65 @@
-//! Takes jobs back from workers that are gone, and queues those whose time has come.
+//! Takes jobs back from workers that are gone, queues those whose time has come, and removes what has had its time.
 //!
 //! The rules are the store's; this only calls it often enough. Any number of processes may do so.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use assay_core::{Clock, Jobs, Timestamp};
+use assay_core::{Clock, Jobs, Timestamp, Upkeep};
+use object_store::ObjectStore;
 use tokio::sync::watch;
 use tokio::time::sleep;
+
+use crate::pool::leftovers;
 
 /// The longest time between two reapings: another process may have scheduled something since.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// The shortest, so that a store whose clock is behind ours is not asked without end.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
+
+/// The time between two sweeps of expired answers and records.
+const SWEEP_EVERY: Duration = Duration::from_secs(10);
+/// Between two sweeps when there is more to remove, so that others get their turn.
+const SWEEP_ON: Duration = Duration::from_millis(20);
+
+/// Removes expired answers and records until `shutdown` becomes true or its sender is gone.
+pub async fn sweep_until(upkeep: Arc<dyn Upkeep>, objects: Arc<dyn ObjectStore>, mut shutdown: watch::Receiver<bool>) {
+    loop {
+        let pause = match sweep(&*upkeep, &*objects).await {
+            true => SWEEP_ON,
+            false => SWEEP_EVERY,
+        };
+        tokio::select! {
+            stopped = shutdown.wait_for(|stop| *stop) => {
+                drop(stopped);
+                return;
+            }
+            () = sleep(pause) => {}
+        }
+    }
+}
+
+/// One sweep; whether there is more to remove.
+async fn sweep(upkeep: &dyn Upkeep, objects: &dyn ObjectStore) -> bool {
+    let swept = match upkeep.sweep().await {
+        Ok(swept) => swept,
+        Err(error) => {
+            tracing::warn!(%error, "could not remove what has had its time");
+            return false;
+        }
+    };
+    for path in &swept.objects {
+        leftovers::delete(objects, path).await;
+    }
+    if swept.results + swept.jobs > 0 {
+        tracing::info!(
+            results = swept.results,
+            jobs = swept.jobs,
+            "removed what has had its time"
+        );
+    }
+    swept.more
+}
 
 /// Reaps until `shutdown` becomes true or its sender is gone.
 pub async fn reap_until(jobs: Arc<dyn Jobs>, clock: Arc<dyn Clock>, mut shutdown: watch::Receiver<bool>) {
@@ -35,6 +82,12 @@ async fn reap(jobs: &dyn Jobs) -> Option<Timestamp> {
                 tracing::warn!(
                     jobs = reaped.lost,
                     "took back jobs of workers that gave no sign of life"
+                );
+            }
+            if reaped.stopped > 0 {
+                tracing::warn!(
+                    jobs = reaped.stopped,
+                    "ended jobs at their deadline or after their time limit"
                 );
             }
             reaped.next_at

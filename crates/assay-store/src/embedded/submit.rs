@@ -64,7 +64,7 @@ pub(super) fn submit(desk: &mut Desk<'_>, new: NewJob, idempotency: Option<&Idem
         analysis: job.spec.analysis.clone(),
         deadline: job.spec.deadline,
     };
-    desk.scheduler.enter(job.id.clone(), ticket, share_key, place);
+    desk.scheduler.enter(&job.id, ticket, share_key, place);
     if let Some(source) = answered {
         job = answer(desk, job, &source)?;
     }

@@ -29,7 +29,10 @@ pub(super) async fn carry_out(ports: &WorkerPorts, place: &Place, lease: &Lease,
     let mut outcome = tokio::select! {
         biased;
         why = place.abandoned() => return abandon(ports, lease, why).await,
-        outcome = work => outcome.unwrap_or_else(|_| panicked(&job)),
+        outcome = work => outcome.unwrap_or_else(|_| {
+            tracing::error!(job.id = %job.id, "the run of a job panicked");
+            Outcome::Failed { error: panicked(), usage: Usage::default() }
+        }),
     };
     let (Outcome::Succeeded { usage, .. } | Outcome::Failed { usage, .. } | Outcome::Canceled { usage }) = &mut outcome;
     usage.run_ms = ports.clock.now().millis_since(started_at);
@@ -69,14 +72,10 @@ async fn run(ports: &WorkerPorts, place: &Place, lease: &Lease, job: &Job, threa
     }
 }
 
-fn panicked(job: &Job) -> Outcome {
-    tracing::error!(job.id = %job.id, "the task of a job panicked");
-    let error = Error::new(Code::EngineCrashed, "the worker failed while it ran the job")
-        .hint("this is a fault of the server; its log has the cause");
-    Outcome::Failed {
-        error,
-        usage: Usage::default(),
-    }
+/// What a user is told of a job whose task panicked.
+pub(super) fn panicked() -> Error {
+    Error::new(Code::EngineCrashed, "the worker failed while it ran the job")
+        .hint("this is a fault of the server; its log has the cause")
 }
 
 async fn abandon(ports: &WorkerPorts, lease: &Lease, why: Abandon) {
@@ -153,10 +152,13 @@ async fn finish(ports: &WorkerPorts, place: &Place, lease: &Lease, outcome: &Out
 
 /// Whether an attempt that may not finish has done so already: the answer to an earlier try can have been lost.
 async fn may_be_published(ports: &WorkerPorts, lease: &Lease) -> bool {
-    let succeeded =
-        |attempt: &Attempt| attempt.fence == lease.fence && attempt.outcome == Some(AttemptOutcome::Succeeded);
+    // A canceled attempt may have gone on for identical jobs, which have its answer.
+    let may_be = |attempt: &Attempt| {
+        use AttemptOutcome::{Canceled, Succeeded};
+        attempt.fence == lease.fence && matches!(attempt.outcome, Some(Succeeded | Canceled))
+    };
     match ports.jobs.get(&lease.job).await {
-        Ok((_, attempts)) => attempts.iter().any(succeeded),
+        Ok((_, attempts)) => attempts.iter().any(may_be),
         Err(error) => error.code != Code::UnknownJob,
     }
 }

@@ -56,8 +56,7 @@ async fn beat(jobs: &dyn Jobs, running: &Running, all: bool) -> bool {
 pub(super) async fn follow_cancels(events: &mut Receiver<Event>, running: &Running, nudge: &Notify) {
     loop {
         match events.recv().await {
-            Ok(event) if asks_to_stop(&event.kind) => running.cancel(&event.job),
-            Ok(_) => {}
+            Ok(event) => follow(&event, running, nudge),
             // What was missed may have been a cancel: the answers to the beats know.
             Err(RecvError::Lagged(_)) => nudge.notify_one(),
             Err(RecvError::Closed) => std::future::pending().await,
@@ -65,12 +64,20 @@ pub(super) async fn follow_cancels(events: &mut Receiver<Event>, running: &Runni
     }
 }
 
-fn asks_to_stop(kind: &EventKind) -> bool {
-    matches!(
-        kind,
-        EventKind::State {
-            state: State::Running,
-            cancel_requested: true
-        }
-    )
+fn follow(event: &Event, running: &Running, nudge: &Notify) {
+    let EventKind::State {
+        state,
+        cancel_requested,
+    } = event.kind
+    else {
+        return;
+    };
+    let asks_to_stop = state == State::Running && cancel_requested;
+    // A run that went over to another job is known here under its first one: the answers to the beats know better.
+    let is_moved = asks_to_stop && !running.cancel(&event.job);
+    // The store ends a job at its deadline without asking; the beat is answered that the lease is lost.
+    let is_ended = matches!(state, State::Failed | State::Canceled) && running.is_here(&event.job);
+    if is_moved || is_ended {
+        nudge.notify_one();
+    }
 }

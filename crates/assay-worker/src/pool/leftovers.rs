@@ -25,7 +25,7 @@ pub(super) async fn delete_parts(objects: &dyn ObjectStore, commit: &Commit) {
 }
 
 /// Deletes one object; that it is gone already is no fault.
-pub(super) async fn delete(objects: &dyn ObjectStore, path: &str) {
+pub(crate) async fn delete(objects: &dyn ObjectStore, path: &str) {
     match objects.delete(&Path::from(path)).await {
         Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
         Err(cause) => tracing::warn!(object = path, error = %cause, "could not delete a leftover object"),

@@ -4,17 +4,18 @@
 
 mod attempt;
 mod beats;
-mod leftovers;
+pub(crate) mod leftovers;
 mod orders;
 mod running;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use assay_core::{Catalog, Clock, Events, Job, Jobs, Lease, Runner, WorkerId};
+use assay_core::{Catalog, Clock, Events, Job, Jobs, Lease, Outcome, Runner, Usage, WorkerId};
 use object_store::ObjectStore;
 use tokio::sync::{Notify, watch};
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use running::Running;
@@ -68,6 +69,8 @@ pub struct WorkerPool {
     worker: WorkerId,
     running: Running,
     attempts: JoinSet<()>,
+    /// What each task has the right to, for the case that it panics.
+    leases: HashMap<Id, Lease>,
 }
 
 impl WorkerPool {
@@ -80,6 +83,7 @@ impl WorkerPool {
             worker,
             running: Running::default(),
             attempts: JoinSet::new(),
+            leases: HashMap::new(),
         }
     }
 
@@ -115,14 +119,20 @@ impl WorkerPool {
             queued.mark_unchanged();
             self.fill_slots().await;
             let has_free_slot = self.attempts.len() < self.settings.slots;
-            tokio::select! {
+            let ended = tokio::select! {
                 stopped = shutdown.wait_for(|stop| *stop) => {
                     drop(stopped);
                     return;
                 }
-                Some(ended) = self.attempts.join_next() => note(ended),
-                changed = queued.changed(), if has_free_slot && is_woken => is_woken = changed.is_ok(),
-                () = sleep(self.settings.poll_every) => {}
+                ended = self.attempts.join_next_with_id(), if !self.attempts.is_empty() => ended,
+                changed = queued.changed(), if has_free_slot && is_woken => {
+                    is_woken = changed.is_ok();
+                    None
+                }
+                () = sleep(self.settings.poll_every) => None,
+            };
+            if let Some(ended) = ended {
+                self.ended(ended).await;
             }
         }
     }
@@ -151,23 +161,48 @@ impl WorkerPool {
     fn begin(&mut self, lease: Lease, job: Job, threads: usize) {
         let ports = Arc::clone(&self.ports);
         let place = self.running.enter(&lease);
-        self.attempts
+        let held = lease.clone();
+        let task = self
+            .attempts
             .spawn(async move { attempt::carry_out(&ports, &place, &lease, job, threads).await });
+        self.leases.insert(task.id(), held);
     }
 
     async fn drain(&mut self) {
-        let all_ended = async { while self.attempts.join_next().await.map(note).is_some() {} };
-        if timeout(self.settings.drain, all_ended).await.is_ok() {
+        let drain = self.settings.drain;
+        if timeout(drain, self.all_ended()).await.is_ok() {
             return;
         }
         self.running.release_all();
-        while self.attempts.join_next().await.map(note).is_some() {}
+        self.all_ended().await;
     }
-}
 
-fn note(ended: Result<(), JoinError>) {
-    if let Err(cause) = ended {
-        // The run itself is guarded; this was the end of the attempt. Its lease runs out and the job is run again.
+    async fn all_ended(&mut self) {
+        while let Some(ended) = self.attempts.join_next_with_id().await {
+            self.ended(ended).await;
+        }
+    }
+
+    /// Forgets a task that has ended. The run itself is guarded; when the task panicked all the same, its job is given
+    /// back at once and does not wait for the end of the lease.
+    async fn ended(&mut self, ended: Result<(Id, ()), JoinError>) {
+        let cause = match ended {
+            Ok((task, ())) => {
+                self.leases.remove(&task);
+                return;
+            }
+            Err(cause) => cause,
+        };
         tracing::error!(error = %cause, "the task of a job panicked");
+        let Some(lease) = self.leases.remove(&cause.id()) else {
+            return;
+        };
+        let outcome = Outcome::Failed {
+            error: attempt::panicked(),
+            usage: Usage::default(),
+        };
+        if let Err(error) = self.ports.jobs.finish(&lease, outcome).await {
+            tracing::warn!(job.id = %lease.job, %error, "could not give back the job of a task that panicked");
+        }
     }
 }

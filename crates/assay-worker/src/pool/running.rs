@@ -104,13 +104,20 @@ impl Running {
         });
     }
 
-    /// Asks the attempt of `job` to stop, if it runs here.
-    pub(super) fn cancel(&self, job: &JobId) {
+    /// Asks the attempt of `job` to stop, if it runs here; whether it does.
+    pub(super) fn cancel(&self, job: &JobId) -> bool {
         self.with(|entries| {
+            let mut is_here = false;
             for entry in entries.values().filter(|entry| entry.lease.job == *job) {
                 entry.cancel.send_replace(true);
+                is_here = true;
             }
-        });
+            is_here
+        })
+    }
+
+    pub(super) fn is_here(&self, job: &JobId) -> bool {
+        self.with(|entries| entries.values().any(|entry| entry.lease.job == *job))
     }
 
     /// Has all attempts given back.
@@ -216,7 +223,8 @@ mod tests {
         let running = Running::default();
         let (one, two) = (lease(1), lease(2));
         let (first, second) = (running.enter(&one), running.enter(&two));
-        running.cancel(&two.job);
+        assert!(running.cancel(&two.job));
+        assert!(!running.cancel(&lease(3).job));
         assert!(!*first.cancel.borrow());
         assert!(*second.cancel.borrow());
     }

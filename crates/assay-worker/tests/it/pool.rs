@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use assay_core::{AttemptOutcome, Code, CommitMode, Jobs as _, PinnedInput, Progress, Retry, State, Task, Version};
+use assay_core::{
+    AttemptOutcome, Clock as _, Code, CommitMode, Jobs as _, PinnedInput, Progress, Retry, State, Task, Version,
+};
 use assay_worker::{WorkerSettings, reap_until};
 use serde_json::json;
 use tokio::sync::watch;
@@ -298,5 +300,52 @@ async fn a_job_whose_input_is_gone_fails_without_reaching_the_engine() {
     let (job, _) = scene.reaches(&id, State::Failed).await;
     assert_eq!(job.error.unwrap().code, Code::UnknownDataset);
     assert!(scene.is_quiet());
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_job_whose_task_panicked_is_given_back_at_once() {
+    let mut scene = Scene::panicking(1);
+    let id = scene
+        .submit_as("sql", json!({}), |spec| spec.retry.max_attempts = 2)
+        .await;
+    let worker = scene.work(settings());
+    scene.call().await.succeed();
+    let (job, attempts) = scene.reaches(&id, State::Scheduled).await;
+    assert_eq!(attempts[0].outcome, Some(AttemptOutcome::Failed));
+    // No lease had to run out for that: the clock stood still.
+    let pause = job.run_at.unwrap().millis_since(job.started_at.unwrap());
+    assert!(pause <= 240, "{pause}");
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_run_that_goes_on_for_an_identical_job_is_stopped_when_that_one_is_canceled() {
+    let mut scene = Scene::new();
+    let worker = scene.work(settings());
+    let first = scene.submit_sharing().await;
+    let call = scene.call().await;
+    let second = scene.submit_sharing().await;
+    scene.store.cancel(&first).await.unwrap();
+    scene.reaches(&second, State::Running).await;
+    scene.store.cancel(&second).await.unwrap();
+    call.control.clone().canceled().await;
+    call.fail(Code::Canceled);
+    scene.reaches(&second, State::Canceled).await;
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_run_beyond_the_deadline_is_dropped() {
+    let mut scene = Scene::new();
+    let worker = scene.work(settings());
+    let at = scene.clock.now().plus_millis(1_000);
+    let id = scene.submit_as("sql", json!({}), |spec| spec.deadline = Some(at)).await;
+    let call = scene.call().await;
+    scene.clock.advance_millis(1_000);
+    assert_eq!(scene.store.reap().await.unwrap().stopped, 1);
+    call.dropped().await;
+    let (job, _) = scene.reaches(&id, State::Failed).await;
+    assert_eq!(job.error.unwrap().code, Code::DeadlineExceeded);
     worker.stop().await;
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use assay_core::{
     Attempt, Beat, Clock, Code, Commit, CommitMode, Completion, Directive, Error, Event, EventId, Events, Idempotency,
     Job, JobFilter, JobId, JobSpec, Jobs, Lease, ManualClock, NewJob, Order, Outcome, Page, PageRequest, Part, Reaped,
-    Result, ResultData, ResultSet, RunControl, Runner, State, StoredResult, Submitted, TableSchema, Timestamp, Usage,
-    WorkerId,
+    Result, ResultData, ResultSet, RunControl, Runner, Sharing, State, StoredResult, Submitted, TableSchema, Timestamp,
+    Usage, WorkerId,
 };
 use assay_store::{EmbeddedStore, StoreSettings};
 use assay_worker::{WorkerPool, WorkerPorts, WorkerSettings};
@@ -80,6 +80,7 @@ pub struct Flaky {
     pub store: EmbeddedStore,
     pub fail_before: AtomicU32,
     pub fail_after: AtomicU32,
+    pub panics: AtomicU32,
 }
 
 fn takes_one(from: &AtomicU32) -> bool {
@@ -99,6 +100,7 @@ impl Jobs for Flaky {
         self.store.beat(beats).await
     }
     async fn finish(&self, lease: &Lease, outcome: Outcome) -> Result<Job> {
+        assert!(!takes_one(&self.panics), "as the test says");
         if takes_one(&self.fail_before) {
             return Err(Error::new(Code::StoreFailed, "before"));
         }
@@ -192,12 +194,21 @@ impl Scene {
 
     /// A scene whose store fails to finish, so many times before and after it has written.
     pub fn flaky(fail_before: u32, fail_after: u32) -> Self {
+        Self::over_flaky(fail_before, fail_after, 0)
+    }
+
+    /// A scene whose tasks panic when they finish, so many times.
+    pub fn panicking(panics: u32) -> Self {
+        Self::over_flaky(0, 0, panics)
+    }
+
+    fn over_flaky(fail_before: u32, fail_after: u32, panics: u32) -> Self {
         let mut scene = Self::new();
-        let (fail_before, fail_after) = (AtomicU32::new(fail_before), AtomicU32::new(fail_after));
         scene.ports.jobs = Arc::new(Flaky {
             store: scene.store.clone(),
-            fail_before,
-            fail_after,
+            fail_before: AtomicU32::new(fail_before),
+            fail_after: AtomicU32::new(fail_after),
+            panics: AtomicU32::new(panics),
         });
         scene
     }
@@ -221,6 +232,21 @@ impl Scene {
             id: id.clone(),
             spec,
             sharing: None,
+        };
+        self.store.submit(job, None).await.unwrap();
+        id
+    }
+
+    /// Submits a job that shares its run with every other one of these.
+    pub async fn submit_sharing(&self) -> JobId {
+        let id = JobId::generate(self.clock.now());
+        let job = NewJob {
+            id: id.clone(),
+            spec: JobSpec::new("sql", json!({})),
+            sharing: Some(Sharing {
+                key: "one".to_owned(),
+                finished_after: None,
+            }),
         };
         self.store.submit(job, None).await.unwrap();
         id

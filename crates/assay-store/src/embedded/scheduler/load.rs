@@ -88,7 +88,7 @@ impl Scheduler {
             }
             state => return Err(Fault::Stored(format!("{state} is no state of an unfinished job"))),
         };
-        self.enter(id, ticket, row.get(10)?, place);
+        self.enter(&id, ticket, row.get(10)?, place);
         Ok(())
     }
 

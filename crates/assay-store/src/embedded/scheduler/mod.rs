@@ -190,7 +190,7 @@ impl Scheduler {
     }
 
     /// A job that was not known before.
-    pub(super) fn enter(&mut self, id: JobId, ticket: Ticket, share_key: Option<String>, place: Place) {
+    pub(super) fn enter(&mut self, id: &JobId, ticket: Ticket, share_key: Option<String>, place: Place) {
         let is_to_stop = matches!(&place, Place::Running(held) if held.cancel_requested);
         if let Some(key) = share_key.as_ref().filter(|_| !is_to_stop) {
             self.in_flight.insert(key.clone(), id.clone());
@@ -202,7 +202,7 @@ impl Scheduler {
             alarm: None,
         };
         self.live.insert(id.clone(), live);
-        self.index(&id);
+        self.index(id);
     }
 
     /// Moves a known job to another place.
