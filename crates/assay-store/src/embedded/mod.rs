@@ -13,6 +13,7 @@ mod ports;
 mod reads;
 mod rows;
 mod scheduler;
+mod schedules;
 mod spec;
 mod trim;
 mod versions;
@@ -90,6 +91,7 @@ impl EmbeddedStore {
         let told = Told {
             events: broadcast::Sender::new(BROADCAST),
             queued: watch::Sender::new(0),
+            schedules: watch::Sender::new(0),
             progress: Arc::new(LiveProgress::default()),
         };
         let fences = Fences::of_epoch(epoch);
