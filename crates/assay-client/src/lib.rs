@@ -7,6 +7,7 @@ mod error;
 mod events;
 mod exact;
 mod jobs;
+mod schedules;
 mod upload;
 mod wire;
 
@@ -14,6 +15,7 @@ pub use client::Client;
 pub use error::ClientError;
 pub use events::{Event, EventStream};
 pub use exact::{Exact, Row};
+pub use schedules::{LastRun, NewSchedule, Run, Runs, Schedule, ScheduledJob};
 pub use upload::{ImportOptions, Upload};
 pub use wire::{
     Analysis, Attempt, Attribute, Column, Dataset, DatasetVersion, Input, Job, JobQuery, JobResult, NewJob, NewQuery,

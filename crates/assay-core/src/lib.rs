@@ -44,6 +44,6 @@ pub use ports::{
 };
 pub use queue::{AnalysisStats, Finding, Pause, QueueStats, Share, ShareLimits, Wait, WaitCause};
 pub use result::{Column, Format, ResultData, ResultSet, StoredResult};
-pub use schedule::{Fired, Misfire, Overlap, Schedule};
+pub use schedule::{Fired, Misfire, Overlap, Plan, Schedule, Timing};
 pub use schema::{Attribute, Field, Kind, Seen, TableSchema};
 pub use time::Timestamp;

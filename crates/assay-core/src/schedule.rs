@@ -1,22 +1,27 @@
 //! Schedules: jobs that submit themselves again and again.
 //!
-//! When a schedule is due is decided here and in the store; submitting what is due is the server's work.
+//! When a schedule comes is decided here (`cron`, `timing`); submitting what is due is the server's work.
+
+mod cron;
+mod timing;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{JobId, ScheduleName, Timestamp, UserName};
 
+pub use timing::{Plan, Timing};
+
 /// What happens with times that went by while no server was there, or while the schedule was paused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Misfire {
-    /// They are left out.
+    /// They are left out, when they are more than a minute ago.
     Skip,
     /// One job stands for all of them.
     #[default]
     Once,
-    /// Each has its job, at most 100.
+    /// Each has its job, at most the newest 100.
     All,
 }
 
@@ -49,7 +54,7 @@ pub struct Schedule {
     pub overlap: Overlap,
     pub paused: bool,
     pub created_at: Timestamp,
-    /// The next time; absent when there is none any more.
+    /// The first time that was not dealt with, which may have gone by; absent when there is none any more.
     pub next_at: Option<Timestamp>,
     pub last: Option<Fired>,
 }
@@ -59,8 +64,8 @@ pub struct Schedule {
 pub struct Fired {
     /// The time of the schedule, not of the firing.
     pub due_at: Timestamp,
-    /// The job that was submitted.
+    /// The newest job of the schedule: of this time, or of one before when this one was skipped.
     pub job: Option<JobId>,
-    /// Why none was, when none was.
+    /// Why this time has no job, when it has none.
     pub skipped: Option<String>,
 }

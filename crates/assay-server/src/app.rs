@@ -4,17 +4,19 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use assay_core::{AnalysisSpec, Catalog, Clock, Code, Error, Events, Jobs, Limits, Result, Runner, names};
+use assay_core::{AnalysisSpec, Catalog, Clock, Code, Error, Events, Jobs, Limits, Result, Runner, Schedules, names};
 use jsonschema::Validator;
 use object_store::ObjectStore;
 use serde_json::Value;
 use tokio::sync::watch;
 
 /// The ports and what the server is told about itself.
+#[derive(Clone)]
 pub struct Services {
     pub catalog: Arc<dyn Catalog>,
     pub jobs: Arc<dyn Jobs>,
     pub events: Arc<dyn Events>,
+    pub schedules: Arc<dyn Schedules>,
     pub runner: Arc<dyn Runner>,
     pub objects: Arc<dyn ObjectStore>,
     pub analyses: Arc<Vec<AnalysisSpec>>,

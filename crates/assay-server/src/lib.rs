@@ -7,6 +7,7 @@ mod app;
 mod asker;
 mod cursor;
 mod extract;
+mod firing;
 mod guard;
 mod negotiate;
 mod openapi;
@@ -21,6 +22,7 @@ mod wait;
 mod wire;
 
 pub use app::{ServerSettings, Services};
+pub use firing::fire_schedules_until;
 pub use openapi::openapi;
 pub use problem::{Fault, Problem, status};
 pub use routes::{router, serve};

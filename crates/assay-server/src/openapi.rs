@@ -7,7 +7,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::app::Shared;
-use crate::routes::{analyses, datasets, events, health, import, jobs, query, records, results};
+use crate::routes::{analyses, datasets, events, health, import, jobs, query, records, results, schedules};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -22,6 +22,7 @@ use crate::routes::{analyses, datasets, events, health, import, jobs, query, rec
         (name = "query", description = "SQL over all data sets."),
         (name = "analyses", description = "What can be run."),
         (name = "jobs", description = "Submit, wait for, cancel; get the answer."),
+        (name = "schedules", description = "Jobs that come again by themselves."),
         (name = "events", description = "Be told."),
         (name = "server", description = "Health and description."),
     ),
@@ -44,6 +45,16 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(jobs::get_job))
         .routes(routes!(jobs::cancel_job))
         .routes(routes!(results::get_result))
+        .routes(routes!(schedules::create_schedule, schedules::list_schedules))
+        .routes(routes!(
+            schedules::get_schedule,
+            schedules::put_schedule,
+            schedules::patch_schedule,
+            schedules::remove_schedule
+        ))
+        .routes(routes!(schedules::run_schedule))
+        .routes(routes!(schedules::next_runs))
+        .routes(routes!(schedules::preview_runs))
         .routes(routes!(events::job_events))
         .routes(routes!(events::all_events))
         .routes(routes!(health::healthz))

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use assay_core::{
-    Code, Error, Idempotency, JobId, JobSpec, Limits, NewJob, Order, PinnedInput, Result, RunControl, Submitted, Task,
+    Code, Error, Idempotency, JobId, JobSpec, Limits, NewJob, Order, Result, RunControl, Submitted, Task, UserName,
 };
 use axum::response::Response;
 use http::{HeaderMap, HeaderName};
@@ -34,6 +34,18 @@ pub(crate) async fn analysis(
     idempotency: Option<Idempotency>,
     waits: bool,
 ) -> Result<Submitted> {
+    let job = checked(app, asker.owner(), job).await?;
+    if !waits {
+        check(app, &job.spec).await?;
+    }
+    app.jobs.submit(job, idempotency).await
+}
+
+/// A job as it would be stored now; whether it can start is not known before [`check`].
+///
+/// # Errors
+/// Whatever is wrong with the request.
+pub(crate) async fn checked(app: &App, owner: UserName, job: request::NewJob) -> Result<NewJob> {
     let spec = app
         .analysis(&job.analysis)
         .map_err(|error| error.pointing("/analysis"))?;
@@ -44,13 +56,10 @@ pub(crate) async fn analysis(
     app.validate(spec, &params)?;
     let sql = params.get("sql").and_then(Value::as_str);
     let inputs = pins::of_job(app, spec, job.input.as_ref(), sql).await?;
-    if !waits {
-        check(app, &job.analysis, &params, &inputs, limits).await?;
-    }
-    let job = NewJob {
+    Ok(NewJob {
         id: JobId::generate(app.clock.now()),
         spec: JobSpec {
-            owner: asker.owner(),
+            owner,
             inputs,
             priority,
             limits,
@@ -59,19 +68,18 @@ pub(crate) async fn analysis(
             ..JobSpec::new(job.analysis, params)
         },
         sharing: None,
-    };
-    app.jobs.submit(job, idempotency).await
+    })
 }
 
 /// Has an engine look whether the job could start: names, types, SQL.
 ///
 /// When no engine has time for that, the job finds out by itself.
-async fn check(app: &App, analysis: &str, params: &Value, inputs: &[PinnedInput], limits: Limits) -> Result<()> {
-    let mut snapshots = Vec::with_capacity(inputs.len());
-    for input in inputs {
+pub(crate) async fn check(app: &App, spec: &JobSpec) -> Result<()> {
+    let mut snapshots = Vec::with_capacity(spec.inputs.len());
+    for input in &spec.inputs {
         snapshots.push(app.catalog.snapshot(&input.name, Some(input.version)).await?);
     }
-    let known_datasets = match analysis {
+    let known_datasets = match spec.analysis.as_str() {
         SQL => app.catalog.names().await?,
         _ => Vec::new(),
     };
@@ -79,14 +87,14 @@ async fn check(app: &App, analysis: &str, params: &Value, inputs: &[PinnedInput]
     let order = Order {
         scratch: read::scratch(),
         task: Task::Check {
-            analysis: analysis.to_owned(),
-            params: params.clone(),
+            analysis: spec.analysis.clone(),
+            params: spec.params.clone(),
             inputs: snapshots,
             known_datasets,
         },
         limits: Limits {
             timeout_ms: u64::try_from(patience.as_millis()).unwrap_or(u64::MAX),
-            ..limits
+            ..spec.limits
         },
         threads: 1,
     };

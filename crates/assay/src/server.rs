@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use assay_core::{Catalog as _, Clock, Error, Limits, SystemClock};
-use assay_server::{ServerSettings, Services};
+use assay_core::{Catalog as _, Clock, Error, Limits, Schedules, SystemClock};
+use assay_server::{ServerSettings, Services, fire_schedules_until};
 use assay_store::{EmbeddedStore, StoreSettings};
 use assay_worker::{EngineSettings, ProcessRunner, WorkerPool, WorkerPorts, WorkerSettings, reap_until};
 use async_trait::async_trait;
@@ -79,14 +79,16 @@ async fn start(args: ServeArgs) -> anyhow::Result<Running> {
         clock: clock.clone(),
     };
     let reaper = tokio::spawn(reap_until(ports.jobs.clone(), clock, told.clone()));
-    let services = services(&args, &ports, told.clone());
+    let services = services(&args, &ports, Arc::new(store.clone()), told.clone());
     let workers = tokio::spawn(WorkerPool::new(ports, worker_settings).run(told));
+    let firing = tokio::spawn(fire_schedules_until(services.clone()));
     let server = tokio::spawn(assay_server::serve(listener, services));
     let stop = shutdown.clone();
     let stopped = Box::pin(async move {
         let served = server.await;
         // Also when the listener failed: the rest must not go on alone.
         stop.send_replace(true);
+        firing.await.context("the firing of schedules panicked")?;
         workers.await.context("the workers panicked")?;
         reaper.await.context("the reaper panicked")?;
         runner.shutdown().await;
@@ -146,7 +148,12 @@ fn engine_args(store: &Path, memory: u64) -> anyhow::Result<Vec<OsString>> {
     ])
 }
 
-fn services(args: &ServeArgs, ports: &WorkerPorts, shutdown: watch::Receiver<bool>) -> Services {
+fn services(
+    args: &ServeArgs,
+    ports: &WorkerPorts,
+    schedules: Arc<dyn Schedules>,
+    shutdown: watch::Receiver<bool>,
+) -> Services {
     let default = ServerSettings::default();
     let default_limits = Limits {
         memory_bytes: args.memory,
@@ -157,6 +164,7 @@ fn services(args: &ServeArgs, ports: &WorkerPorts, shutdown: watch::Receiver<boo
         catalog: ports.catalog.clone(),
         jobs: ports.jobs.clone(),
         events: ports.events.clone(),
+        schedules,
         runner: ports.runner.clone(),
         objects: ports.objects.clone(),
         analyses: Arc::new(assay_analyses::specs()),

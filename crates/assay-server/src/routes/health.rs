@@ -51,6 +51,7 @@ pub(crate) async fn home() -> Json<Value> {
         "datasets": "/v1/datasets",
         "analyses": "/v1/analyses",
         "jobs": "/v1/jobs",
+        "schedules": "/v1/schedules",
     }))
 }
 

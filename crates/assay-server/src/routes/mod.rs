@@ -9,6 +9,7 @@ pub(crate) mod jobs;
 pub(crate) mod query;
 pub(crate) mod records;
 pub(crate) mod results;
+pub(crate) mod schedules;
 
 use std::sync::Arc;
 

@@ -5,3 +5,4 @@ pub(crate) mod dataset;
 pub(crate) mod event;
 pub(crate) mod job;
 pub(crate) mod request;
+pub(crate) mod schedule;

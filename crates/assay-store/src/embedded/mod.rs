@@ -17,6 +17,7 @@ mod queue;
 mod reads;
 mod rows;
 mod scheduler;
+mod schedules;
 mod spec;
 mod stats;
 mod submit;
@@ -107,6 +108,7 @@ impl EmbeddedStore {
         let told = Told {
             events: broadcast::Sender::new(BROADCAST),
             queued: watch::Sender::new(0),
+            schedules: watch::Sender::new(0),
             progress: Arc::new(LiveProgress::default()),
         };
         let fences = Fences::of_epoch(epoch);

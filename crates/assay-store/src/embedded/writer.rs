@@ -112,6 +112,7 @@ pub(super) enum Message {
 pub(super) struct Told {
     pub events: broadcast::Sender<Event>,
     pub queued: watch::Sender<u64>,
+    pub schedules: watch::Sender<u64>,
     pub progress: Arc<LiveProgress>,
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use assay_core::{
     Attempt, Catalog, Clock, Code, Commit, CommitMode, Error, Event, EventId, EventKind, Events, Job, JobId, JobSpec,
     Jobs, Lease, ManualClock, NewJob, Outcome, Part, PinnedInput, Progress, Queue, Result, ResultData, ResultSet,
-    Sharing, State, StoredResult, Submitted, TableSchema, Timestamp, Upkeep, Usage, Version, WorkerId,
+    Schedules, Sharing, State, StoredResult, Submitted, TableSchema, Timestamp, Upkeep, Usage, Version, WorkerId,
 };
 use assay_store::{EmbeddedStore, StoreSettings};
 
@@ -20,6 +20,7 @@ pub struct Ports {
     pub upkeep: Arc<dyn Upkeep>,
     pub catalog: Arc<dyn Catalog>,
     pub events: Arc<dyn Events>,
+    pub schedules: Arc<dyn Schedules>,
 }
 
 /// What a store takes at most.
@@ -87,6 +88,7 @@ pub fn ports(store: &EmbeddedStore) -> Ports {
         upkeep: Arc::new(store.clone()),
         catalog: Arc::new(store.clone()),
         events: Arc::new(store.clone()),
+        schedules: Arc::new(store.clone()),
     }
 }
 
@@ -158,6 +160,10 @@ impl Scene {
 
     pub fn events(&self) -> &dyn Events {
         &*self.ports().events
+    }
+
+    pub fn schedules(&self) -> &dyn Schedules {
+        &*self.ports().schedules
     }
 
     pub fn advance(&self, milliseconds: i64) {

@@ -91,7 +91,8 @@ fn code_of(error: &Error) -> u8 {
         | Code::UnknownRecord
         | Code::UnknownVersion
         | Code::UnknownAnalysis
-        | Code::UnknownJob => 3,
+        | Code::UnknownJob
+        | Code::UnknownSchedule => 3,
         Code::Canceled => 5,
         _ => 1,
     }

@@ -14,6 +14,7 @@ mod load;
 mod params;
 mod query;
 mod run;
+mod schedule;
 mod serve;
 mod units;
 mod work;
@@ -100,6 +101,9 @@ pub enum Command {
     /// Look after jobs
     #[command(subcommand)]
     Job(job::JobCommand),
+    /// Have jobs submitted again and again
+    #[command(subcommand)]
+    Schedule(schedule::ScheduleCommand),
     /// List the analyses, or show one
     Analyses(analyses::AnalysesArgs),
     /// Attach a further worker process to a store
@@ -143,6 +147,7 @@ pub async fn run(cli: Cli, host: &dyn Host) -> Result<(), Failure> {
         Command::Run(args) => run::run(&context()?, args).await,
         Command::Query(args) => query::run(&context()?, args).await,
         Command::Job(command) => job::run(&context()?, command).await,
+        Command::Schedule(command) => schedule::run(&context()?, command).await,
         Command::Analyses(args) => analyses::run(&context()?, args).await,
         Command::Work(args) => work::run(&args),
         Command::Completions(args) => completions::run(&args),

@@ -30,7 +30,7 @@ pub struct RunArgs {
 }
 
 /// `genes` or `genes@3`. Names hold no `@`.
-fn parse_input(text: &str) -> Result<Input, String> {
+pub fn parse_input(text: &str) -> Result<Input, String> {
     let Some((name, version)) = text.split_once('@') else {
         return Ok(Input::Newest(text.to_owned()));
     };

@@ -1,21 +1,8 @@
 //! The command line against a running server, and the demo.
 
-use std::process::{Command, Output};
+use std::process::Command;
 
-use crate::support::{ASSAY, TestServer, data};
-
-fn assay(server: &TestServer, line: &[&str]) -> Output {
-    Command::new(ASSAY)
-        .args(line)
-        .env("ASSAY_SERVER", &server.url)
-        .output()
-        .unwrap()
-}
-
-fn stdout(output: &Output) -> String {
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
+use crate::support::{ASSAY, TestServer, assay, data, stdout};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn data_are_loaded_analysed_and_queried() {

@@ -9,4 +9,5 @@ mod engine_limits;
 mod figures;
 mod floors;
 mod jobs;
+mod schedules;
 mod support;

@@ -10,6 +10,7 @@ pub mod leases;
 pub mod lists;
 pub mod restarts;
 pub mod retention;
+pub mod schedules;
 pub mod shares;
 pub mod sharing;
 pub mod submissions;
@@ -154,6 +155,22 @@ macro_rules! conformance {
                 a_job_that_was_running_its_last_attempt_fails,
                 a_job_that_should_have_stopped_is_canceled,
                 retries_and_order_are_kept,
+            );
+            $crate::conformance!(@area $harness, schedules:
+                a_schedule_is_read_back_as_it_was_given,
+                a_schedule_is_changed_by_who_has_seen_it,
+                names_belong_to_their_owner,
+                an_unknown_schedule_is_told_with_the_nearest_names,
+                schedules_are_listed_by_owner_and_name,
+                an_owner_has_at_most_a_thousand_schedules,
+                what_is_due_and_not_paused_is_given_the_longest_due_first,
+                firing_submits_the_job_and_moves_the_time,
+                a_time_may_be_left_without_a_job,
+                of_eight_who_fire_one_submits,
+                firing_what_was_changed_or_removed_does_nothing,
+                a_refused_submission_leaves_the_time_due,
+                schedules_survive_a_restart,
+                a_change_wakes_who_waits_for_the_next_time,
             );
         }
     };

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -11,6 +11,21 @@ pub const ASSAY: &str = env!("CARGO_BIN_EXE_assay");
 
 pub fn data(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data").join(path)
+}
+
+/// The command line against a server.
+pub fn assay(server: &TestServer, line: &[&str]) -> Output {
+    Command::new(ASSAY)
+        .args(line)
+        .env("ASSAY_SERVER", &server.url)
+        .output()
+        .unwrap()
+}
+
+/// What a command printed; it must have succeeded.
+pub fn stdout(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout.clone()).unwrap()
 }
 
 pub struct TestServer {
@@ -78,6 +93,16 @@ impl TestServer {
                 .unwrap(),
         )
         .await
+    }
+
+    pub async fn put(&self, path: &str, body: &Value) -> (u16, Value) {
+        let request = self.http.put(format!("{}{path}", self.url)).json(body);
+        answer(request.send().await.unwrap()).await
+    }
+
+    pub async fn patch(&self, path: &str, body: &Value) -> (u16, Value) {
+        let request = self.http.patch(format!("{}{path}", self.url)).json(body);
+        answer(request.send().await.unwrap()).await
     }
 
     pub async fn post_waiting(&self, path: &str, body: &Value, seconds: u32) -> (u16, Value) {
