@@ -56,6 +56,7 @@ fn write(desk: &mut Desk<'_>, id: &JobId, progress: Progress) -> Fallible<()> {
         .prepare_cached("UPDATE job SET progress = ?2, revision = revision + 1 WHERE id = ?1 RETURNING revision")?
         .query_row(params![id.as_str(), json(&progress)?], |row| row.get(0))?;
     desk.tell(id, unsigned(revision), EventKind::Progress { progress })
+        .map(drop)
 }
 
 /// Words may overtake each other on their way; within a stage progress never goes back.

@@ -6,11 +6,12 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use assay_core::{Code, Error, Event, EventKind, Fence, Job, JobId, Lease, Progress, Timestamp};
+use assay_core::{Code, Error, Event, EventId, EventKind, Fence, Job, JobId, Lease, Progress, Timestamp};
 use rusqlite::Connection;
 
 use super::StoreSettings;
 use super::failure::Fallible;
+use super::outbox::Outgoing;
 use super::rows;
 use super::scheduler::{Held, Rank, Scheduler};
 
@@ -43,6 +44,8 @@ pub(super) struct News {
     pub events: Vec<Event>,
     /// A job may be claimed that could not before.
     pub queued: bool,
+    /// A notice may be due that was not before.
+    pub due: bool,
 }
 
 /// The source of fences: the number of this start in the upper half, so that none is given twice.
@@ -63,6 +66,7 @@ impl Fences {
 pub(super) struct Desk<'a> {
     pub connection: &'a Connection,
     pub scheduler: &'a mut Scheduler,
+    pub outgoing: &'a mut Outgoing,
     pub fences: &'a mut Fences,
     pub news: &'a mut News,
     pub progress: &'a LiveProgress,
@@ -100,13 +104,13 @@ impl Desk<'_> {
     }
 
     /// Writes a changed job as its next revision, with the event that tells of it.
-    pub(super) fn save(&mut self, job: &mut Job) -> Fallible<()> {
+    pub(super) fn save(&mut self, job: &mut Job) -> Fallible<EventId> {
         job.revision += 1;
         rows::update_job(self.connection, job)?;
         self.tell_state(job)
     }
 
-    pub(super) fn tell_state(&mut self, job: &Job) -> Fallible<()> {
+    pub(super) fn tell_state(&mut self, job: &Job) -> Fallible<EventId> {
         let kind = EventKind::State {
             state: job.state,
             cancel_requested: job.cancel_requested,
@@ -114,9 +118,10 @@ impl Desk<'_> {
         self.tell(&job.id, job.revision, kind)
     }
 
-    pub(super) fn tell(&mut self, job: &JobId, revision: u64, kind: EventKind) -> Fallible<()> {
+    pub(super) fn tell(&mut self, job: &JobId, revision: u64, kind: EventKind) -> Fallible<EventId> {
         let event = rows::insert_event(self.connection, job, revision, self.now, kind)?;
+        let id = event.id;
         self.news.events.push(event);
-        Ok(())
+        Ok(id)
     }
 }

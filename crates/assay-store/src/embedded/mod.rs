@@ -8,8 +8,11 @@ mod beats;
 mod desk;
 mod failure;
 mod files;
+mod hooks;
 mod moves;
+mod outbox;
 mod ports;
+mod ports_notices;
 mod reads;
 mod rows;
 mod scheduler;
@@ -56,7 +59,7 @@ impl Default for StoreSettings {
 
 /// Jobs, data sets and events in a folder. Clones are the same store.
 ///
-/// Implements `Catalog`, `Jobs` and `Events`. A lease that has run out is no lease, whether reaped already or not.
+/// Implements `Catalog`, `Jobs`, `Events`, `Outbox` and `Hooks`. A lease that has run out is no lease, whether reaped already or not.
 /// Lists show of a result its description only: no rows, and inline data as empty.
 #[derive(Clone)]
 pub struct EmbeddedStore {
@@ -90,6 +93,7 @@ impl EmbeddedStore {
         let told = Told {
             events: broadcast::Sender::new(BROADCAST),
             queued: watch::Sender::new(0),
+            due: watch::Sender::new(0),
             progress: Arc::new(LiveProgress::default()),
         };
         let fences = Fences::of_epoch(epoch);

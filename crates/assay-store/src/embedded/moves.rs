@@ -9,6 +9,7 @@ use assay_core::{
 
 use super::desk::Desk;
 use super::failure::{Fallible, Fault};
+use super::outbox;
 use super::rows::{self, End};
 use super::scheduler::Held;
 use super::versions;
@@ -236,7 +237,8 @@ fn settle(desk: &mut Desk<'_>, mut job: Job, state: State, error: Option<Error>)
     job.run_at = None;
     job.finished_at = Some(desk.now);
     job.error = error;
-    desk.save(&mut job)?;
+    let event = desk.save(&mut job)?;
+    outbox::post(desk, &job, event)?;
     desk.progress.remove(&job.id);
     desk.scheduler.remove(&job.id);
     Ok(job)

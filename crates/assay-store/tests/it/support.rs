@@ -4,9 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use assay_core::{
-    Attempt, Catalog, Clock, Code, Commit, CommitMode, Error, Event, EventId, EventKind, Events, Job, JobId, JobSpec,
-    Jobs, Lease, ManualClock, NewJob, Outcome, Part, PinnedInput, Progress, Result, ResultData, ResultSet, State,
-    StoredResult, Submitted, TableSchema, Timestamp, Usage, Version, WorkerId,
+    Attempt, Catalog, Clock, Code, Commit, CommitMode, Error, Event, EventId, EventKind, Events, Hooks, Job, JobId,
+    JobSpec, Jobs, Lease, ManualClock, NewJob, Outbox, Outcome, Part, PinnedInput, Progress, Result, ResultData,
+    ResultSet, State, StoredResult, Submitted, TableSchema, Timestamp, Usage, Version, WorkerId,
 };
 use assay_store::{EmbeddedStore, StoreSettings};
 
@@ -18,6 +18,8 @@ pub struct Ports {
     pub jobs: Arc<dyn Jobs>,
     pub catalog: Arc<dyn Catalog>,
     pub events: Arc<dyn Events>,
+    pub outbox: Arc<dyn Outbox>,
+    pub hooks: Arc<dyn Hooks>,
 }
 
 /// A store under test. Opened again, it has what was acknowledged before, and no worker of before is left.
@@ -56,6 +58,8 @@ pub fn ports(store: &EmbeddedStore) -> Ports {
         jobs: Arc::new(store.clone()),
         catalog: Arc::new(store.clone()),
         events: Arc::new(store.clone()),
+        outbox: Arc::new(store.clone()),
+        hooks: Arc::new(store.clone()),
     }
 }
 
@@ -109,6 +113,14 @@ impl Scene {
 
     pub fn events(&self) -> &dyn Events {
         &*self.ports().events
+    }
+
+    pub fn outbox(&self) -> &dyn Outbox {
+        &*self.ports().outbox
+    }
+
+    pub fn hooks(&self) -> &dyn Hooks {
+        &*self.ports().hooks
     }
 
     pub fn advance(&self, milliseconds: i64) {
