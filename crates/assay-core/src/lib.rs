@@ -3,6 +3,7 @@
 //! Everything else depends on this crate and it depends on nothing of ours: it does no I/O, reads no clock but through
 //! [`Clock`], and names no database, engine or web framework.
 
+mod address;
 mod analysis;
 mod dataset;
 mod error;
@@ -19,8 +20,10 @@ mod queue;
 mod result;
 mod schedule;
 mod schema;
+mod secret;
 mod time;
 
+pub use address::{Network, Reach, WebhookUrl, check_email, is_public};
 pub use analysis::AnalysisSpec;
 pub use dataset::{Commit, CommitMode, Dataset, Part, Snapshot};
 pub use error::{Code, Detail, Error, Result};
@@ -33,7 +36,8 @@ pub use job::{
     PinnedInput, Progress, RESULT_TTL_MS, Retry, Sharing, State, Submitted, Usage,
 };
 pub use notice::{
-    Delivery, DeliveryOutcome, DeliveryState, DeliveryTry, Destination, Hook, HookFormat, Target, delivery_pause_ms,
+    Delivery, DeliveryOutcome, DeliveryState, DeliveryTry, Destination, Hook, HookFormat, LOGGED_TRIES, Notice, Target,
+    delivery_pause_ms,
 };
 pub use order::{
     Completion, EngineMessage, EngineReply, ImportFormat, ImportTask, Input, Order, RecordFilter, RecordsTask, Task,
@@ -46,4 +50,5 @@ pub use queue::{AnalysisStats, Finding, Pause, QueueStats, Share, ShareLimits, W
 pub use result::{Column, Format, ResultData, ResultSet, StoredResult};
 pub use schedule::{Fired, Misfire, Overlap, Plan, Schedule, Timing};
 pub use schema::{Attribute, Field, Kind, Seen, TableSchema};
+pub use secret::SigningSecret;
 pub use time::Timestamp;

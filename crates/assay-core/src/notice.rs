@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DeliveryId, EventId, HookId, JobId, Retry, State, Timestamp, UserName};
+use crate::{Code, DeliveryId, Error, EventId, HookId, JobId, Retry, SigningSecret, State, Timestamp, UserName, names};
 
 /// The body of a webhook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -32,6 +32,20 @@ impl HookFormat {
     }
 }
 
+impl std::str::FromStr for HookFormat {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Self::ALL
+            .into_iter()
+            .find(|format| format.as_str() == text)
+            .ok_or_else(|| {
+                Error::new(Code::InvalidParameter, format!("`{text}` is not a format of webhooks"))
+                    .hint(names::suggest(text, Self::ALL.map(HookFormat::as_str)))
+            })
+    }
+}
+
 /// Who is told of the end of one job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -39,8 +53,8 @@ pub enum Target {
     Webhook {
         url: String,
         format: HookFormat,
-        /// `whsec_` and 24 to 64 bytes in base64; the owner's signing secret when absent.
-        secret: Option<String>,
+        /// The owner's signing secret when absent.
+        secret: Option<SigningSecret>,
     },
     Email {
         address: String,
@@ -54,8 +68,8 @@ pub struct Hook {
     pub owner: UserName,
     pub url: String,
     pub format: HookFormat,
-    /// `whsec_…`; the newest first, at most two: the older one still signs, so that receivers can change over.
-    pub secrets: Vec<String>,
+    /// The newest first, at most two: the older one still signs, so that receivers can change over.
+    pub secrets: Vec<SigningSecret>,
     /// Ends that are told.
     pub states: Vec<State>,
     /// Only jobs of this analysis, when given.
@@ -83,13 +97,20 @@ pub enum Destination {
     Target(Target),
 }
 
+/// What is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// A job has ended. The event has the same number in every channel, and is the id of the webhook.
+    Ended { event: EventId, job: JobId },
+    /// A test of a hook, asked for by its owner.
+    Ping,
+}
+
 /// One notice to one destination, from the end of the job until it has arrived or is given up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
     pub id: DeliveryId,
-    /// The event that is told; the same number in every channel, and the id of the webhook.
-    pub event: EventId,
-    pub job: JobId,
+    pub notice: Notice,
     pub owner: UserName,
     pub destination: Destination,
     pub state: DeliveryState,
@@ -102,6 +123,17 @@ pub struct Delivery {
     pub log: Vec<DeliveryTry>,
 }
 
+impl Delivery {
+    /// What a receiver knows the notice by, however often it comes: `evt_` and the number of the event.
+    #[must_use]
+    pub fn message_id(&self) -> String {
+        match &self.notice {
+            Notice::Ended { event, .. } => format!("evt_{event}"),
+            Notice::Ping => format!("ping_{}", self.id),
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeliveryState {
@@ -112,6 +144,8 @@ pub enum DeliveryState {
 }
 
 impl DeliveryState {
+    pub const ALL: [DeliveryState; 3] = [DeliveryState::Waiting, DeliveryState::Delivered, DeliveryState::Failed];
+
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -150,6 +184,9 @@ pub enum DeliveryOutcome {
         until: Timestamp,
     },
 }
+
+/// Tries whose log is kept.
+pub const LOGGED_TRIES: usize = 20;
 
 /// Pauses before the second and later tries, after Standard Webhooks 1.0: 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h, 24 h.
 const PAUSES_MS: [u64; 9] = [

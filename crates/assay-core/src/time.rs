@@ -16,6 +16,13 @@ impl Timestamp {
         Self(self.0.saturating_add_unsigned(milliseconds))
     }
 
+    /// Reads the date of an HTTP header, e.g. `Wed, 26 Feb 2025 12:00:00 GMT`.
+    #[must_use]
+    pub fn from_http_date(text: &str) -> Option<Self> {
+        let zoned = jiff::fmt::rfc2822::parse(text.trim()).ok()?;
+        Some(Self(zoned.timestamp().as_millisecond()))
+    }
+
     /// Milliseconds from `earlier` to `self`, zero when `earlier` is later.
     #[must_use]
     pub fn millis_since(self, earlier: Self) -> u64 {
@@ -39,6 +46,16 @@ mod tests {
     #[test]
     fn timestamps_read_as_rfc_3339_with_milliseconds() {
         assert_eq!(Timestamp(1_740_571_200_000).to_string(), "2025-02-26T12:00:00.000Z");
+    }
+
+    #[test]
+    fn dates_of_http_are_read() {
+        let read = Timestamp::from_http_date;
+        assert_eq!(
+            read("Wed, 26 Feb 2025 12:00:00 GMT"),
+            Some(Timestamp(1_740_571_200_000))
+        );
+        assert_eq!(read("soon"), None);
     }
 
     #[test]

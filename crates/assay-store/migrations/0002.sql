@@ -87,11 +87,11 @@ CREATE TABLE signing_secret (
     secrets TEXT NOT NULL -- JSON
 ) STRICT, WITHOUT ROWID;
 
--- The outbox. `next_at` is absent when the notice has arrived or was given up.
+-- The outbox. `next_at` is absent when the notice has arrived or was given up; event and job are in a test of a hook.
 CREATE TABLE delivery (
     id         INTEGER PRIMARY KEY,
-    event      INTEGER NOT NULL,
-    job        TEXT NOT NULL,
+    event      INTEGER,
+    job        TEXT,
     owner      TEXT NOT NULL,
     hook       TEXT,
     target     TEXT, -- JSON
@@ -102,6 +102,7 @@ CREATE TABLE delivery (
     log        TEXT NOT NULL -- JSON
 ) STRICT;
 CREATE INDEX delivery_due ON delivery (next_at) WHERE next_at IS NOT NULL;
+CREATE INDEX delivery_settled ON delivery (created_at) WHERE next_at IS NULL;
 CREATE INDEX delivery_hook ON delivery (hook, id) WHERE hook IS NOT NULL;
 CREATE INDEX delivery_job ON delivery (job, id);
 CREATE INDEX delivery_owner ON delivery (owner, id);

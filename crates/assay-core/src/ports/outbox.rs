@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 
 use crate::{
-    Delivery, DeliveryId, DeliveryOutcome, DeliveryTry, Hook, HookId, JobId, Page, PageRequest, Result, UserName,
+    Delivery, DeliveryId, DeliveryOutcome, DeliveryTry, Hook, HookId, JobId, Page, PageRequest, Result, SigningSecret,
+    UserName,
 };
 
 /// Deliveries are made by the store, in the step that ends a job: one for each hook that wants it and each target of
@@ -14,8 +15,9 @@ pub trait Outbox: Send + Sync {
     /// Takes at most `max` due deliveries; nobody else is given them for a minute.
     async fn take_due(&self, max: usize) -> Result<Vec<Delivery>>;
 
-    /// Notes what became of a try and when the next is due. Deliveries of a disabled hook are given up. Settling twice
-    /// changes nothing.
+    /// Notes what became of the try for which the delivery was taken, and when the next is due. Deliveries of a disabled
+    /// hook are given up; a hook is disabled when its receiver is gone for good or a delivery to it had its last try.
+    /// Settling twice changes nothing.
     async fn settle(&self, id: DeliveryId, outcome: DeliveryOutcome, log: Option<DeliveryTry>) -> Result<()>;
 
     /// Changes when there may be something due; as [`Jobs::queued`](crate::Jobs::queued).
@@ -27,6 +29,16 @@ pub trait Outbox: Send + Sync {
     /// Deliveries, newest first: of one hook, of one job, or all; of one owner when given. `after` is the id of the
     /// last one seen.
     async fn deliveries(&self, filter: DeliveryFilter, page: PageRequest) -> Result<Page<Delivery>>;
+
+    /// # Errors
+    /// `UnknownDelivery`.
+    async fn get(&self, id: DeliveryId) -> Result<Delivery>;
+
+    /// Makes a test of a hook, due now.
+    ///
+    /// # Errors
+    /// `UnknownHook`; `Conflict` when it is disabled.
+    async fn ping(&self, hook: &HookId) -> Result<Delivery>;
 
     /// Makes a delivery due now, whatever became of it; it keeps its event and counts its tries anew.
     ///
@@ -46,7 +58,7 @@ pub struct DeliveryFilter {
 /// The hooks of users, and the secrets that sign what is sent without a hook.
 #[async_trait]
 pub trait Hooks: Send + Sync {
-    /// Stores a hook, new or changed.
+    /// Stores a hook, new or changed. What waits for a hook that is disabled is given up.
     ///
     /// # Errors
     /// `Conflict` when the owner has 100 hooks already.
@@ -66,9 +78,9 @@ pub trait Hooks: Send + Sync {
     async fn remove(&self, id: &HookId) -> Result<()>;
 
     /// The secrets that sign the webhooks of a user's jobs, newest first, at most two. When there is none, `fresh`
-    /// becomes the first.
-    async fn signing_secrets(&self, user: &UserName, fresh: &str) -> Result<Vec<String>>;
+    /// is stored and becomes the first.
+    async fn signing_secrets(&self, user: &UserName, fresh: &SigningSecret) -> Result<Vec<SigningSecret>>;
 
     /// Puts `fresh` before the newest secret; the one before it goes on signing, older ones do not.
-    async fn rotate_secret(&self, user: &UserName, fresh: &str) -> Result<Vec<String>>;
+    async fn rotate_secret(&self, user: &UserName, fresh: &SigningSecret) -> Result<Vec<SigningSecret>>;
 }

@@ -11,6 +11,7 @@ use rusqlite::Connection;
 
 use super::StoreSettings;
 use super::failure::{Fallible, Fault};
+use super::outbox::Outgoing;
 use super::rows;
 use super::scheduler::{Held, Live, Scheduler};
 
@@ -43,6 +44,8 @@ pub(super) struct News {
     pub events: Vec<Event>,
     /// A job may be claimed that could not before.
     pub queued: bool,
+    /// A notice may be due that was not before.
+    pub due: bool,
 }
 
 /// The source of fences: the number of this start in the upper half, so that none is given twice.
@@ -63,6 +66,7 @@ impl Fences {
 pub(super) struct Desk<'a> {
     pub connection: &'a Connection,
     pub scheduler: &'a mut Scheduler,
+    pub outgoing: &'a mut Outgoing,
     pub fences: &'a mut Fences,
     pub news: &'a mut News,
     pub progress: &'a LiveProgress,

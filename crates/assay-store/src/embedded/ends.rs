@@ -6,6 +6,7 @@ use assay_core::{Attempt, Code, Error, Job, JobId, Progress, State, StoredResult
 
 use super::desk::Desk;
 use super::failure::Fallible;
+use super::outbox;
 use super::rows;
 use super::scheduler::{Held, Live, Place};
 
@@ -94,7 +95,8 @@ fn end_one(desk: &mut Desk<'_>, mut job: Job, end: End) -> Fallible<(Job, Live)>
         job.expires_at = Some(desk.now.plus_millis(job.spec.result_ttl_ms));
         job.result = Some(result);
     }
-    desk.save(&mut job)?;
+    let event = desk.save(&mut job)?;
+    outbox::post(desk, &job, event)?;
     let id = job.id.as_str();
     if job.spec.unique_key.is_some() {
         desk.connection

@@ -10,8 +10,11 @@ mod desk;
 mod ends;
 mod failure;
 mod files;
+mod hooks;
 mod moves;
+mod outbox;
 mod ports;
+mod ports_notices;
 mod ports_queue;
 mod queue;
 mod reads;
@@ -74,7 +77,7 @@ impl Default for StoreSettings {
 
 /// Jobs, data sets and events in a folder. Clones are the same store.
 ///
-/// Implements `Catalog`, `Jobs` and `Events`. A lease that has run out is no lease, whether reaped already or not.
+/// Implements `Catalog`, `Jobs`, `Events`, `Outbox` and `Hooks`. A lease that has run out is no lease, whether reaped already or not.
 /// Lists show of a result its description only: no rows, and inline data as empty.
 #[derive(Clone)]
 pub struct EmbeddedStore {
@@ -109,6 +112,7 @@ impl EmbeddedStore {
             events: broadcast::Sender::new(BROADCAST),
             queued: watch::Sender::new(0),
             schedules: watch::Sender::new(0),
+            due: watch::Sender::new(0),
             progress: Arc::new(LiveProgress::default()),
         };
         let fences = Fences::of_epoch(epoch);

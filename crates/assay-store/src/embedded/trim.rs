@@ -1,4 +1,5 @@
-//! Removal of what has had its time, a little with every batch: old events and old idempotency keys.
+//! Removal of what has had its time, a little with every batch: old events, old idempotency keys, and notices that
+//! have long arrived or been given up.
 
 use assay_core::Timestamp;
 use rusqlite::{Connection, params};
@@ -11,6 +12,9 @@ use super::submit::IDEMPOTENCY_MS;
 const KEPT_EVENTS: i64 = 200_000;
 /// Most rows of a kind that one batch removes beyond those it added.
 const MAX_REMOVED: i64 = 500;
+
+/// How long a notice that waits for nothing is kept: 30 days.
+const DELIVERY_MS: i64 = 30 * 24 * 3_600_000;
 
 /// Removes a bounded number of entries, faster than `added` events came in.
 pub(super) fn trim(connection: &Connection, now: Timestamp, added: usize) -> Fallible<()> {
@@ -32,5 +36,11 @@ pub(super) fn trim(connection: &Connection, now: Timestamp, added: usize) -> Fal
             "DELETE FROM idempotency WHERE key IN (SELECT key FROM idempotency WHERE at <= ?1 ORDER BY at LIMIT ?2)",
         )?
         .execute(params![now.0.saturating_sub(IDEMPOTENCY_MS), MAX_REMOVED])?;
+    connection
+        .prepare_cached(
+            "DELETE FROM delivery WHERE id IN
+                 (SELECT id FROM delivery WHERE next_at IS NULL AND created_at <= ?1 ORDER BY created_at LIMIT ?2)",
+        )?
+        .execute(params![now.0.saturating_sub(DELIVERY_MS), MAX_REMOVED])?;
     Ok(())
 }

@@ -12,6 +12,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use super::StoreSettings;
 use super::desk::{Desk, Fences, LiveProgress, News};
 use super::failure::{self, Fallible, Fault};
+use super::outbox::Outgoing;
 use super::scheduler::Scheduler;
 use super::trim;
 
@@ -113,12 +114,14 @@ pub(super) struct Told {
     pub events: broadcast::Sender<Event>,
     pub queued: watch::Sender<u64>,
     pub schedules: watch::Sender<u64>,
+    pub due: watch::Sender<u64>,
     pub progress: Arc<LiveProgress>,
 }
 
 pub(super) struct Writer {
     connection: Connection,
     scheduler: Scheduler,
+    outgoing: Outgoing,
     fences: Fences,
     clock: Arc<dyn Clock>,
     settings: StoreSettings,
@@ -141,9 +144,11 @@ impl Writer {
         let empty = Scheduler::new(settings.default_share);
         let mut scheduler = Scheduler::load(&connection, &empty, settings.default_share, clock.now())?;
         scheduler.learn(&connection)?;
+        let outgoing = Outgoing::load(&connection)?;
         Ok(Self {
             connection,
             scheduler,
+            outgoing,
             fences,
             clock,
             settings,
@@ -258,6 +263,7 @@ impl Writer {
         let mut desk = Desk {
             connection: &self.connection,
             scheduler: &mut self.scheduler,
+            outgoing: &mut self.outgoing,
             fences: &mut self.fences,
             news,
             progress: &self.told.progress,
@@ -326,7 +332,12 @@ impl Writer {
     /// Builds the scheduler again from what is stored.
     fn reload(&mut self) {
         let until = self.clock.now().plus_millis(self.settings.lease_ms);
-        match Scheduler::load(&self.connection, &self.scheduler, self.settings.default_share, until) {
+        let share = self.settings.default_share;
+        let loaded = Scheduler::load(&self.connection, &self.scheduler, share, until).and_then(|scheduler| {
+            self.outgoing.reload(&self.connection)?;
+            Ok(scheduler)
+        });
+        match loaded {
             Ok(scheduler) => self.scheduler = scheduler,
             Err(fault) => {
                 tracing::error!(error = ?fault, "the scheduler could not be built again");
@@ -336,7 +347,10 @@ impl Writer {
     }
 
     fn tell(&self, news: News) {
-        let News { events, queued } = news;
+        let News { events, queued, due } = news;
+        if due {
+            self.told.due.send_modify(|count| *count = count.wrapping_add(1));
+        }
         if queued {
             self.told.queued.send_modify(|count| *count = count.wrapping_add(1));
         }

@@ -4,9 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use assay_core::{
-    Attempt, Catalog, Clock, Code, Commit, CommitMode, Error, Event, EventId, EventKind, Events, Job, JobId, JobSpec,
-    Jobs, Lease, ManualClock, NewJob, Outcome, Part, PinnedInput, Progress, Queue, Result, ResultData, ResultSet,
-    Schedules, Sharing, State, StoredResult, Submitted, TableSchema, Timestamp, Upkeep, Usage, Version, WorkerId,
+    Attempt, Catalog, Clock, Code, Commit, CommitMode, Error, Event, EventId, EventKind, Events, Hooks, Job, JobId,
+    JobSpec, Jobs, Lease, ManualClock, NewJob, Outbox, Outcome, Part, PinnedInput, Progress, Queue, Result, ResultData,
+    ResultSet, Schedules, Sharing, State, StoredResult, Submitted, TableSchema, Timestamp, Upkeep, Usage, Version,
+    WorkerId,
 };
 use assay_store::{EmbeddedStore, StoreSettings};
 
@@ -21,6 +22,8 @@ pub struct Ports {
     pub catalog: Arc<dyn Catalog>,
     pub events: Arc<dyn Events>,
     pub schedules: Arc<dyn Schedules>,
+    pub outbox: Arc<dyn Outbox>,
+    pub hooks: Arc<dyn Hooks>,
 }
 
 /// What a store takes at most.
@@ -89,6 +92,8 @@ pub fn ports(store: &EmbeddedStore) -> Ports {
         catalog: Arc::new(store.clone()),
         events: Arc::new(store.clone()),
         schedules: Arc::new(store.clone()),
+        outbox: Arc::new(store.clone()),
+        hooks: Arc::new(store.clone()),
     }
 }
 
@@ -164,6 +169,14 @@ impl Scene {
 
     pub fn schedules(&self) -> &dyn Schedules {
         &*self.ports().schedules
+    }
+
+    pub fn outbox(&self) -> &dyn Outbox {
+        &*self.ports().outbox
+    }
+
+    pub fn hooks(&self) -> &dyn Hooks {
+        &*self.ports().hooks
     }
 
     pub fn advance(&self, milliseconds: i64) {

@@ -8,6 +8,7 @@ pub mod ends;
 pub mod events;
 pub mod leases;
 pub mod lists;
+pub mod notices;
 pub mod restarts;
 pub mod retention;
 pub mod schedules;
@@ -148,6 +149,29 @@ macro_rules! conformance {
                 a_record_goes_after_thirty_days_with_all_that_belongs_to_it,
                 an_object_goes_with_the_last_job_that_has_it,
                 the_oldest_answers_go_when_all_together_are_too_large,
+            );
+            $crate::conformance!(@area $harness, notices:
+                a_notice_is_stored_in_the_step_that_ends_the_job,
+                every_end_is_told_and_nothing_else,
+                a_notice_wakes_who_waits_for_it,
+                a_taken_delivery_is_due_again_after_a_minute,
+                a_taken_delivery_is_due_again_when_the_store_is_opened_again,
+                what_has_arrived_is_not_due_again,
+                settling_twice_changes_nothing,
+                tries_follow_the_schedule_and_then_end,
+                a_receiver_may_ask_for_a_longer_pause,
+                a_deferred_delivery_costs_no_try,
+                the_log_keeps_the_newest_tries,
+                a_receiver_that_is_gone_disables_its_hook,
+                redelivery_keeps_the_event,
+                a_hook_hears_only_what_it_wants,
+                a_disabled_hook_is_told_nothing,
+                removing_a_hook_gives_up_its_deliveries,
+                a_hook_is_tested_by_a_notice_of_its_own,
+                hooks_are_kept_and_counted,
+                deliveries_are_listed_newest_first_in_pages,
+                secrets_rotate_and_two_are_kept,
+                notices_are_forgotten_after_a_month,
             );
             $crate::conformance!(@area $harness, restarts:
                 everything_is_there_after_a_restart,
