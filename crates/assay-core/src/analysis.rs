@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Retry;
+
 /// The description of an analysis, from which its validation, route documentation, CLI help and reference page follow.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AnalysisSpec {
@@ -16,6 +18,10 @@ pub struct AnalysisSpec {
     pub needs_input: bool,
     /// JSON Schema 2020-12 of `params`. Closed: unknown members are refused.
     pub params: serde_json::Value,
+    /// Whether identical jobs may share a run and its answer.
+    pub cacheable: bool,
+    /// How often a job is tried again that does not say it itself.
+    pub retry: Retry,
     /// An example of `params` that passes the schema.
     pub example: serde_json::Value,
 }

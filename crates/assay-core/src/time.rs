@@ -1,8 +1,11 @@
 //! Points in time as Assay stores and shows them.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+use crate::{Code, Error};
 
 /// Milliseconds since 1970-01-01T00:00:00Z. Shown as RFC 3339 in UTC with milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -27,6 +30,20 @@ impl Timestamp {
     #[must_use]
     pub fn millis_since(self, earlier: Self) -> u64 {
         u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0)
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = Error;
+
+    /// Reads RFC 3339, e.g. `2025-02-26T12:00:00Z`; an offset or a zone must be there.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let at: Result<jiff::Timestamp, _> = text.trim().parse();
+        at.map(|at| Self(at.as_millisecond())).map_err(|_| {
+            let shown: String = text.chars().take(80).collect();
+            Error::new(Code::InvalidParameter, format!("`{shown}` is not a point in time"))
+                .hint("write it as in `2025-02-26T12:00:00Z` or `2025-02-26T13:00:00+01:00`")
+        })
     }
 }
 
@@ -56,6 +73,16 @@ mod tests {
             Some(Timestamp(1_740_571_200_000))
         );
         assert_eq!(read("soon"), None);
+    }
+
+    #[test]
+    fn times_are_read_with_their_offset() {
+        for text in ["2025-02-26T12:00:00Z", "2025-02-26T13:00:00+01:00", " 2025-02-26T12:00:00.000Z"] {
+            assert_eq!(text.parse::<Timestamp>().unwrap(), Timestamp(1_740_571_200_000), "{text}");
+        }
+        for text in ["", "tomorrow", "2025-02-26", "2025-02-26T12:00:00", "2025-13-26T12:00:00Z"] {
+            assert_eq!(text.parse::<Timestamp>().unwrap_err().code, Code::InvalidParameter, "{text}");
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod prefer;
 mod problem;
 mod read;
 mod routes;
+mod sharing;
 mod sse;
 mod submit;
 mod wait;

@@ -3,7 +3,7 @@
 //! The statement is put together here; conditions that users write pass the guard of `expression` and are then planned
 //! as users' SQL, never as ours.
 
-use assay_core::{AnalysisSpec, Attribute, Code, Detail, Error, Input, Result, RunControl, names};
+use assay_core::{AnalysisSpec, Attribute, Code, Detail, Error, Input, Result, RunControl, names, Retry};
 use assay_engine::{Answer, Plan, SqlParams, quote_identifier};
 use async_trait::async_trait;
 use schemars::JsonSchema;
@@ -110,6 +110,8 @@ impl Analysis for Aggregate {
             description: DESCRIPTION.to_owned(),
             needs_input: true,
             params: params::schema::<Params>(),
+            cacheable: true,
+            retry: Retry::default(),
             example: json!({
                 "group_by": ["species"],
                 "measures": [{"op": "count"}, {"op": "mean", "column": "body_mass_g", "as": "mean_mass"}],

@@ -1,6 +1,6 @@
 //! `correlation`: how closely numeric columns go together, pair by pair.
 
-use assay_core::{AnalysisSpec, Attribute, Code, Column, Error, Kind, Result, RunControl};
+use assay_core::{AnalysisSpec, Attribute, Code, Column, Error, Kind, Result, RunControl, Retry};
 use assay_engine::{Answer, quote_identifier};
 use async_trait::async_trait;
 use schemars::JsonSchema;
@@ -60,6 +60,8 @@ impl Analysis for Correlation {
             description: DESCRIPTION.to_owned(),
             needs_input: true,
             params: params::schema::<Params>(),
+            cacheable: true,
+            retry: Retry::default(),
             example: json!({"columns": ["flipper_length_mm", "body_mass_g"], "method": "pearson"}),
         }
     }

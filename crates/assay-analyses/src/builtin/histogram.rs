@@ -1,6 +1,6 @@
 //! `histogram`: how the values of one numeric column are distributed over bins of equal width.
 
-use assay_core::{AnalysisSpec, Attribute, Code, Column, Error, Kind, Result, RunControl};
+use assay_core::{AnalysisSpec, Attribute, Code, Column, Error, Kind, Result, RunControl, Retry};
 use assay_engine::{Answer, quote_identifier};
 use async_trait::async_trait;
 use schemars::JsonSchema;
@@ -74,6 +74,8 @@ impl Analysis for Histogram {
             description: DESCRIPTION.to_owned(),
             needs_input: true,
             params: params::schema::<Params>(),
+            cacheable: true,
+            retry: Retry::default(),
             example: json!({"column": "body_mass_g", "bins": 12}),
         }
     }

@@ -1,6 +1,6 @@
 //! `sql`: one read-only query over any data sets. Guarding, planning and running it is the engine's work.
 
-use assay_core::{AnalysisSpec, Result, RunControl};
+use assay_core::{AnalysisSpec, Result, RunControl, Retry};
 use assay_engine::{Answer, SqlParams};
 use async_trait::async_trait;
 use schemars::JsonSchema;
@@ -53,6 +53,8 @@ impl Analysis for Sql {
             description: DESCRIPTION.to_owned(),
             needs_input: false,
             params: params::schema::<Params>(),
+            cacheable: true,
+            retry: Retry::default(),
             example: json!({
                 "sql": "SELECT species, count(*) AS birds FROM penguins WHERE body_mass_g > $least GROUP BY species \
                         ORDER BY birds DESC",

@@ -59,12 +59,10 @@ fn job_of(query: request::NewQuery) -> request::NewJob {
         params.insert("params".to_owned(), values);
     }
     request::NewJob {
-        analysis: submit::SQL.to_owned(),
-        input: None,
         params,
-        priority: None,
         limits: query.limits,
-        tags: std::collections::BTreeMap::new(),
-        retry: request::NewRetry::default(),
+        cache: query.cache,
+        max_age_s: query.max_age_s,
+        ..request::NewJob::of(submit::SQL)
     }
 }

@@ -2,17 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use assay_core::{Code, Error, Limits, Result, Retry};
+use assay_core::{Code, Error, JobId, Limits, RESULT_TTL_MS, Result, Retry, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 const MAX_TAGS: usize = 32;
 const MAX_TAG_CHARS: usize = 255;
-const MAX_ATTEMPTS: u32 = 100;
+const MAX_ATTEMPTS: u64 = 100;
+const MAX_PAUSE_MS: u64 = 24 * 3_600_000;
+const MAX_PARENTS: usize = 100;
+const MAX_UNIQUE_KEY: usize = 255;
+/// A year, in seconds.
+const MAX_TTL_S: u64 = 366 * 24 * 3_600;
 
 /// A job to be submitted.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewJob {
     /// One of `/v1/analyses`.
@@ -36,6 +41,28 @@ pub(crate) struct NewJob {
     pub(crate) tags: BTreeMap<String, String>,
     #[serde(default)]
     pub(crate) retry: NewRetry,
+    /// Not before this time, in RFC 3339.
+    #[serde(default)]
+    #[schema(example = "2030-01-01T06:00:00Z")]
+    pub(crate) run_at: Option<String>,
+    /// The job fails with `deadline_exceeded` when it has not ended by then.
+    #[serde(default)]
+    pub(crate) deadline: Option<String>,
+    /// Of your unfinished jobs only one may have this key; a second one is refused with `409`.
+    #[serde(default)]
+    pub(crate) unique_key: Option<String>,
+    /// Jobs that must have succeeded before this one begins.
+    #[serde(default)]
+    pub(crate) depends_on: Vec<String>,
+    /// Seconds for which the answer is kept after the end; 604,800 (7 days) by default.
+    #[serde(default)]
+    pub(crate) result_ttl_s: Option<u64>,
+    /// Whether an identical job's run may answer this one; true by default.
+    #[serde(default)]
+    pub(crate) cache: Option<bool>,
+    /// The oldest finished run that may answer, in seconds since its end; any age by default.
+    #[serde(default)]
+    pub(crate) max_age_s: Option<u64>,
 }
 
 /// A data set by name, or at a version.
@@ -82,9 +109,15 @@ pub(crate) struct NewLimits {
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewRetry {
-    /// Attempts in all; 3 by default.
+    /// Attempts in all; that of the analysis by default.
     #[serde(default)]
     pub(crate) max_attempts: Option<u32>,
+    /// Pause before the second attempt; it doubles with each further one.
+    #[serde(default)]
+    pub(crate) base_ms: Option<u64>,
+    /// Longest pause.
+    #[serde(default)]
+    pub(crate) max_ms: Option<u64>,
 }
 
 /// A query: a job of the analysis `sql` that is waited for.
@@ -99,6 +132,12 @@ pub(crate) struct NewQuery {
     pub(crate) params: Option<Value>,
     #[serde(default)]
     pub(crate) limits: NewLimits,
+    /// Whether an identical query's run may answer this one; true by default.
+    #[serde(default)]
+    pub(crate) cache: Option<bool>,
+    /// The oldest finished run that may answer, in seconds since its end; any age by default.
+    #[serde(default)]
+    pub(crate) max_age_s: Option<u64>,
     /// Seconds to wait for the answer before the job is handed over; 10 by default.
     #[serde(default)]
     #[schema(maximum = 60)]
@@ -150,25 +189,40 @@ fn bounded(pointer: &str, asked: Option<u64>, default: u64, most: u64) -> Result
 
 impl NewRetry {
     /// # Errors
-    /// `InvalidParameter` when there would be no attempt or too many.
-    pub(crate) fn checked(self) -> Result<Retry> {
-        let default = Retry::default();
-        let max_attempts = self.max_attempts.unwrap_or(default.max_attempts);
-        if !(1..=MAX_ATTEMPTS).contains(&max_attempts) {
-            return Err(Error::new(
-                Code::InvalidParameter,
-                format!("`max_attempts` is {max_attempts}, but must be from 1 to {MAX_ATTEMPTS}"),
-            )
-            .pointing("/retry/max_attempts"));
-        }
-        Ok(Retry {
-            max_attempts,
-            ..default
-        })
+    /// `InvalidParameter` when there would be no attempt, too many, or too long a pause.
+    pub(crate) fn checked(self, default: Retry) -> Result<Retry> {
+        let max_attempts = u64::from(self.max_attempts.unwrap_or(default.max_attempts));
+        let retry = Retry {
+            max_attempts: u32::try_from(within("/retry/max_attempts", max_attempts, 1, MAX_ATTEMPTS)?).unwrap_or(1),
+            base_ms: within("/retry/base_ms", self.base_ms.unwrap_or(default.base_ms), 1, MAX_PAUSE_MS)?,
+            max_ms: within("/retry/max_ms", self.max_ms.unwrap_or(default.max_ms), 1, MAX_PAUSE_MS)?,
+        };
+        Ok(retry)
     }
 }
 
+fn within(pointer: &str, value: u64, least: u64, most: u64) -> Result<u64> {
+    if (least..=most).contains(&value) {
+        return Ok(value);
+    }
+    let name = pointer.rsplit('/').next().unwrap_or(pointer);
+    Err(Error::new(
+        Code::InvalidParameter,
+        format!("`{name}` is {value}, but must be from {least} to {most}"),
+    )
+    .hint("leave it out to have the default")
+    .pointing(pointer))
+}
+
 impl NewJob {
+    /// A job of an analysis with nothing else said.
+    pub(crate) fn of(analysis: &str) -> Self {
+        Self {
+            analysis: analysis.to_owned(),
+            ..Self::default()
+        }
+    }
+
     /// # Errors
     /// `InvalidParameter`.
     pub(crate) fn checked_priority(&self) -> Result<u8> {
@@ -201,5 +255,62 @@ impl NewJob {
             .pointing("/tags"));
         }
         Ok(self.tags.clone())
+    }
+
+    /// # Errors
+    /// `InvalidParameter` for what is not a time, or is a deadline that has passed.
+    pub(crate) fn checked_times(&self, now: Timestamp) -> Result<(Option<Timestamp>, Option<Timestamp>)> {
+        let time = |text: &Option<String>, pointer: &str| -> Result<Option<Timestamp>> {
+            let at = text.as_deref().map(str::parse).transpose();
+            at.map_err(|error: Error| error.pointing(pointer))
+        };
+        let run_at = time(&self.run_at, "/run_at")?;
+        let deadline = time(&self.deadline, "/deadline")?;
+        if let Some(at) = deadline
+            && at <= run_at.unwrap_or(now).max(now)
+        {
+            let error = Error::new(Code::InvalidParameter, format!("the deadline `{at}` comes before the job can begin"));
+            return Err(error.hint("give a later one").pointing("/deadline"));
+        }
+        Ok((run_at, deadline))
+    }
+
+    /// # Errors
+    /// `InvalidParameter`.
+    pub(crate) fn checked_unique_key(&self) -> Result<Option<String>> {
+        match &self.unique_key {
+            Some(key) if key.is_empty() || key.chars().count() > MAX_UNIQUE_KEY => Err(Error::new(
+                Code::InvalidParameter,
+                format!("a unique key has 1 to {MAX_UNIQUE_KEY} characters"),
+            )
+            .pointing("/unique_key")),
+            key => Ok(key.clone()),
+        }
+    }
+
+    /// The ids of the jobs it depends on; whether they are there is not known here.
+    ///
+    /// # Errors
+    /// `UnknownJob` for what cannot be an id; `InvalidParameter` when there are too many.
+    pub(crate) fn checked_depends_on(&self) -> Result<Vec<JobId>> {
+        if self.depends_on.len() > MAX_PARENTS {
+            return Err(Error::new(
+                Code::InvalidParameter,
+                format!("a job can depend on {MAX_PARENTS} jobs at most"),
+            )
+            .pointing("/depends_on"));
+        }
+        let parse = |(place, id): (usize, &String)| {
+            id.parse()
+                .map_err(|error: Error| error.pointing(format!("/depends_on/{place}")))
+        };
+        self.depends_on.iter().enumerate().map(parse).collect()
+    }
+
+    /// # Errors
+    /// `InvalidParameter`.
+    pub(crate) fn checked_ttl_ms(&self) -> Result<u64> {
+        let seconds = self.result_ttl_s.unwrap_or(RESULT_TTL_MS / 1_000);
+        Ok(within("/result_ttl_s", seconds, 1, MAX_TTL_S)? * 1_000)
     }
 }
