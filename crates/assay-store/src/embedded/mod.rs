@@ -8,6 +8,7 @@ mod beats;
 mod desk;
 mod failure;
 mod files;
+mod history;
 mod moves;
 mod ports;
 mod reads;
@@ -56,7 +57,7 @@ impl Default for StoreSettings {
 
 /// Jobs, data sets and events in a folder. Clones are the same store.
 ///
-/// Implements `Catalog`, `Jobs` and `Events`. A lease that has run out is no lease, whether reaped already or not.
+/// Implements `Catalog`, `Jobs`, `Events` and `History`. A lease that has run out is no lease, whether reaped already or not.
 /// Lists show of a result its description only: no rows, and inline data as empty.
 #[derive(Clone)]
 pub struct EmbeddedStore {
