@@ -80,7 +80,7 @@ impl Engine {
     /// # Errors
     /// `Internal` when two inputs have the same name.
     pub fn session(&self, inputs: &[Input], known_datasets: &[String], threads: usize) -> Result<Session> {
-        Session::new(&self.template, inputs, known_datasets, threads)
+        Session::new(&self.template, &self.objects, inputs, known_datasets, threads)
     }
 }
 

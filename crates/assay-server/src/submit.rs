@@ -69,7 +69,7 @@ pub(crate) async fn analysis(
 async fn check(app: &App, analysis: &str, params: &Value, inputs: &[PinnedInput], limits: Limits) -> Result<()> {
     let mut snapshots = Vec::with_capacity(inputs.len());
     for input in inputs {
-        snapshots.push(app.catalog.snapshot(&input.name, Some(input.version)).await?);
+        snapshots.push(app.catalog.snapshot(&input.name, Some(input.version)).await?.into());
     }
     let known_datasets = match analysis {
         SQL => app.catalog.names().await?,

@@ -74,6 +74,7 @@ async fn start(args: ServeArgs) -> anyhow::Result<Running> {
         jobs: Arc::new(store.clone()),
         catalog: Arc::new(store.clone()),
         events: Arc::new(store.clone()),
+        history: Arc::new(store.clone()),
         runner: runner.clone(),
         objects: store.objects(),
         clock: clock.clone(),

@@ -226,7 +226,7 @@ impl Statement {
         }
         let order = order(&params.order_by, &answer, groups.len())?;
         Ok(Self {
-            table: quote_identifier(input.name.as_str()),
+            table: quote_identifier(&input.name),
             groups: groups.iter().map(|group| quote_identifier(&group.name)).collect(),
             aggregates,
             outputs,

@@ -134,15 +134,12 @@ fn checked<'a>(scope: &Scope<'a>, params: &Params) -> Result<Vec<&'a Attribute>>
     Err(Error::new(
         Code::AnalysisNotApplicable,
         format!(
-            "data set `{}` has {} numeric columns, and a correlation needs two",
-            input.name,
+            "{} has {} numeric columns, and a correlation needs two",
+            input.described(),
             columns.len()
         ),
     )
-    .hint(format!(
-        "`assay datasets {}` shows the types of its columns",
-        input.name
-    )))
+    .hint("`describe` shows the types of its columns"))
 }
 
 fn pairs_of<'a>(columns: &[&'a Attribute]) -> Vec<Pair<'a>> {

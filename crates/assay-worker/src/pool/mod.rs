@@ -4,6 +4,7 @@
 
 mod attempt;
 mod beats;
+mod inputs;
 mod leftovers;
 mod orders;
 mod running;
@@ -11,7 +12,7 @@ mod running;
 use std::sync::Arc;
 use std::time::Duration;
 
-use assay_core::{Catalog, Clock, Events, Job, Jobs, Lease, Runner, WorkerId};
+use assay_core::{Catalog, Clock, Events, History, Job, Jobs, Lease, Runner, WorkerId};
 use object_store::ObjectStore;
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinError, JoinSet};
@@ -25,6 +26,7 @@ pub struct WorkerPorts {
     pub jobs: Arc<dyn Jobs>,
     pub catalog: Arc<dyn Catalog>,
     pub events: Arc<dyn Events>,
+    pub history: Arc<dyn History>,
     pub runner: Arc<dyn Runner>,
     pub objects: Arc<dyn ObjectStore>,
     pub clock: Arc<dyn Clock>,
