@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use assay_core::{
-    Code, Error, Idempotency, JobId, JobSpec, Limits, NewJob, Order, PinnedInput, Result, RunControl, Submitted, Task,
+    Code, Error, Idempotency, JobId, JobSpec, Limits, NewJob, Order, Result, RunControl, Submitted, Task,
 };
 use axum::response::Response;
 use http::{HeaderMap, HeaderName};
@@ -14,6 +14,7 @@ use crate::answer::{self, Submission};
 use crate::app::App;
 use crate::asker::Asker;
 use crate::cursor::fingerprint;
+use crate::pins::Pins;
 use crate::prefer::Preferences;
 use crate::wire::request;
 use crate::{extract, pins, read, wait};
@@ -43,15 +44,17 @@ pub(crate) async fn analysis(
     let params = Value::Object(job.params);
     app.validate(spec, &params)?;
     let sql = params.get("sql").and_then(Value::as_str);
-    let inputs = pins::of_job(app, spec, job.input.as_ref(), sql).await?;
+    let pins = pins::of_job(app, asker, spec, job.input.as_ref(), sql).await?;
     if !waits {
-        check(app, &job.analysis, &params, &inputs, limits).await?;
+        check(app, &job.analysis, &params, &pins, limits).await?;
     }
     let job = NewJob {
         id: JobId::generate(app.clock.now()),
         spec: JobSpec {
             owner: asker.owner(),
-            inputs,
+            input_job: pins.input_job(),
+            depends_on: pins.input_job().into_iter().collect(),
+            inputs: pins.datasets,
             priority,
             limits,
             retry,
@@ -65,12 +68,11 @@ pub(crate) async fn analysis(
 
 /// Has an engine look whether the job could start: names, types, SQL.
 ///
-/// When no engine has time for that, the job finds out by itself.
-async fn check(app: &App, analysis: &str, params: &Value, inputs: &[PinnedInput], limits: Limits) -> Result<()> {
-    let mut snapshots = Vec::with_capacity(inputs.len());
-    for input in inputs {
-        snapshots.push(app.catalog.snapshot(&input.name, Some(input.version)).await?.into());
-    }
+/// When no engine has time for that, or the answer that is the input is not there yet, the job finds out by itself.
+async fn check(app: &App, analysis: &str, params: &Value, pins: &Pins, limits: Limits) -> Result<()> {
+    let Some(inputs) = pins.inputs(app).await? else {
+        return Ok(());
+    };
     let known_datasets = match analysis {
         SQL => app.catalog.names().await?,
         _ => Vec::new(),
@@ -81,7 +83,7 @@ async fn check(app: &App, analysis: &str, params: &Value, inputs: &[PinnedInput]
         task: Task::Check {
             analysis: analysis.to_owned(),
             params: params.clone(),
-            inputs: snapshots,
+            inputs,
             known_datasets,
         },
         limits: Limits {

@@ -188,7 +188,10 @@ async fn names_near_the_history_are_told() {
     let lab = with_history().await;
     let error = lab.refusal("SELECT * FROM assay.job").await;
     check(&error, Code::UnknownDataset, "table `assay.job` does not exist");
-    assert_eq!(error.hint.as_deref(), Some("did you mean `assay.jobs`?"));
+    assert!(
+        error.hint.as_ref().unwrap().starts_with("did you mean `assay.jobs`"),
+        "{error:?}"
+    );
     assert_eq!(place(&error), Some((1, 15)));
     let error = lab.refusal("SELECT stat FROM assay.jobs").await;
     check(&error, Code::UnknownColumn, "stat");

@@ -36,6 +36,8 @@ pub(crate) struct Job {
     pub(crate) params: Value,
     /// The data sets the job reads, at the versions they had when it was submitted.
     pub(crate) inputs: Vec<DatasetVersion>,
+    /// The job whose answer it reads.
+    pub(crate) input_job: Option<String>,
     pub(crate) limits: LimitsForm,
     pub(crate) tags: BTreeMap<String, String>,
     pub(crate) progress: Option<Progress>,
@@ -176,6 +178,7 @@ impl Job {
             priority: spec.priority,
             params: spec.params,
             inputs: spec.inputs.into_iter().map(DatasetVersion::from).collect(),
+            input_job: spec.input_job.map(String::from),
             limits: LimitsForm::from(spec.limits),
             tags: spec.tags,
             progress: is_running.then(|| Progress::from(job.progress)),

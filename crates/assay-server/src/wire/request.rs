@@ -18,7 +18,8 @@ pub(crate) struct NewJob {
     /// One of `/v1/analyses`.
     #[schema(example = "describe")]
     pub(crate) analysis: String,
-    /// The data set to be analysed, by name (its newest version) or with a version. `sql` names data sets in its text.
+    /// What is to be analysed: a data set, by name (its newest version) or with a version, or the answer of a job.
+    /// `sql` names data sets in its text; the answer of a job is its table `input`.
     #[serde(default)]
     pub(crate) input: Option<InputForm>,
     /// The parameters of the analysis.
@@ -38,16 +39,17 @@ pub(crate) struct NewJob {
     pub(crate) retry: NewRetry,
 }
 
-/// A data set by name, or at a version.
+/// A data set by name, or at a version; or the answer of a job.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(
     untagged,
-    expecting = "expected the name of a data set, or {\"dataset\": name, \"version\": number}"
+    expecting = "expected the name of a data set, {\"dataset\": name, \"version\": number}, or {\"job\": id}"
 )]
 #[schema(as = Input)]
 pub(crate) enum InputForm {
     Newest(String),
     Pinned(PinnedForm),
+    Answer(AnswerForm),
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -58,6 +60,15 @@ pub(crate) struct PinnedForm {
     /// The newest one when absent.
     #[serde(default)]
     pub(crate) version: Option<u64>,
+}
+
+/// The answer of a job as input: the job waits until that one has succeeded.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = AnswerInput)]
+pub(crate) struct AnswerForm {
+    #[schema(example = "job_01jd8q2x5m7k9n3p4r6s8t0v2w")]
+    pub(crate) job: String,
 }
 
 /// Limits of a job; the server's defaults where absent.
