@@ -4,9 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use assay_core::{
-    Attempt, Catalog, Clock, Code, Commit, CommitMode, Error, Event, EventId, EventKind, Events, Job, JobId, JobSpec,
-    Jobs, Lease, ManualClock, NewJob, Outcome, Part, PinnedInput, Progress, Result, ResultData, ResultSet, State,
-    StoredResult, Submitted, TableSchema, Timestamp, Usage, Version, WorkerId,
+    Attempt, Catalog, Clock, Code, Commit, CommitMode, Error, Event, EventId, EventKind, Events, History, Job, JobId,
+    JobSpec, Jobs, Lease, ManualClock, NewJob, Outcome, Part, PinnedInput, Progress, Result, ResultData, ResultSet,
+    State, StoredResult, Submitted, TableSchema, Timestamp, Usage, Version, WorkerId,
 };
 use assay_store::{EmbeddedStore, StoreSettings};
 
@@ -18,6 +18,7 @@ pub struct Ports {
     pub jobs: Arc<dyn Jobs>,
     pub catalog: Arc<dyn Catalog>,
     pub events: Arc<dyn Events>,
+    pub history: Arc<dyn History>,
 }
 
 /// A store under test. Opened again, it has what was acknowledged before, and no worker of before is left.
@@ -56,6 +57,7 @@ pub fn ports(store: &EmbeddedStore) -> Ports {
         jobs: Arc::new(store.clone()),
         catalog: Arc::new(store.clone()),
         events: Arc::new(store.clone()),
+        history: Arc::new(store.clone()),
     }
 }
 
@@ -109,6 +111,10 @@ impl Scene {
 
     pub fn events(&self) -> &dyn Events {
         &*self.ports().events
+    }
+
+    pub fn history(&self) -> &dyn History {
+        &*self.ports().history
     }
 
     pub fn advance(&self, milliseconds: i64) {

@@ -6,6 +6,7 @@ pub mod catalog;
 pub mod claims;
 pub mod ends;
 pub mod events;
+pub mod history;
 pub mod leases;
 pub mod lists;
 pub mod restarts;
@@ -96,6 +97,12 @@ macro_rules! conformance {
                 what_is_not_there_is_told_with_a_hint,
                 data_sets_are_listed_by_name_in_pages,
                 what_is_referred_to_is_known,
+            );
+            $crate::conformance!(@area $harness, history:
+                a_job_is_told_from_submission_to_its_end,
+                failures_and_progress_are_told,
+                everybody_may_see_their_own_and_the_newest_come_first,
+                several_tables_come_in_the_order_they_were_asked_for,
             );
             $crate::conformance!(@area $harness, restarts:
                 everything_is_there_after_a_restart,
