@@ -26,7 +26,7 @@ pub trait Analysis: Send + Sync {
     async fn run(&self, scope: &Scope<'_>, params: Value, control: &mut RunControl) -> Result<Answer>;
 }
 
-/// The data an analysis may see: a session over the order's data sets, and the one that was named as its input.
+/// The data an analysis may see: a session over the order's inputs, and the one that was named as its input.
 pub struct Scope<'a> {
     pub session: &'a Session,
     input: Option<&'a Input>,
@@ -38,15 +38,18 @@ impl<'a> Scope<'a> {
         Self { session, input }
     }
 
-    /// The data set named as input.
+    /// The data set or answer named as input.
     ///
     /// # Errors
     /// `InvalidRequest` when none was named.
     pub fn input(&self) -> Result<&'a Input> {
         self.input.ok_or_else(|| {
-            Error::new(Code::InvalidRequest, "the analysis needs a data set as `input`")
-                .hint("name one; `assay datasets` lists them")
-                .pointing("/input")
+            Error::new(
+                Code::InvalidRequest,
+                "the analysis needs a data set or the answer of a job as `input`",
+            )
+            .hint("name one; `assay datasets` and `assay job list` list them")
+            .pointing("/input")
         })
     }
 
@@ -55,7 +58,7 @@ impl<'a> Scope<'a> {
     /// # Errors
     /// As [`Scope::input`].
     pub fn table(&self) -> Result<String> {
-        Ok(quote_identifier(self.input()?.name.as_str()))
+        Ok(quote_identifier(&self.input()?.name))
     }
 }
 

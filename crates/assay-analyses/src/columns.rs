@@ -25,7 +25,7 @@ pub(crate) fn find<'a>(input: &'a Input, name: &str, pointer: &str) -> Result<&'
     let known = input.schema.attributes.iter().map(|attribute| attribute.name.as_str());
     Err(Error::new(
         Code::UnknownColumn,
-        format!("data set `{}` has no column `{name}`", input.name),
+        format!("{} has no column `{name}`", input.described()),
     )
     .hint(names::suggest(name, known))
     .pointing(pointer))
@@ -94,7 +94,7 @@ fn mismatch(attribute: &Attribute, what: &str, wanted: &str, pointer: &str) -> E
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use assay_core::{JobId, Seen, TableSchema, Timestamp, Version};
+    use assay_core::{InputSource, Seen, TableSchema};
 
     use super::*;
 
@@ -106,17 +106,14 @@ pub(crate) mod tests {
             seen: Seen::default(),
         };
         Input {
-            name: "penguins".parse().unwrap(),
+            name: "penguins".to_owned(),
             key: None,
-            version: Version(1),
             schema: TableSchema {
                 attributes: columns.iter().map(attribute).collect(),
             },
-            parts: Vec::new(),
             rows: 0,
-            bytes: 0,
-            created_at: Timestamp(0),
-            written_by: JobId::generate(Timestamp(0)),
+            truncated: false,
+            source: InputSource::Parts(Vec::new()),
         }
     }
 

@@ -30,14 +30,21 @@ fn section(page: &mut String, spec: &AnalysisSpec) {
         description,
         needs_input,
         params,
+        cacheable,
+        retry,
         example,
     } = spec;
+    let shared = match cacheable {
+        true => "identical jobs share a run and its answer",
+        false => "every job has a run of its own",
+    };
+    let attempts = retry.max_attempts;
     let input = if *needs_input { "a data set" } else { "none" };
     let example = serde_json::to_string_pretty(example).unwrap_or_default();
     // Writing to a string cannot fail.
     let _ = write!(
         page,
-        "\n## `{name}`\n\n{summary}. Version {version}; `input`: {input}.\n\n{description}\n"
+        "\n## `{name}`\n\n{summary}. Version {version}; `input`: {input}; {attempts} attempts; {shared}.\n\n{description}\n"
     );
     let _ = write!(page, "\n### Parameters of `{name}`\n\n");
     parameters(page, params);

@@ -10,13 +10,16 @@ use assay_core::{
 };
 use assay_engine::Engine;
 use async_trait::async_trait;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::analysis::canceled;
 use crate::{Analysis, Scope, all};
 
 /// How long a canceled order may take to tidy up by itself, as an import does with its parts.
 const TIDY_UP: Duration = Duration::from_millis(250);
+
+/// Stands in the summary of an answer that was computed from a part of the rows there were: the names of such inputs.
+const TRUNCATED: &str = "truncated_inputs";
 
 /// A [`Runner`] over an engine of this process.
 pub struct LocalRunner {
@@ -120,7 +123,12 @@ impl LocalRunner {
         let session = self.engine.session(ask.inputs, ask.known_datasets, ask.threads)?;
         let input = named_input(spec, ask.inputs);
         let answer = analysis.run(&Scope::new(&session, input), ask.params, control).await?;
-        let result = self.engine.store(answer, scratch, limits, control).await?;
+        let mut result = self.engine.store(answer, scratch, limits, control).await?;
+        let truncated = ask.inputs.iter().filter(|input| input.truncated);
+        let truncated: Vec<&str> = truncated.map(|input| input.name.as_str()).collect();
+        if !truncated.is_empty() {
+            result.set.summary.insert(TRUNCATED.to_owned(), json!(truncated));
+        }
         // Which of its data sets a query reads, and how much of them, only the engine could say.
         let rows_read = input.map_or(0, |input| input.rows);
         let usage = Usage {
@@ -156,7 +164,7 @@ impl LocalRunner {
     }
 }
 
-/// The data set that an order names as input comes first among those it may read.
+/// The data set or answer that an order names as input comes first among those it may read.
 fn named_input<'a>(spec: &AnalysisSpec, inputs: &'a [Input]) -> Option<&'a Input> {
     inputs.first().filter(|_| spec.needs_input)
 }

@@ -277,12 +277,13 @@ pub struct Analysis {
     pub example: Value,
 }
 
-/// Which data set a job reads: the newest version unless one is named.
+/// What a job reads: a data set, at its newest version unless one is named, or the answer of a job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Input {
     Newest(String),
     Pinned { dataset: String, version: u64 },
+    Answer { job: String },
 }
 
 /// A job to be submitted.

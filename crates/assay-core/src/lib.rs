@@ -9,6 +9,7 @@ mod dataset;
 mod error;
 mod event;
 mod frame;
+mod history;
 mod ids;
 mod import;
 mod job;
@@ -29,6 +30,7 @@ pub use dataset::{Commit, CommitMode, Dataset, Part, Snapshot};
 pub use error::{Code, Detail, Error, Result};
 pub use event::{Event, EventKind};
 pub use frame::{read_frame, write_frame};
+pub use history::{HISTORY_ROWS, HistoryTable};
 pub use ids::{DatasetName, DeliveryId, EventId, Fence, HookId, JobId, ScheduleName, UserName, Version, WorkerId};
 pub use import::{IMPORT, ImportParams};
 pub use job::{
@@ -40,10 +42,11 @@ pub use notice::{
     delivery_pause_ms,
 };
 pub use order::{
-    Completion, EngineMessage, EngineReply, ImportFormat, ImportTask, Input, Order, RecordFilter, RecordsTask, Task,
+    Completion, EngineMessage, EngineReply, ImportFormat, ImportTask, Input, InputSource, Order, RecordFilter,
+    RecordsTask, Task,
 };
 pub use ports::{
-    Beat, Catalog, Clock, DeliveryFilter, Directive, Events, History, HistoryTable, Hooks, Jobs, ManualClock, Outbox,
+    Beat, Catalog, Clock, DeliveryFilter, Directive, Events, History, HistoryRows, Hooks, Jobs, ManualClock, Outbox,
     Queue, Reaped, RunControl, Runner, Schedules, Swept, SystemClock, Upkeep,
 };
 pub use queue::{AnalysisStats, Finding, Pause, QueueStats, Share, ShareLimits, Wait, WaitCause};

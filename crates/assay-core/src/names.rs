@@ -1,4 +1,6 @@
-//! Nearest names for "did you mean".
+//! Names in texts of users: the nearest ones for "did you mean", and those of the history.
+
+use crate::HistoryTable;
 
 /// At most three of `known` that resemble `wanted`, the nearest first.
 #[must_use]
@@ -29,6 +31,13 @@ pub fn suggest<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>) -> St
         return format!("there are {shown}");
     }
     format!("did you mean {}?", quoted(near))
+}
+
+/// Whether `sql` may read a table of the history, whose rows are other ones at every run. Says yes too often rather than
+/// once too seldom.
+#[must_use]
+pub fn mentions_history(sql: &str) -> bool {
+    !HistoryTable::mentioned(sql).is_empty()
 }
 
 fn quoted<'a>(names: impl IntoIterator<Item = &'a str>) -> String {

@@ -4,11 +4,117 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    Commit, CommitMode, DatasetName, Error, Format, Limits, Progress, ResultData, Snapshot, StoredResult, Usage,
+    Attribute, Column, Commit, CommitMode, DatasetName, Error, Format, HistoryTable, Limits, Part, Progress,
+    ResultData, Seen, Snapshot, StoredResult, TableSchema, Usage,
 };
 
-/// A data set under the name by which the order's SQL or parameters call it.
-pub type Input = Snapshot;
+/// A table that an order reads, under the name by which its SQL or parameters call it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Input {
+    pub name: String,
+    pub schema: TableSchema,
+    pub rows: u64,
+    /// The attribute that identifies a row, when there is one.
+    pub key: Option<String>,
+    /// It holds not all the rows there were, so what is computed of it is not about all of them.
+    pub truncated: bool,
+    pub source: InputSource,
+}
+
+/// Where the rows of an input are.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InputSource {
+    /// In the parts of a data set.
+    Parts(Vec<Part>),
+    /// In the answer of a job: an Arrow stream.
+    Answer(ResultData),
+    /// In lines, one JSON array of values per row: a table of the history.
+    Lines(ResultData),
+}
+
+impl Input {
+    /// What the answer of a job is called as an input.
+    pub const ANSWER: &'static str = "input";
+
+    /// The answer of a job.
+    #[must_use]
+    pub fn answer(result: StoredResult) -> Self {
+        let StoredResult {
+            set,
+            rows_json: _,
+            data,
+        } = result;
+        let attribute = |column: Column| Attribute {
+            name: column.name,
+            kind: column.kind,
+            seen: Seen::default(),
+        };
+        Self {
+            name: Self::ANSWER.to_owned(),
+            schema: TableSchema {
+                attributes: set.columns.into_iter().map(attribute).collect(),
+            },
+            rows: set.rows,
+            key: None,
+            truncated: set.truncated,
+            source: InputSource::Answer(data),
+        }
+    }
+
+    /// A table of the history; `data` holds its lines.
+    #[must_use]
+    pub fn history(table: HistoryTable, rows: u64, truncated: bool, data: ResultData) -> Self {
+        Self {
+            name: table.as_str().to_owned(),
+            schema: table.schema(),
+            rows,
+            key: None,
+            truncated,
+            source: InputSource::Lines(data),
+        }
+    }
+
+    /// A table of the history without rows, for finding out whether a query could start.
+    #[must_use]
+    pub fn empty_history(table: HistoryTable) -> Self {
+        Self::history(table, 0, false, ResultData::Inline(Vec::new()))
+    }
+
+    /// What it is and is called, for messages.
+    #[must_use]
+    pub fn described(&self) -> String {
+        match self.source {
+            InputSource::Parts(_) => format!("data set `{}`", self.name),
+            InputSource::Answer(_) => "the answer that is the input".to_owned(),
+            InputSource::Lines(_) => format!("table `{}`", self.name),
+        }
+    }
+}
+
+impl From<Snapshot> for Input {
+    fn from(snapshot: Snapshot) -> Self {
+        let Snapshot {
+            name,
+            key,
+            version: _,
+            schema,
+            parts,
+            rows,
+            bytes: _,
+            created_at: _,
+            written_by: _,
+        } = snapshot;
+        Self {
+            name: name.into(),
+            schema,
+            rows,
+            key,
+            truncated: false,
+            source: InputSource::Parts(parts),
+        }
+    }
+}
 
 /// Work for an engine process, complete in itself: the process sees neither catalog nor queue.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

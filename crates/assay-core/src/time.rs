@@ -77,11 +77,29 @@ mod tests {
 
     #[test]
     fn times_are_read_with_their_offset() {
-        for text in ["2025-02-26T12:00:00Z", "2025-02-26T13:00:00+01:00", " 2025-02-26T12:00:00.000Z"] {
-            assert_eq!(text.parse::<Timestamp>().unwrap(), Timestamp(1_740_571_200_000), "{text}");
+        for text in [
+            "2025-02-26T12:00:00Z",
+            "2025-02-26T13:00:00+01:00",
+            " 2025-02-26T12:00:00.000Z",
+        ] {
+            assert_eq!(
+                text.parse::<Timestamp>().unwrap(),
+                Timestamp(1_740_571_200_000),
+                "{text}"
+            );
         }
-        for text in ["", "tomorrow", "2025-02-26", "2025-02-26T12:00:00", "2025-13-26T12:00:00Z"] {
-            assert_eq!(text.parse::<Timestamp>().unwrap_err().code, Code::InvalidParameter, "{text}");
+        for text in [
+            "",
+            "tomorrow",
+            "2025-02-26",
+            "2025-02-26T12:00:00",
+            "2025-13-26T12:00:00Z",
+        ] {
+            assert_eq!(
+                text.parse::<Timestamp>().unwrap_err().code,
+                Code::InvalidParameter,
+                "{text}"
+            );
         }
     }
 

@@ -80,7 +80,7 @@ impl Engine {
     /// # Errors
     /// `Internal` when two inputs have the same name.
     pub fn session(&self, inputs: &[Input], known_datasets: &[String], threads: usize) -> Result<Session> {
-        Session::new(&self.template, inputs, known_datasets, threads)
+        Session::new(&self.template, &self.objects, inputs, known_datasets, threads)
     }
 }
 
@@ -104,5 +104,8 @@ fn session_config() -> SessionConfig {
     options.sql_parser.map_string_types_to_utf8view = false;
     options.execution.parquet.schema_force_view_types = false;
     options.execution.parquet.skip_metadata = false;
+    // It takes room for ten times the limit before it sees a row, and every answer has a limit: a few distinct values in
+    // order then need more memory than a job may have.
+    options.optimizer.enable_topk_aggregation = false;
     config
 }

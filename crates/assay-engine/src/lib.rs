@@ -18,6 +18,7 @@ mod records;
 mod session;
 mod sql;
 mod store;
+mod streamed;
 mod table;
 #[cfg(test)]
 mod tests;

@@ -12,6 +12,7 @@ use datafusion::datasource::provider_as_source;
 use datafusion::functions_window::expr_fn::row_number;
 use datafusion::logical_expr::expr::{InList, ScalarFunction};
 use datafusion::logical_expr::{Expr, Like, LogicalPlanBuilder, ScalarUDF, SortExpr, lit};
+use object_store::ObjectStore;
 
 use crate::encode::BatchWriter;
 use crate::encode::json::Nulls;
@@ -21,8 +22,7 @@ use crate::failure::{self, Text};
 use crate::functions::JsonGet;
 use crate::session::Plan;
 use crate::store::{INLINE_ENCODED_BYTES, Sink, canceled};
-use crate::table::DatasetTable;
-use crate::{kinds, store};
+use crate::{kinds, store, table};
 
 /// The name of the column that keeps the stored order; no attribute of a user's can have it.
 const STORED_ORDER: &str = "\u{0}stored order";
@@ -43,7 +43,7 @@ impl Engine {
     ) -> Result<Completion> {
         // One thread reads in the stored order.
         let session = self.session(std::slice::from_ref(&task.input), &[], 1)?;
-        let plan = plan(task)?;
+        let plan = plan(task, &self.objects)?;
         let mut rows = Rows::of_plan(&session.state, plan, None).await?;
         let path = format!("{scratch}/records.{}", task.format.as_str());
         let mut sink = Sink::new(&self.objects, path, INLINE_ENCODED_BYTES, limits.result_bytes);
@@ -78,7 +78,7 @@ async fn encode(rows: &mut Rows, task: &RecordsTask, sink: &mut Sink, control: &
     Ok(rows)
 }
 
-fn plan(task: &RecordsTask) -> Result<Plan> {
+fn plan(task: &RecordsTask, objects: &Arc<dyn ObjectStore>) -> Result<Plan> {
     let RecordsTask {
         input,
         select,
@@ -88,7 +88,7 @@ fn plan(task: &RecordsTask) -> Result<Plan> {
         limit,
         format: _,
     } = task;
-    let table = provider_as_source(Arc::new(DatasetTable::new(input)?));
+    let table = provider_as_source(table::of(input, objects)?);
     let mut builder = LogicalPlanBuilder::scan(input.name.as_str(), table, None).map_err(planning)?;
     for filter in filters {
         builder = builder.filter(condition(input, filter)?).map_err(planning)?;

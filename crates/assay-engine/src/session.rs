@@ -4,21 +4,21 @@
 
 use std::sync::Arc;
 
-use assay_core::{Code, Column, Error, Input, Result, names};
+use assay_core::{Code, Column, Error, HistoryTable, Input, Result, names};
 use datafusion::catalog::memory::{MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider};
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider};
 use datafusion::execution::SessionState;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::LogicalPlan;
+use object_store::ObjectStore;
 use serde_json::{Map, Value};
 
 use crate::answer::Answer;
 use crate::engine::fault;
 use crate::execute::{self, Rows};
 use crate::failure::{self, Text};
-use crate::sql;
-use crate::table::DatasetTable;
+use crate::{sql, table};
 
 /// Rows that [`Session::rows`] gives at most: they are held in memory.
 const MAX_ROWS: usize = 100_000;
@@ -66,22 +66,27 @@ impl Plan {
 impl Session {
     pub(crate) fn new(
         template: &SessionState,
+        objects: &Arc<dyn ObjectStore>,
         inputs: &[Input],
         known_datasets: &[String],
         threads: usize,
     ) -> Result<Self> {
-        let schema = MemorySchemaProvider::new();
+        let (datasets, history) = (MemorySchemaProvider::new(), MemorySchemaProvider::new());
         for input in inputs {
-            let table = Arc::new(DatasetTable::new(input)?);
+            let (schema, name) = match sql::history_name(&input.name) {
+                Some(name) => (&history, name),
+                None => (&datasets, input.name.as_str()),
+            };
             schema
-                .register_table(input.name.to_string(), table)
+                .register_table(name.to_owned(), table::of(input, objects)?)
                 .map_err(|cause| fault("registering an input", &cause))?;
         }
         let config = template.config().clone().with_target_partitions(threads.max(1));
         let defaults = &config.options().catalog;
         let catalog = MemoryCatalogProvider::new();
         catalog
-            .register_schema(&defaults.default_schema, Arc::new(schema))
+            .register_schema(&defaults.default_schema, Arc::new(datasets))
+            .and_then(|_| catalog.register_schema(sql::HISTORY, Arc::new(history)))
             .map_err(|cause| fault("registering the inputs", &cause))?;
         let catalogs = MemoryCatalogProviderList::new();
         catalogs.register_catalog(defaults.default_catalog.clone(), Arc::new(catalog));
@@ -161,7 +166,7 @@ impl Session {
     pub fn input(&self, name: &str) -> Result<&Input> {
         self.inputs
             .iter()
-            .find(|input| input.name.as_str().eq_ignore_ascii_case(name))
+            .find(|input| input.name.eq_ignore_ascii_case(name))
             .ok_or_else(|| self.unknown_dataset(name))
     }
 
@@ -188,6 +193,11 @@ impl Session {
 }
 
 pub(crate) fn unknown_dataset(name: &str, inputs: &[Input], known: &[String]) -> Error {
+    if sql::history_name(&name.to_lowercase()).is_some() {
+        let tables = HistoryTable::ALL.map(HistoryTable::as_str);
+        return Error::new(Code::UnknownDataset, format!("table `{name}` does not exist"))
+            .hint(names::suggest(name, tables));
+    }
     let inputs = inputs.iter().map(|input| input.name.as_str());
     let mut all: Vec<&str> = inputs.chain(known.iter().map(String::as_str)).collect();
     all.sort_unstable();

@@ -1,11 +1,11 @@
-//! A data set at one version as a table: its parts become one scan over the object store.
+//! Inputs as tables. A data set at one version: its parts become one scan over the object store.
 //!
 //! Nothing is listed or inferred: paths, sizes, rows and types come with the input.
 
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use assay_core::{Input, Part, Result};
+use assay_core::{Input, InputSource, Part, Result};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::Result as PlanResult;
@@ -20,16 +20,27 @@ use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
+use object_store::ObjectStore;
 
 use crate::adapter::ConformAdapterFactory;
 use crate::engine::objects_url;
 use crate::kinds;
+use crate::streamed::{self, Encoding};
 
 /// Bytes read from the end of a part in the hope that its footer is among them.
 const FOOTER_HINT_BYTES: usize = 64 << 10;
 
+/// The table that holds the rows of `input`.
+pub(crate) fn of(input: &Input, objects: &Arc<dyn ObjectStore>) -> Result<Arc<dyn TableProvider>> {
+    match &input.source {
+        InputSource::Parts(parts) => Ok(Arc::new(DatasetTable::new(input, parts)?)),
+        InputSource::Answer(data) => streamed::table(input, data, Encoding::Arrow, objects),
+        InputSource::Lines(data) => streamed::table(input, data, Encoding::Lines, objects),
+    }
+}
+
 #[derive(Debug)]
-pub(crate) struct DatasetTable {
+struct DatasetTable {
     schema: SchemaRef,
     parts: Vec<Part>,
     rows: u64,
@@ -37,10 +48,10 @@ pub(crate) struct DatasetTable {
 }
 
 impl DatasetTable {
-    pub(crate) fn new(input: &Input) -> Result<Self> {
+    fn new(input: &Input, parts: &[Part]) -> Result<Self> {
         Ok(Self {
             schema: kinds::arrow_schema(&input.schema),
-            parts: input.parts.iter().filter(|part| part.rows > 0).cloned().collect(),
+            parts: parts.iter().filter(|part| part.rows > 0).cloned().collect(),
             rows: input.rows,
             objects: objects_url()?,
         })

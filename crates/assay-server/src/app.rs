@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use assay_core::{AnalysisSpec, Catalog, Clock, Code, Error, Events, Jobs, Limits, Result, Runner, Schedules, names};
+use assay_core::{
+    AnalysisSpec, Catalog, Clock, Code, Error, Events, Jobs, Limits, Queue, Result, Runner, Schedules, names,
+};
 use jsonschema::Validator;
 use object_store::ObjectStore;
 use serde_json::Value;
@@ -15,6 +17,7 @@ use tokio::sync::watch;
 pub struct Services {
     pub catalog: Arc<dyn Catalog>,
     pub jobs: Arc<dyn Jobs>,
+    pub queue: Arc<dyn Queue>,
     pub events: Arc<dyn Events>,
     pub schedules: Arc<dyn Schedules>,
     pub runner: Arc<dyn Runner>,

@@ -16,6 +16,11 @@ static ASSAY_USER: HeaderName = HeaderName::from_static("assay-user");
 pub(crate) struct Asker(Option<UserName>);
 
 impl Asker {
+    /// Somebody in whose name the server acts, e.g. the owner of a schedule.
+    pub(crate) fn of(user: UserName) -> Self {
+        Self(Some(user))
+    }
+
     /// Whose jobs those are that this one submits.
     pub(crate) fn owner(&self) -> UserName {
         self.0.clone().unwrap_or_else(UserName::local)

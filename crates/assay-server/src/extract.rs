@@ -112,6 +112,21 @@ pub(crate) fn query<const N: usize>(query: Option<&str>, known: [&str; N]) -> Re
     Ok(values)
 }
 
+/// A yes or no of a query; no when it is not there.
+///
+/// # Errors
+/// `InvalidParameter`.
+pub(crate) fn flag(name: &str, value: Option<&str>) -> Result<bool, Error> {
+    match value {
+        None | Some("false" | "0") => Ok(false),
+        Some("" | "true" | "1") => Ok(true),
+        Some(value) => Err(Error::new(
+            Code::InvalidParameter,
+            format!("`{name}` is `{value}`, but must be `true` or `false`"),
+        )),
+    }
+}
+
 /// A number of a query within `least..=most`, or `default`.
 ///
 /// # Errors

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use crate::app::{App, Services};
+use crate::asker::Asker;
 use crate::submit;
 use crate::wire::request;
 
@@ -211,7 +212,9 @@ pub(crate) async fn job_of(app: &App, schedule: &Schedule) -> Result<NewJob> {
         );
         Error::new(Code::InvalidRequest, message).hint("change the schedule")
     })?;
-    let mut job = submit::checked(app, schedule.owner.clone(), template).await?;
+    let mut job = submit::checked(app, &Asker::of(schedule.owner.clone()), template)
+        .await?
+        .job;
     job.spec.schedule = Some(schedule.name.clone());
     Ok(job)
 }

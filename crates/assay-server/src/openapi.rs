@@ -7,7 +7,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::app::Shared;
-use crate::routes::{analyses, datasets, events, health, import, jobs, query, records, results, schedules};
+use crate::routes::{
+    analyses, control, datasets, events, health, import, jobs, query, queue, records, results, schedules,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -22,6 +24,7 @@ use crate::routes::{analyses, datasets, events, health, import, jobs, query, rec
         (name = "query", description = "SQL over all data sets."),
         (name = "analyses", description = "What can be run."),
         (name = "jobs", description = "Submit, wait for, cancel; get the answer."),
+        (name = "queue", description = "Figures, fair shares, pauses."),
         (name = "schedules", description = "Jobs that come again by themselves."),
         (name = "events", description = "Be told."),
         (name = "server", description = "Health and description."),
@@ -44,6 +47,16 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(jobs::submit_job, jobs::list_jobs))
         .routes(routes!(jobs::get_job))
         .routes(routes!(jobs::cancel_job))
+        .routes(routes!(control::cancel_jobs))
+        .routes(routes!(control::retry_job))
+        .routes(routes!(control::run_job))
+        .routes(routes!(control::explain_wait))
+        .routes(routes!(queue::get_stats))
+        .routes(routes!(queue::get_queue))
+        .routes(routes!(queue::set_limits, queue::remove_limits))
+        .routes(routes!(queue::pause))
+        .routes(routes!(queue::resume))
+        .routes(routes!(queue::check))
         .routes(routes!(results::get_result))
         .routes(routes!(schedules::create_schedule, schedules::list_schedules))
         .routes(routes!(

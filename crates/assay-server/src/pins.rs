@@ -1,33 +1,124 @@
-//! Which versions of which data sets a job reads: fixed when it is submitted.
+//! What a job reads: which versions of which data sets, or the answer of which job. Fixed when it is submitted.
 
-use assay_core::{AnalysisSpec, Code, DatasetName, Error, PinnedInput, Result, Version};
+use assay_core::{
+    AnalysisSpec, Code, DatasetName, Error, HistoryTable, Input, Job, JobId, PinnedInput, Result, ResultData, State,
+    Version,
+};
 
 use crate::app::App;
+use crate::asker::Asker;
+use crate::submit::SQL;
 use crate::wire::request::InputForm;
 
-/// The data sets of a job, at the versions named or at their newest ones.
+/// What a job reads.
+#[derive(Debug, Default)]
+pub(crate) struct Pins {
+    pub(crate) datasets: Vec<PinnedInput>,
+    /// The job whose answer is the input, as it is now.
+    job: Option<Box<Job>>,
+    history: Vec<HistoryTable>,
+}
+
+/// The data sets of a job, at the versions named or at their newest ones, or the job whose answer it reads.
 ///
 /// # Errors
-/// `InvalidParameter` when an input is missing or not wanted; `UnknownDataset` and `UnknownVersion` with what there is.
+/// `InvalidParameter` when an input is missing or not wanted; `UnknownDataset` and `UnknownVersion` with what there is;
+/// `UnknownJob`, and `DependencyFailed` or `ResultExpired` for a job that has no answer.
 pub(crate) async fn of_job(
     app: &App,
+    asker: &Asker,
     spec: &AnalysisSpec,
     input: Option<&InputForm>,
     sql: Option<&str>,
-) -> Result<Vec<PinnedInput>> {
-    match (spec.needs_input, input) {
-        (true, None) => Err(
-            Error::new(Code::InvalidParameter, format!("`{}` needs a data set", spec.name))
-                .hint("name one as `input`; `/v1/datasets` lists them")
-                .pointing("/input"),
-        ),
-        (false, Some(_)) => Err(
-            Error::new(Code::InvalidParameter, format!("`{}` takes no `input`", spec.name))
-                .hint("name data sets in the SQL text")
-                .pointing("/input"),
-        ),
-        (true, Some(input)) => Ok(vec![named(app, input).await?]),
-        (false, None) => mentioned(app, sql.unwrap_or_default()).await,
+) -> Result<Pins> {
+    let is_sql = spec.name == SQL;
+    let mut pins = Pins::default();
+    match input {
+        None if spec.needs_input => {
+            return Err(Error::new(
+                Code::InvalidParameter,
+                format!("`{}` needs a data set or the answer of a job", spec.name),
+            )
+            .hint("name one as `input`; `/v1/datasets` and `/v1/jobs` list them")
+            .pointing("/input"));
+        }
+        None => {}
+        Some(InputForm::Answer(answer)) if spec.needs_input || is_sql => {
+            let job = answering(app, asker, &answer.job).await;
+            pins.job = Some(job.map_err(|error| error.pointing("/input/job"))?);
+        }
+        Some(input) if spec.needs_input => pins.datasets.push(named(app, input).await?),
+        Some(_) => {
+            let hint = match is_sql {
+                true => "name data sets in the SQL text; `{\"job\": id}` makes the answer of a job the table `input`",
+                false => "leave it out",
+            };
+            return Err(
+                Error::new(Code::InvalidParameter, format!("`{}` takes no `input`", spec.name))
+                    .hint(hint)
+                    .pointing("/input"),
+            );
+        }
+    }
+    if is_sql {
+        let sql = sql.unwrap_or_default();
+        pins.datasets = mentioned(app, sql).await?;
+        pins.history = HistoryTable::mentioned(sql);
+        if pins.job.is_some() {
+            // The name means the answer then.
+            pins.datasets.retain(|pin| pin.name.folded() != Input::ANSWER);
+        }
+    }
+    Ok(pins)
+}
+
+impl Pins {
+    /// The job whose answer is the input; a job that reads it also depends on it.
+    pub(crate) fn input_job(&self) -> Option<JobId> {
+        self.job.as_ref().map(|job| job.id.clone())
+    }
+
+    /// What an engine needs to know of the inputs to find out whether the job could start, without their rows; `None`
+    /// as long as nobody knows the columns of the answer that is the input.
+    ///
+    /// # Errors
+    /// What the catalog says, e.g. of a version that is gone.
+    pub(crate) async fn inputs(&self, app: &App) -> Result<Option<Vec<Input>>> {
+        let mut inputs = Vec::with_capacity(self.datasets.len() + 1);
+        if let Some(job) = &self.job {
+            let Some(mut result) = job.result.clone() else {
+                return Ok(None);
+            };
+            result.data = ResultData::Inline(Vec::new());
+            inputs.push(Input::answer(result));
+        }
+        for pin in &self.datasets {
+            inputs.push(app.catalog.snapshot(&pin.name, Some(pin.version)).await?.into());
+        }
+        inputs.extend(self.history.iter().copied().map(Input::empty_history));
+        Ok(Some(inputs))
+    }
+}
+
+/// A job of the asker's that has an answer or may come to have one.
+async fn answering(app: &App, asker: &Asker, id: &str) -> Result<Box<Job>> {
+    let (job, _) = app.jobs.get(&id.parse()?).await?;
+    asker.check(&job)?;
+    match job.state {
+        State::Failed | State::Canceled => Err(Error::new(
+            Code::DependencyFailed,
+            format!(
+                "job `{id}` is {}, so it has no answer that could be the input",
+                job.state
+            ),
+        )
+        .hint("run that job again and name the new one")),
+        State::Succeeded if job.result.is_none() => Err(Error::new(
+            Code::ResultExpired,
+            format!("the answer of job `{id}` has expired"),
+        )
+        .hint("run that job again and name the new one")),
+        _ => Ok(Box::new(job)),
     }
 }
 
@@ -35,6 +126,7 @@ async fn named(app: &App, input: &InputForm) -> Result<PinnedInput> {
     let (name, version) = match input {
         InputForm::Newest(name) => (name, None),
         InputForm::Pinned(pinned) => (&pinned.dataset, pinned.version),
+        InputForm::Answer(answer) => (&answer.job, None),
     };
     let name = known_name(app, name).await.map_err(|error| error.pointing("/input"))?;
     let snapshot = app

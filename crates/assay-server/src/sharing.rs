@@ -65,7 +65,12 @@ pub(crate) fn of(analysis: &AnalysisSpec, job: &JobSpec, wish: Wish, now: Timest
 
 /// Whether the same job on the same data always has the same answer.
 fn is_repeatable(job: &JobSpec) -> bool {
-    let Some(sql) = job.params.get("sql").and_then(Value::as_str).filter(|_| job.analysis == SQL) else {
+    let Some(sql) = job
+        .params
+        .get("sql")
+        .and_then(Value::as_str)
+        .filter(|_| job.analysis == SQL)
+    else {
         return true;
     };
     let sql = sql.to_ascii_lowercase();
@@ -79,7 +84,10 @@ fn sorted(value: &Value) -> Value {
         Value::Object(members) => {
             let mut names: Vec<&String> = members.keys().collect();
             names.sort();
-            names.into_iter().map(|name| (name.clone(), sorted(&members[name]))).collect()
+            names
+                .into_iter()
+                .map(|name| (name.clone(), sorted(&members[name])))
+                .collect()
         }
         Value::Array(items) => items.iter().map(sorted).collect(),
         other => other.clone(),
@@ -123,7 +131,12 @@ mod tests {
 
     #[test]
     fn what_changes_from_run_to_run_is_not_shared() {
-        for sql in ["SELECT now()", "SELECT Random ()", "SELECT current_date", "SELECT * FROM assay.jobs"] {
+        for sql in [
+            "SELECT now()",
+            "SELECT Random ()",
+            "SELECT current_date",
+            "SELECT * FROM assay.jobs",
+        ] {
             assert_eq!(key(json!({"sql": sql})), None, "{sql}");
         }
         assert!(key(json!({"sql": "SELECT nowhere FROM t"})).is_some());

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use assay_core::{Code, Error, Event, EventId, JobId, Result};
+use assay_core::{Code, Error, Event, EventId, JobFilter, JobId, PageRequest, Result, State, UserName};
 use axum::response::sse;
 use axum::response::{IntoResponse, Response, Sse};
 use futures::stream::{self, Stream, StreamExt as _};
@@ -11,7 +11,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
 use crate::app::Shared;
+use crate::asker::Asker;
 use crate::extract;
+use crate::routes::jobs;
 use crate::wire::event::EventForm;
 use crate::wire::job;
 
@@ -20,6 +22,32 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 const RETRY: Duration = Duration::from_secs(2);
 /// Events read from the log at a time.
 const BATCH: usize = 500;
+/// Jobs that are told to a client that was away for too long.
+const MAX_SNAPSHOTS: usize = 1_000;
+
+/// Whose events a stream has.
+#[derive(Debug, Clone)]
+enum Of {
+    Job(JobId),
+    /// All jobs of an owner, or of everybody.
+    Owner(Option<UserName>),
+}
+
+impl Of {
+    fn has(&self, event: &Event) -> bool {
+        match self {
+            Self::Job(job) => *job == event.job,
+            Self::Owner(owner) => owner.as_ref().is_none_or(|owner| *owner == event.owner),
+        }
+    }
+
+    fn job(&self) -> Option<&JobId> {
+        match self {
+            Self::Job(job) => Some(job),
+            Self::Owner(_) => None,
+        }
+    }
+}
 
 static LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
@@ -41,11 +69,11 @@ pub(crate) fn resume_at(headers: &HeaderMap, after: Option<&str>) -> Result<Opti
 ///
 /// # Errors
 /// `UnknownJob`.
-pub(crate) async fn of_job(app: Shared, id: JobId, last: Option<EventId>) -> Result<Response> {
+pub(crate) async fn of_job(app: Shared, asker: &Asker, id: JobId, last: Option<EventId>) -> Result<Response> {
     // In this order: what happens after `newest` was read is sent, even when the snapshot shows it already.
     let receiver = app.events.subscribe();
     let newest = app.events.newest().await?;
-    let (job, attempts) = app.jobs.get(&id).await?;
+    let (job, attempts) = jobs::found(&app, asker, &id).await?;
     let is_over = job.state.is_terminal();
     let known = last.filter(|last| *last <= newest);
     let known = match known {
@@ -54,25 +82,50 @@ pub(crate) async fn of_job(app: Shared, id: JobId, last: Option<EventId>) -> Res
     };
     let Some(last) = known else {
         let snapshot = event(newest, "job.snapshot", &job::Job::whole(job, attempts));
-        let feed = Feed::new(app, receiver, Some(id), newest, is_over);
+        let feed = Feed::new(app, receiver, Of::Job(id), newest, is_over);
         return Ok(respond(stream::once(async { snapshot }).chain(feed.stream())));
     };
     if is_over && app.events.list(last, Some(&id), 1).await?.is_empty() {
         // Tells an `EventSource` not to connect again.
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    Ok(respond(Feed::new(app, receiver, Some(id), last, false).stream()))
+    Ok(respond(Feed::new(app, receiver, Of::Job(id), last, false).stream()))
 }
 
-/// The events of all jobs, from now on or from the last one received.
+/// The events of all jobs that the asker sees, from now on or from the last one received. When that is older than the
+/// log, every unfinished job is told as it is first, so that nothing is missed in silence.
 ///
 /// # Errors
 /// What the store says.
-pub(crate) async fn of_all(app: Shared, last: Option<EventId>) -> Result<Response> {
+pub(crate) async fn of_all(app: Shared, asker: &Asker, last: Option<EventId>) -> Result<Response> {
     let receiver = app.events.subscribe();
     let newest = app.events.newest().await?;
     let after = last.filter(|last| *last <= newest).unwrap_or(newest);
-    Ok(respond(Feed::new(app, receiver, None, after, false).stream()))
+    let owner = asker.sees().cloned();
+    if is_kept(&app, after).await? {
+        return Ok(respond(
+            Feed::new(app, receiver, Of::Owner(owner), after, false).stream(),
+        ));
+    }
+    let snapshots = unfinished(&app, owner.clone(), newest).await?;
+    let feed = Feed::new(app, receiver, Of::Owner(owner), newest, false);
+    Ok(respond(stream::iter(snapshots).chain(feed.stream())))
+}
+
+/// The unfinished jobs, each as a `job.snapshot`; the newest ones when there are many.
+async fn unfinished(app: &Shared, owner: Option<UserName>, newest: EventId) -> Result<Vec<sse::Event>> {
+    let filter = JobFilter {
+        owner,
+        states: vec![State::Scheduled, State::Queued, State::Running],
+        ..JobFilter::default()
+    };
+    let page = PageRequest {
+        after: None,
+        limit: MAX_SNAPSHOTS,
+    };
+    let jobs = app.jobs.list(filter, page).await?.items;
+    let snapshot = |job| event(newest, "job.snapshot", &job::Job::listed(job));
+    Ok(jobs.into_iter().rev().map(snapshot).collect())
 }
 
 /// Whether everything after `last` can still be told.
@@ -105,7 +158,7 @@ fn respond(events: impl Stream<Item = sse::Event> + Send + 'static) -> Response 
 struct Feed {
     app: Shared,
     receiver: Receiver<Event>,
-    job: Option<JobId>,
+    of: Of,
     after: EventId,
     pending: VecDeque<Event>,
     follows: bool,
@@ -113,11 +166,11 @@ struct Feed {
 }
 
 impl Feed {
-    fn new(app: Shared, receiver: Receiver<Event>, job: Option<JobId>, after: EventId, is_over: bool) -> Self {
+    fn new(app: Shared, receiver: Receiver<Event>, of: Of, after: EventId, is_over: bool) -> Self {
         Self {
             app,
             receiver,
-            job,
+            of,
             after,
             pending: VecDeque::new(),
             follows: false,
@@ -157,12 +210,11 @@ impl Feed {
                     continue;
                 }
             };
-            let is_ours = self.job.as_ref().is_none_or(|job| *job == event.job);
-            if event.id <= self.after || !is_ours {
+            if event.id <= self.after || !self.of.has(&event) {
                 continue;
             }
             self.after = event.id;
-            self.is_over = self.job.is_some() && event.kind.is_last();
+            self.is_over = self.of.job().is_some() && event.kind.is_last();
             return Some(event);
         }
         None
@@ -171,7 +223,7 @@ impl Feed {
     /// Takes a batch from the log; an empty one means that the channel has the rest. `None` ends the stream, and the
     /// client comes again.
     async fn read_log(&mut self) -> Option<()> {
-        match self.app.events.list(self.after, self.job.as_ref(), BATCH).await {
+        match self.app.events.list(self.after, self.of.job(), BATCH).await {
             Ok(events) => {
                 self.follows = events.is_empty();
                 self.pending.extend(events);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use assay_core::{
-    Code, Error, Idempotency, JobId, JobSpec, Limits, NewJob, Order, Result, RunControl, Submitted, Task, UserName,
+    Code, Error, Idempotency, JobId, JobSpec, Limits, NewJob, Order, Result, RunControl, Submitted, Task,
 };
 use axum::response::Response;
 use http::{HeaderMap, HeaderName};
@@ -14,14 +14,21 @@ use crate::answer::{self, Submission};
 use crate::app::App;
 use crate::asker::Asker;
 use crate::cursor::fingerprint;
+use crate::pins::Pins;
 use crate::prefer::Preferences;
 use crate::wire::request;
-use crate::{extract, pins, read, wait};
+use crate::{extract, pins, read, sharing, wait};
 
 pub(crate) const SQL: &str = "sql";
 const MAX_KEY_CHARS: usize = 255;
 
 static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// A request that could be stored now, and what it reads.
+pub(crate) struct Checked {
+    pub(crate) job: NewJob,
+    pins: Pins,
+}
 
 /// Checks and stores a job of an analysis. `waits` says that the client is told of faults by waiting for the end.
 ///
@@ -34,51 +41,83 @@ pub(crate) async fn analysis(
     idempotency: Option<Idempotency>,
     waits: bool,
 ) -> Result<Submitted> {
-    let job = checked(app, asker.owner(), job).await?;
+    let checked = checked(app, asker, job).await?;
     if !waits {
-        check(app, &job.spec).await?;
+        check(app, &checked).await?;
     }
-    app.jobs.submit(job, idempotency).await
+    app.jobs.submit(checked.job, idempotency).await
 }
 
 /// A job as it would be stored now; whether it can start is not known before [`check`].
 ///
 /// # Errors
 /// Whatever is wrong with the request.
-pub(crate) async fn checked(app: &App, owner: UserName, job: request::NewJob) -> Result<NewJob> {
-    let spec = app
+pub(crate) async fn checked(app: &App, asker: &Asker, job: request::NewJob) -> Result<Checked> {
+    let analysis = app
         .analysis(&job.analysis)
         .map_err(|error| error.pointing("/analysis"))?;
     let settings = &app.settings;
+    let now = app.clock.now();
     let limits = job.limits.within(settings.default_limits, settings.max_limits)?;
-    let (priority, tags, retry) = (job.checked_priority()?, job.checked_tags()?, job.retry.checked()?);
+    let (priority, tags, retry) = (
+        job.checked_priority()?,
+        job.checked_tags()?,
+        job.retry.checked(analysis.retry)?,
+    );
+    let (run_at, deadline) = job.checked_times(now)?;
+    let (unique_key, result_ttl_ms) = (job.checked_unique_key()?, job.checked_ttl_ms()?);
+    let mut depends_on = parents(app, asker, job.checked_depends_on()?).await?;
+    let wish = sharing::Wish {
+        cache: job.cache.unwrap_or(true),
+        max_age_s: job.max_age_s,
+    };
     let params = Value::Object(job.params);
-    app.validate(spec, &params)?;
+    app.validate(analysis, &params)?;
     let sql = params.get("sql").and_then(Value::as_str);
-    let inputs = pins::of_job(app, spec, job.input.as_ref(), sql).await?;
-    Ok(NewJob {
-        id: JobId::generate(app.clock.now()),
-        spec: JobSpec {
-            owner,
-            inputs,
-            priority,
-            limits,
-            retry,
-            tags,
-            ..JobSpec::new(job.analysis, params)
-        },
-        sharing: None,
-    })
+    let pins = pins::of_job(app, asker, analysis, job.input.as_ref(), sql).await?;
+    depends_on.extend(pins.input_job());
+    let spec = JobSpec {
+        owner: asker.owner(),
+        input_job: pins.input_job(),
+        inputs: pins.datasets.clone(),
+        priority,
+        limits,
+        retry,
+        tags,
+        run_at,
+        deadline,
+        unique_key,
+        depends_on,
+        result_ttl_ms,
+        ..JobSpec::new(job.analysis, params)
+    };
+    let job = NewJob {
+        id: JobId::generate(now),
+        sharing: sharing::of(analysis, &spec, wish, now),
+        spec,
+    };
+    Ok(Checked { job, pins })
+}
+
+/// The jobs to depend on, when the asker may see them all.
+async fn parents(app: &App, asker: &Asker, ids: Vec<JobId>) -> Result<Vec<JobId>> {
+    for (place, id) in ids.iter().enumerate().filter(|_| asker.sees().is_some()) {
+        let (job, _) = app.jobs.get(id).await?;
+        asker
+            .check(&job)
+            .map_err(|error| error.pointing(format!("/depends_on/{place}")))?;
+    }
+    Ok(ids)
 }
 
 /// Has an engine look whether the job could start: names, types, SQL.
 ///
-/// When no engine has time for that, the job finds out by itself.
-pub(crate) async fn check(app: &App, spec: &JobSpec) -> Result<()> {
-    let mut snapshots = Vec::with_capacity(spec.inputs.len());
-    for input in &spec.inputs {
-        snapshots.push(app.catalog.snapshot(&input.name, Some(input.version)).await?);
-    }
+/// When no engine has time for that, or the answer that is the input is not there yet, the job finds out by itself.
+pub(crate) async fn check(app: &App, checked: &Checked) -> Result<()> {
+    let Some(inputs) = checked.pins.inputs(app).await? else {
+        return Ok(());
+    };
+    let spec = &checked.job.spec;
     let known_datasets = match spec.analysis.as_str() {
         SQL => app.catalog.names().await?,
         _ => Vec::new(),
@@ -89,7 +128,7 @@ pub(crate) async fn check(app: &App, spec: &JobSpec) -> Result<()> {
         task: Task::Check {
             analysis: spec.analysis.clone(),
             params: spec.params.clone(),
-            inputs: snapshots,
+            inputs,
             known_datasets,
         },
         limits: Limits {

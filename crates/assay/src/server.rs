@@ -6,10 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use assay_core::{Catalog as _, Clock, Error, Limits, Schedules, SystemClock};
+use assay_core::{Catalog as _, Clock, Error, Limits, SystemClock};
 use assay_server::{ServerSettings, Services, fire_schedules_until};
 use assay_store::{EmbeddedStore, StoreSettings};
-use assay_worker::{EngineSettings, ProcessRunner, WorkerPool, WorkerPorts, WorkerSettings, reap_until};
+use assay_worker::{EngineSettings, ProcessRunner, WorkerPool, WorkerPorts, WorkerSettings, reap_until, sweep_until};
 use async_trait::async_trait;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -74,12 +74,14 @@ async fn start(args: ServeArgs) -> anyhow::Result<Running> {
         jobs: Arc::new(store.clone()),
         catalog: Arc::new(store.clone()),
         events: Arc::new(store.clone()),
+        history: Arc::new(store.clone()),
         runner: runner.clone(),
         objects: store.objects(),
         clock: clock.clone(),
     };
     let reaper = tokio::spawn(reap_until(ports.jobs.clone(), clock, told.clone()));
-    let services = services(&args, &ports, Arc::new(store.clone()), told.clone());
+    let sweeper = tokio::spawn(sweep_until(Arc::new(store.clone()), store.objects(), told.clone()));
+    let services = services(&args, &ports, &store, told.clone());
     let workers = tokio::spawn(WorkerPool::new(ports, worker_settings).run(told));
     let firing = tokio::spawn(fire_schedules_until(services.clone()));
     let server = tokio::spawn(assay_server::serve(listener, services));
@@ -91,6 +93,7 @@ async fn start(args: ServeArgs) -> anyhow::Result<Running> {
         firing.await.context("the firing of schedules panicked")?;
         workers.await.context("the workers panicked")?;
         reaper.await.context("the reaper panicked")?;
+        sweeper.await.context("the sweeper panicked")?;
         runner.shutdown().await;
         store.close().await;
         Ok(served.context("the server panicked")??)
@@ -148,12 +151,7 @@ fn engine_args(store: &Path, memory: u64) -> anyhow::Result<Vec<OsString>> {
     ])
 }
 
-fn services(
-    args: &ServeArgs,
-    ports: &WorkerPorts,
-    schedules: Arc<dyn Schedules>,
-    shutdown: watch::Receiver<bool>,
-) -> Services {
+fn services(args: &ServeArgs, ports: &WorkerPorts, store: &EmbeddedStore, shutdown: watch::Receiver<bool>) -> Services {
     let default = ServerSettings::default();
     let default_limits = Limits {
         memory_bytes: args.memory,
@@ -163,8 +161,9 @@ fn services(
     Services {
         catalog: ports.catalog.clone(),
         jobs: ports.jobs.clone(),
+        queue: Arc::new(store.clone()),
         events: ports.events.clone(),
-        schedules,
+        schedules: Arc::new(store.clone()),
         runner: ports.runner.clone(),
         objects: ports.objects.clone(),
         analyses: Arc::new(assay_analyses::specs()),

@@ -3,7 +3,7 @@
 //! The statement is put together here; conditions that users write pass the guard of `expression` and are then planned
 //! as users' SQL, never as ours.
 
-use assay_core::{AnalysisSpec, Attribute, Code, Detail, Error, Input, Result, RunControl, names, Retry};
+use assay_core::{AnalysisSpec, Attribute, Code, Detail, Error, Input, Result, Retry, RunControl, names};
 use assay_engine::{Answer, Plan, SqlParams, quote_identifier};
 use async_trait::async_trait;
 use schemars::JsonSchema;
@@ -228,7 +228,7 @@ impl Statement {
         }
         let order = order(&params.order_by, &answer, groups.len())?;
         Ok(Self {
-            table: quote_identifier(input.name.as_str()),
+            table: quote_identifier(&input.name),
             groups: groups.iter().map(|group| quote_identifier(&group.name)).collect(),
             aggregates,
             outputs,

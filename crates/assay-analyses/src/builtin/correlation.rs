@@ -1,6 +1,6 @@
 //! `correlation`: how closely numeric columns go together, pair by pair.
 
-use assay_core::{AnalysisSpec, Attribute, Code, Column, Error, Kind, Result, RunControl, Retry};
+use assay_core::{AnalysisSpec, Attribute, Code, Column, Error, Kind, Result, Retry, RunControl};
 use assay_engine::{Answer, quote_identifier};
 use async_trait::async_trait;
 use schemars::JsonSchema;
@@ -136,15 +136,12 @@ fn checked<'a>(scope: &Scope<'a>, params: &Params) -> Result<Vec<&'a Attribute>>
     Err(Error::new(
         Code::AnalysisNotApplicable,
         format!(
-            "data set `{}` has {} numeric columns, and a correlation needs two",
-            input.name,
+            "{} has {} numeric columns, and a correlation needs two",
+            input.described(),
             columns.len()
         ),
     )
-    .hint(format!(
-        "`assay datasets {}` shows the types of its columns",
-        input.name
-    )))
+    .hint("`describe` shows the types of its columns"))
 }
 
 fn pairs_of<'a>(columns: &[&'a Attribute]) -> Vec<Pair<'a>> {

@@ -3,7 +3,7 @@
 //! The figures of many columns come from one scan; top values and histograms of many columns from one further
 //! statement, because on small data the number of statements is what takes the time.
 
-use assay_core::{AnalysisSpec, Attribute, Column, Field, Kind, Result, RunControl, Retry};
+use assay_core::{AnalysisSpec, Attribute, Column, Field, Kind, Result, Retry, RunControl};
 use assay_engine::{Answer, quote_identifier};
 use async_trait::async_trait;
 use schemars::JsonSchema;

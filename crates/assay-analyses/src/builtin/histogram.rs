@@ -1,6 +1,6 @@
 //! `histogram`: how the values of one numeric column are distributed over bins of equal width.
 
-use assay_core::{AnalysisSpec, Attribute, Code, Column, Error, Kind, Result, RunControl, Retry};
+use assay_core::{AnalysisSpec, Attribute, Code, Column, Error, Kind, Result, Retry, RunControl};
 use assay_engine::{Answer, quote_identifier};
 use async_trait::async_trait;
 use schemars::JsonSchema;

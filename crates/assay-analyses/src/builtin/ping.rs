@@ -1,6 +1,6 @@
 //! `ping`: a job without work, for measuring the way of a job. It reads no data.
 
-use assay_core::{AnalysisSpec, Column, Kind, Result, RunControl, Retry};
+use assay_core::{AnalysisSpec, Column, Kind, Result, Retry, RunControl};
 use assay_engine::Answer;
 use async_trait::async_trait;
 use schemars::JsonSchema;

@@ -1,6 +1,6 @@
 //! `sql`: one read-only query over any data sets. Guarding, planning and running it is the engine's work.
 
-use assay_core::{AnalysisSpec, Result, RunControl, Retry};
+use assay_core::{AnalysisSpec, Result, Retry, RunControl};
 use assay_engine::{Answer, SqlParams};
 use async_trait::async_trait;
 use schemars::JsonSchema;
@@ -81,5 +81,8 @@ Tables are data sets, by their names. Data sets are read at the version they had
 Columns of type `json` are reached into with `json_get(column, path…)`; members of objects with `column['member']`,
 items of lists with `column[1]`.
 
-Nothing can be written, and nothing but data sets can be read. Values from outside belong into `params`, never into
+With the answer of a job as `input`, that answer is the table `input`. The tables `assay.jobs`, `assay.attempts` and
+`assay.events` hold your jobs as they are when the query runs.
+
+Nothing can be written, and nothing else can be read. Values from outside belong into `params`, never into
 the text of the query.";

@@ -130,7 +130,7 @@ async fn a_canceled_order_answers_canceled() {
     let task = Task::Analyze {
         analysis: "describe".to_owned(),
         params: json!({}),
-        inputs: vec![penguins],
+        inputs: vec![penguins.into()],
         known_datasets: Vec::new(),
     };
     let error = laboratory
@@ -149,7 +149,7 @@ async fn progress_only_goes_forward_and_names_its_stages() {
     let task = Task::Analyze {
         analysis: "describe".to_owned(),
         params: json!({}),
-        inputs: vec![penguins],
+        inputs: vec![penguins.into()],
         known_datasets: Vec::new(),
     };
     laboratory.order(task, RunControl { progress, cancel }).await.unwrap();

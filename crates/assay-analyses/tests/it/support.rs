@@ -85,7 +85,7 @@ impl Laboratory {
         let task = Task::Analyze {
             analysis: analysis.to_owned(),
             params,
-            inputs: inputs.iter().map(|input| (*input).clone()).collect(),
+            inputs: inputs.iter().map(|input| (*input).clone().into()).collect(),
             known_datasets: Vec::new(),
         };
         let completion = self.order(task, RunControl::unattended()).await?;
@@ -113,7 +113,7 @@ impl Laboratory {
         let task = Task::Check {
             analysis: analysis.to_owned(),
             params: params.clone(),
-            inputs: inputs.iter().map(|input| (*input).clone()).collect(),
+            inputs: inputs.iter().map(|input| (*input).clone().into()).collect(),
             known_datasets: vec!["penguins".to_owned()],
         };
         let checked = self

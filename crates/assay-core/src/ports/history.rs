@@ -1,26 +1,23 @@
 //! Jobs, attempts and events as tables.
 
 use async_trait::async_trait;
-use serde_json::{Map, Value};
 
-use crate::{Result, UserName};
+use crate::{HistoryTable, Result, UserName};
 
-/// A table of the history.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum HistoryTable {
-    Jobs,
-    Attempts,
-    Events,
+/// Rows of a table of the history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HistoryRows {
+    pub table: HistoryTable,
+    pub rows: u64,
+    /// One JSON array per line: the values of a row in the order of the table's columns. Points in time are RFC 3339.
+    pub lines: Vec<u8>,
+    /// There are older rows beyond the limit.
+    pub truncated: bool,
 }
 
 #[async_trait]
 pub trait History: Send + Sync {
-    /// The newest `limit` rows of a table, oldest first; of the jobs of one owner when given. The members of each row
-    /// are the columns of the table.
-    async fn rows(
-        &self,
-        table: HistoryTable,
-        owner: Option<&UserName>,
-        limit: usize,
-    ) -> Result<Vec<Map<String, Value>>>;
+    /// The newest `limit` rows of each of `tables`, in their order, all on one state of the store; of the jobs of one
+    /// owner when given.
+    async fn rows(&self, tables: &[HistoryTable], owner: Option<&UserName>, limit: usize) -> Result<Vec<HistoryRows>>;
 }

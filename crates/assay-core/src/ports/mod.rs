@@ -15,7 +15,7 @@ mod upkeep;
 pub use catalog::Catalog;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use events::Events;
-pub use history::{History, HistoryTable};
+pub use history::{History, HistoryRows};
 pub use jobs::{Beat, Directive, Jobs, Reaped};
 pub use outbox::{DeliveryFilter, Hooks, Outbox};
 pub use queue::Queue;

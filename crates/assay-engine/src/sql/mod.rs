@@ -19,6 +19,14 @@ use crate::session::SqlParams;
 
 pub(crate) use guard::{find_word, guard, too_complex};
 
+/// The schema of the tables of the history. All other tables are called by their names alone.
+pub(crate) const HISTORY: &str = "assay";
+
+/// The part of a table's name that follows the schema of the history.
+pub(crate) fn history_name(name: &str) -> Option<&str> {
+    name.strip_prefix(HISTORY)?.strip_prefix('.')
+}
+
 /// Nested levels that the parser follows.
 const PARSER_DEPTH: usize = 200;
 

@@ -13,6 +13,7 @@ use datafusion::sql::sqlparser::ast::{
     TableAlias, TableFactor, TableWithJoins, Visit, VisitMut, Visitor, VisitorMut, WildcardAdditionalOptions,
 };
 
+use super::{HISTORY, history_name};
 use crate::session::unknown_dataset;
 
 /// # Errors
@@ -64,10 +65,35 @@ enum Match<'a> {
 struct Names {
     /// Of every table and query with a name, under which it is registered.
     tables: HashMap<String, String>,
+    /// Of every table of the history, without its schema.
+    history: HashMap<String, String>,
     /// Names and aliases that stand before a dot, with the data set's columns where it is one.
     relations: HashMap<String, (String, Option<Spellings>)>,
     columns: Spellings,
     members: Spellings,
+}
+
+impl Names {
+    /// The spelling of a table's own name, and the name of the input it would be.
+    fn find_table(&self, name: &ObjectName) -> Option<(String, String)> {
+        match name.0.as_slice() {
+            [ObjectNamePart::Identifier(table)] => {
+                let spelled = self.tables.get(&table.value.to_lowercase())?;
+                Some((spelled.clone(), spelled.clone()))
+            }
+            [ObjectNamePart::Identifier(schema), ObjectNamePart::Identifier(table)] => {
+                let spelled = self.find_history(schema, table)?;
+                Some((spelled.to_owned(), format!("{HISTORY}.{spelled}")))
+            }
+            _ => None,
+        }
+    }
+
+    fn find_history(&self, schema: &Ident, table: &Ident) -> Option<&str> {
+        let is_history = schema.value.eq_ignore_ascii_case(HISTORY);
+        let table = self.history.get(&table.value.to_lowercase())?;
+        is_history.then_some(table)
+    }
 }
 
 /// The first pass: collects names and refuses tables that are not there.
@@ -79,18 +105,15 @@ struct Found<'a> {
 
 impl<'a> Found<'a> {
     fn new(inputs: &'a [Input], known: &'a [String]) -> Self {
-        let tables = inputs
-            .iter()
-            .map(|input| (input.name.folded(), input.name.to_string()))
-            .collect();
-        Self {
-            inputs,
-            known,
-            names: Names {
-                tables,
-                ..Names::default()
-            },
+        let mut names = Names::default();
+        for input in inputs {
+            let (tables, name) = match history_name(&input.name) {
+                Some(name) => (&mut names.history, name),
+                None => (&mut names.tables, input.name.as_str()),
+            };
+            tables.insert(name.to_lowercase(), name.to_owned());
         }
+        Self { inputs, known, names }
     }
 
     fn alias(&mut self, alias: &TableAlias, columns: Option<Spellings>) {
@@ -102,19 +125,15 @@ impl<'a> Found<'a> {
     }
 
     fn table(&mut self, name: &ObjectName, alias: Option<&TableAlias>) -> ControlFlow<Error> {
-        let [ObjectNamePart::Identifier(ident)] = name.0.as_slice() else {
+        let Some((spelled, full)) = self.names.find_table(name) else {
             return ControlFlow::Break(self.unknown(name));
         };
-        let folded = ident.value.to_lowercase();
-        let Some(spelled) = self.names.tables.get(&folded).cloned() else {
-            return ControlFlow::Break(self.unknown(name));
-        };
-        let input = self.inputs.iter().find(|input| input.name.as_str() == spelled);
+        let input = self.inputs.iter().find(|input| input.name == full);
         let columns = input.map(|input| self.columns_of(input));
         match alias {
             Some(alias) => self.alias(alias, columns),
             None => {
-                self.names.relations.insert(folded, (spelled, columns));
+                self.names.relations.insert(spelled.to_lowercase(), (spelled, columns));
             }
         }
         ControlFlow::Continue(())
@@ -249,8 +268,24 @@ impl Spell {
         Some(columns.as_ref())
     }
 
+    /// Spells the two parts of the name of a table of the history; whether they are one.
+    fn history(&self, schema: &mut Ident, table: &mut Ident) -> bool {
+        let Some(spelled) = self.names.find_history(schema, table) else {
+            return false;
+        };
+        rename(schema, HISTORY);
+        rename(table, spelled);
+        true
+    }
+
     /// `a.b`: a relation and its column, or a column and its member.
     fn compound(&self, parts: &mut [Ident]) -> Result<()> {
+        if let [schema, table, _, ..] = parts
+            && !self.names.relations.contains_key(HISTORY)
+            && self.history(schema, table)
+        {
+            return self.compound(&mut parts[1..]);
+        }
         let [first, rest @ ..] = parts else { return Ok(()) };
         match self.relation(first) {
             Some(columns) => {
@@ -300,6 +335,18 @@ impl Spell {
         Ok(())
     }
 
+    fn before_wildcard(&self, name: &mut ObjectName) {
+        match name.0.as_mut_slice() {
+            [ObjectNamePart::Identifier(ident)] => {
+                self.relation(ident);
+            }
+            [ObjectNamePart::Identifier(schema), ObjectNamePart::Identifier(table)] => {
+                self.history(schema, table);
+            }
+            _ => {}
+        }
+    }
+
     fn select(&self, select: &mut Select) -> Result<()> {
         // `FROM x` alone means all of it.
         if select.projection.is_empty() && matches!(select.flavor, SelectFlavor::FromFirstNoSelect) {
@@ -312,10 +359,8 @@ impl Spell {
             match item {
                 SelectItem::Wildcard(options) => self.wildcard(options)?,
                 SelectItem::QualifiedWildcard(kind, options) => {
-                    if let SelectItemQualifiedWildcardKind::ObjectName(name) = kind
-                        && let [ObjectNamePart::Identifier(ident)] = name.0.as_mut_slice()
-                    {
-                        self.relation(ident);
+                    if let SelectItemQualifiedWildcardKind::ObjectName(name) = kind {
+                        self.before_wildcard(name);
                     }
                     self.wildcard(options)?;
                 }
@@ -409,11 +454,19 @@ impl VisitorMut for Spell {
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<Error> {
-        if let TableFactor::Table { name, args: None, .. } = factor
-            && let [ObjectNamePart::Identifier(ident)] = name.0.as_mut_slice()
-            && let Some(spelled) = self.names.tables.get(&ident.value.to_lowercase())
-        {
-            rename(ident, spelled);
+        let TableFactor::Table { name, args: None, .. } = factor else {
+            return ControlFlow::Continue(());
+        };
+        match name.0.as_mut_slice() {
+            [ObjectNamePart::Identifier(ident)] => {
+                if let Some(spelled) = self.names.tables.get(&ident.value.to_lowercase()) {
+                    rename(ident, spelled);
+                }
+            }
+            [ObjectNamePart::Identifier(schema), ObjectNamePart::Identifier(table)] => {
+                self.history(schema, table);
+            }
+            _ => {}
         }
         ControlFlow::Continue(())
     }

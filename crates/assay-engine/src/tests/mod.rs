@@ -4,6 +4,7 @@
 
 mod answers;
 mod flights;
+mod inputs;
 mod overflow;
 mod pages;
 mod refusals;
@@ -13,8 +14,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use assay_core::{
-    Attribute, Code, Column, Error, Input, JobId, Kind, Limits, Part, Seen, StoredResult, TableSchema, Timestamp,
-    Version,
+    Attribute, Code, Column, Error, Input, InputSource, Kind, Limits, Part, Seen, StoredResult, TableSchema,
 };
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -69,15 +69,12 @@ impl Lab {
             .iter()
             .fold(TableSchema::default(), |all, part| all.union(&part.schema));
         let input = Input {
-            name: name.parse().unwrap(),
+            name: name.to_owned(),
             key: None,
-            version: Version(1),
             schema,
             rows: parts.iter().map(|part| part.rows).sum(),
-            bytes: parts.iter().map(|part| part.bytes).sum(),
-            parts,
-            created_at: Timestamp(0),
-            written_by: JobId::generate(Timestamp(0)),
+            truncated: false,
+            source: InputSource::Parts(parts),
         };
         self.inputs.push(input.clone());
         input
@@ -187,6 +184,13 @@ async fn small_flights() -> Lab {
     let rows = json!([["UA", "United"], ["AA", "American"], ["B6", "JetBlue"], ["DL", "Delta"]]);
     lab.dataset("air-lines", &[(airlines, rows)]).await;
     lab
+}
+
+fn first_part(input: &mut Input) -> &mut Part {
+    match &mut input.source {
+        InputSource::Parts(parts) => &mut parts[0],
+        other => panic!("{other:?}"),
+    }
 }
 
 fn place(error: &Error) -> Option<(u64, u64)> {

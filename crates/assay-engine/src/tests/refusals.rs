@@ -293,8 +293,8 @@ async fn memory_beyond_the_pool_is_named() {
 async fn a_lost_part_is_an_inside_fault_without_paths() {
     let mut lab = Lab::new();
     let columns: &[(&str, Kind)] = &[("a", Kind::Int64)];
-    let input = lab.dataset("d", &[(columns, json!([[1]]))]).await;
-    let path = Path::from(input.parts[0].path.as_str());
+    let mut input = lab.dataset("d", &[(columns, json!([[1]]))]).await;
+    let path = Path::from(first_part(&mut input).path.as_str());
     lab.objects
         .put(&path, b"PAR1 no more PAR1".to_vec().into())
         .await

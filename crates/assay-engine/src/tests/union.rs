@@ -142,8 +142,9 @@ async fn nan_is_found_in_parts_whose_statistics_leave_it_out() {
     let mut writer = ArrowWriter::try_new(Vec::new(), schema, None).unwrap();
     writer.write(&batch).unwrap();
     let bytes = writer.into_inner().unwrap();
-    lab.inputs[0].parts[0].bytes = bytes.len() as u64;
-    let path = Path::from(lab.inputs[0].parts[0].path.as_str());
+    let part = first_part(&mut lab.inputs[0]);
+    part.bytes = bytes.len() as u64;
+    let path = Path::from(part.path.as_str());
     lab.objects.put(&path, bytes.into()).await.unwrap();
     assert_eq!(lab.rows("SELECT a FROM d WHERE f > 100").await, [json!({"a": 2})]);
     assert_eq!(lab.rows("SELECT a FROM d WHERE NOT f <= 100").await, [json!({"a": 2})]);

@@ -6,6 +6,7 @@ use axum::response::Response;
 use http::HeaderMap;
 
 use crate::app::Shared;
+use crate::asker::Asker;
 use crate::problem::Problem;
 use crate::wire::event;
 use crate::{extract, sse};
@@ -29,6 +30,7 @@ use crate::{extract, sse};
 )]
 pub(crate) async fn job_events(
     State(app): State<Shared>,
+    asker: Asker,
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
@@ -36,12 +38,13 @@ pub(crate) async fn job_events(
     let id: JobId = id.parse()?;
     let [after] = extract::query(query.as_deref(), ["after"])?;
     let last = sse::resume_at(&headers, after.as_deref())?;
-    Ok(sse::of_job(app, id, last).await?)
+    Ok(sse::of_job(app, &asker, id, last).await?)
 }
 
 /// Follow all jobs.
 ///
-/// Server-sent events from now on, or from `Last-Event-ID`.
+/// Server-sent events from now on, or from `Last-Event-ID`. When that is older than the log, `job.snapshot` tells every
+/// unfinished job first.
 #[utoipa::path(
     get, path = "/v1/events", tag = "events",
     params(
@@ -52,10 +55,11 @@ pub(crate) async fn job_events(
 )]
 pub(crate) async fn all_events(
     State(app): State<Shared>,
+    asker: Asker,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let [after] = extract::query(query.as_deref(), ["after"])?;
     let last = sse::resume_at(&headers, after.as_deref())?;
-    Ok(sse::of_all(app, last).await?)
+    Ok(sse::of_all(app, &asker, last).await?)
 }

@@ -6,10 +6,10 @@ use axum::extract::{Path, RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode, header};
 
-use assay_core::{JobFilter, JobId, PageRequest, Result, State as JobState};
+use assay_core::{Attempt, Code, Error, Job, JobFilter, JobId, PageRequest, Result, State as JobState, UserName};
 
 use crate::answer;
-use crate::app::Shared;
+use crate::app::{App, Shared};
 use crate::asker::Asker;
 use crate::prefer::Preferences;
 use crate::problem::Problem;
@@ -65,6 +65,7 @@ pub(crate) async fn submit_job(
         (status = 200, body = job::Job),
         (status = 304, description = "nothing has changed"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 410, description = "its record has had its time", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub(crate) async fn get_job(
@@ -75,7 +76,7 @@ pub(crate) async fn get_job(
 ) -> Result<Response, Problem> {
     let id: JobId = id.parse()?;
     if asker.sees().is_some() {
-        asker.check(&app.jobs.get(&id).await?.0)?;
+        found(&app, &asker, &id).await?;
     }
     let preferences = Preferences::read(&headers, app.settings.max_wait)?;
     let known = extract::text(&headers, &header::IF_NONE_MATCH)?;
@@ -88,7 +89,8 @@ pub(crate) async fn get_job(
         Some(_) => !is_known(job),
         None => job.state.is_terminal(),
     };
-    let (job, attempts) = wait::until(&app, &id, patience, is_enough).await?;
+    let waited = wait::until(&app, &id, patience, is_enough).await;
+    let (job, attempts) = waited.map_err(|error| gone(&app, &id, error))?;
     let is_unchanged = is_known(&job);
     let (mut headers, body) = answer::told(job, attempts);
     if let Some(applied) = preferences.applied() {
@@ -111,6 +113,9 @@ pub(crate) async fn get_job(
         ("state" = Option<String>, Query, description = "states, separated by commas"),
         ("analysis" = Option<String>, Query),
         ("dataset" = Option<String>, Query, description = "jobs that read or wrote it"),
+        ("tag" = Option<String>, Query, description = "`name:value`"),
+        ("schedule" = Option<String>, Query, description = "jobs that it submitted"),
+        ("owner" = Option<String>, Query, description = "for the keeper, who sees the jobs of all"),
         ("limit" = Option<u64>, Query, description = "50 by default, at most 1,000"),
         ("cursor" = Option<String>, Query),
     ),
@@ -124,16 +129,9 @@ pub(crate) async fn list_jobs(
     asker: Asker,
     RawQuery(query): RawQuery,
 ) -> Result<impl IntoResponse, Problem> {
-    let known = ["state", "analysis", "dataset", "limit", "cursor"];
-    let [state, analysis, dataset, limit, cursor] = extract::query(query.as_deref(), known)?;
-    let states = state.iter().flat_map(|states| states.split(','));
-    let filter = JobFilter {
-        owner: asker.sees().cloned(),
-        states: states.map(str::parse).collect::<Result<Vec<JobState>>>()?,
-        analysis,
-        dataset: dataset.as_deref().map(str::parse).transpose()?,
-        ..JobFilter::default()
-    };
+    let known = with(FILTERS, ["limit", "cursor"]);
+    let [state, analysis, dataset, tag, schedule, owner, limit, cursor] = extract::query(query.as_deref(), known)?;
+    let filter = filter(&asker, [state, analysis, dataset, tag, schedule, owner])?;
     let page = PageRequest {
         limit: page_size(limit.as_deref())?,
         after: cursor,
@@ -165,7 +163,7 @@ pub(crate) async fn cancel_job(
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     let id: JobId = id.parse()?;
-    asker.check(&app.jobs.get(&id).await?.0)?;
+    found(&app, &asker, &id).await?;
     app.jobs.cancel(&id).await?;
     let (job, attempts) = app.jobs.get(&id).await?;
     let status = match job.state.is_terminal() {
@@ -173,6 +171,71 @@ pub(crate) async fn cancel_job(
         false => StatusCode::ACCEPTED,
     };
     Ok((status, answer::told(job, attempts)).into_response())
+}
+
+/// The parameters that choose jobs.
+pub(crate) const FILTERS: [&str; 6] = ["state", "analysis", "dataset", "tag", "schedule", "owner"];
+
+/// The known parameters of a request that chooses jobs.
+pub(crate) fn with<const N: usize, const M: usize>(
+    filters: [&'static str; 6],
+    others: [&'static str; N],
+) -> [&'static str; M] {
+    let mut all = filters.into_iter().chain(others);
+    std::array::from_fn(|_| all.next().unwrap_or_default())
+}
+
+/// The jobs that the parameters choose, in the order of [`FILTERS`], among those that the asker sees.
+pub(crate) fn filter(asker: &Asker, values: [Option<String>; 6]) -> Result<JobFilter> {
+    let [state, analysis, dataset, tag, schedule, owner] = values;
+    let states = state.iter().flat_map(|states| states.split(','));
+    let owner: Option<UserName> = owner.as_deref().map(str::parse).transpose()?;
+    if let Some(owner) = owner.as_ref().filter(|owner| !asker.may_see(owner)) {
+        let error = Error::new(
+            Code::Forbidden,
+            format!("the jobs of user `{owner}` are not shown to others"),
+        );
+        return Err(error.hint("leave `owner` out to have your own"));
+    }
+    Ok(JobFilter {
+        owner: owner.or_else(|| asker.sees().cloned()),
+        states: states.map(str::parse).collect::<Result<Vec<JobState>>>()?,
+        analysis,
+        dataset: dataset.as_deref().map(str::parse).transpose()?,
+        tag: tag.as_deref().map(tag_of).transpose()?,
+        schedule: schedule.as_deref().map(str::parse).transpose()?,
+    })
+}
+
+fn tag_of(text: &str) -> Result<(String, String)> {
+    let (name, value) = text.split_once(':').ok_or_else(|| {
+        Error::new(Code::InvalidParameter, format!("`{text}` is not a tag"))
+            .hint("write its name and value, as in `tag=team:blue`")
+    })?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+/// A job that the asker may see.
+///
+/// # Errors
+/// `UnknownJob`; `JobExpired` when it is older than records are kept.
+pub(crate) async fn found(app: &App, asker: &Asker, id: &JobId) -> Result<(Job, Vec<Attempt>)> {
+    let found = app.jobs.get(id).await.map_err(|error| gone(app, id, error))?;
+    asker.check(&found.0)?;
+    Ok(found)
+}
+
+/// How long records of jobs are kept at least.
+const RECORDS_MS: u64 = 30 * 24 * 3_600_000;
+
+/// What is not there any more is told apart from what never was: an id tells when it was made.
+pub(crate) fn gone(app: &App, id: &JobId, error: Error) -> Error {
+    let is_old = id.made_at().plus_millis(RECORDS_MS) < app.clock.now();
+    if error.code != Code::UnknownJob || !is_old {
+        return error;
+    }
+    Error::new(Code::JobExpired, format!("job `{id}` is older than records are kept"))
+        .hint("records of jobs are kept for 30 days after their end")
 }
 
 pub(crate) fn page_size(limit: Option<&str>) -> Result<usize> {

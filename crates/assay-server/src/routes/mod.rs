@@ -1,12 +1,14 @@
 //! The routes: each takes the request apart, asks one port, and answers.
 
 pub(crate) mod analyses;
+pub(crate) mod control;
 pub(crate) mod datasets;
 pub(crate) mod events;
 pub(crate) mod health;
 pub(crate) mod import;
 pub(crate) mod jobs;
 pub(crate) mod query;
+pub(crate) mod queue;
 pub(crate) mod records;
 pub(crate) mod results;
 pub(crate) mod schedules;

@@ -57,7 +57,7 @@ pub(crate) async fn list_records(
     let address = format!("/v1/datasets/{name}/records");
     let page = request.pairs;
     let task = RecordsTask {
-        input: snapshot,
+        input: snapshot.into(),
         select: request.select,
         filters: request.filters,
         order: request.order,
@@ -119,16 +119,16 @@ pub(crate) async fn get_record(
     Ok((headers, encoded.into_body()).into_response())
 }
 
-fn by_key(input: Snapshot, key: &str) -> Result<RecordsTask> {
-    let attribute = input.key.clone().ok_or_else(|| {
+fn by_key(snapshot: Snapshot, key: &str) -> Result<RecordsTask> {
+    let attribute = snapshot.key.clone().ok_or_else(|| {
         Error::new(
             Code::InvalidRequest,
-            format!("the records of `{}` have no key", input.name),
+            format!("the records of `{}` have no key", snapshot.name),
         )
         .hint("load the data set with `key=ATTRIBUTE`, or filter its records")
     })?;
     Ok(RecordsTask {
-        input,
+        input: snapshot.into(),
         select: Vec::new(),
         filters: vec![RecordFilter {
             attribute,

@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::app::Shared;
 use crate::asker::Asker;
 use crate::problem::Problem;
+use crate::routes::jobs;
 use crate::wire::job;
 use crate::{answer, extract, negotiate, read};
 
@@ -33,6 +34,7 @@ const LARGEST_PAGE: u64 = 100_000;
             (Vec<u8> = "application/vnd.apache.parquet"), (Vec<u8> = "application/vnd.apache.arrow.stream"),
         )),
         (status = 409, description = "the job has not ended, or has not succeeded", body = Problem, content_type = "application/problem+json"),
+        (status = 410, description = "the answer has had its time", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub(crate) async fn get_result(
@@ -51,8 +53,7 @@ pub(crate) async fn get_result(
         (_, None) => None,
         (_, limit) => Some(extract::number("limit", limit, 1, u64::MAX, PAGE)?),
     };
-    let (job, _) = app.jobs.get(&id).await?;
-    asker.check(&job)?;
+    let (job, _) = jobs::found(&app, &asker, &id).await?;
     let etag = format!(
         "\"{}-{}-{offset}-{}\"",
         job.revision,
@@ -107,8 +108,17 @@ fn stored(job: Job) -> std::result::Result<StoredResult, Box<Response>> {
         error.errors = job.error.as_ref().map(|error| error.errors.clone()).unwrap_or_default();
         return Err(Box::new(problem(error).into_response()));
     }
-    job.result
-        .ok_or_else(|| Box::new(Problem::from(Error::internal("finding the answer")).into_response()))
+    match job.result {
+        Some(result) => Ok(result),
+        None => {
+            let error = Error::new(
+                Code::ResultExpired,
+                format!("the answer of job `{}` has expired", job.id),
+            );
+            let hint = "run the job again; `result_ttl_s` says how long an answer is kept";
+            Err(Box::new(problem(error.hint(hint)).into_response()))
+        }
+    }
 }
 
 async fn rows_as_json(app: &Shared, id: &JobId, result: StoredResult, offset: u64, limit: u64) -> Result<Response> {

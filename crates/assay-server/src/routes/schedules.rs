@@ -267,8 +267,9 @@ async fn checked(app: &App, owner: UserName, name: ScheduleName, form: schedule:
     }
     let timing = timing(app, &form.cron, form.time_zone.as_deref())?;
     let template = schedule::template(&form.job);
-    let job = submit::checked(app, owner.clone(), form.job).await.map_err(in_job)?;
-    submit::check(app, &job.spec).await.map_err(in_job)?;
+    let asker = Asker::of(owner.clone());
+    let checked = submit::checked(app, &asker, form.job).await.map_err(in_job)?;
+    submit::check(app, &checked).await.map_err(in_job)?;
     let now = app.clock.now();
     Ok(Schedule {
         owner,

@@ -17,6 +17,10 @@ pub(crate) struct Analysis {
     pub(crate) needs_input: bool,
     #[schema(value_type = Object)]
     pub(crate) params: Value,
+    /// Whether identical jobs may share a run and its answer.
+    pub(crate) cacheable: bool,
+    /// Attempts in all of a job that does not say it itself.
+    pub(crate) max_attempts: u32,
     /// Parameters that pass the schema.
     #[schema(value_type = Object)]
     pub(crate) example: Value,
@@ -37,6 +41,8 @@ impl From<&assay_core::AnalysisSpec> for Analysis {
             description: spec.description.clone(),
             needs_input: spec.needs_input,
             params: spec.params.clone(),
+            cacheable: spec.cacheable,
+            max_attempts: spec.retry.max_attempts,
             example: spec.example.clone(),
         }
     }

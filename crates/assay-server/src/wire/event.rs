@@ -13,6 +13,8 @@ pub(crate) struct EventForm {
     pub(crate) id: u64,
     pub(crate) at: String,
     pub(crate) job: String,
+    /// The owner of the job.
+    pub(crate) owner: String,
     /// The revision of the job after the change.
     pub(crate) revision: u64,
     /// `job.state` or `job.progress`.
@@ -40,6 +42,7 @@ impl From<Event> for EventForm {
             id: event.id.0,
             at: event.at.to_string(),
             job: event.job.to_string(),
+            owner: event.owner.to_string(),
             revision: event.revision,
             kind,
             state,

@@ -15,6 +15,7 @@ use crate::problem::Problem;
 pub(crate) struct Job {
     #[schema(example = "job_01jd8q2x5m7k9n3p4r6s8t0v2w")]
     pub(crate) id: String,
+    pub(crate) owner: String,
     pub(crate) analysis: String,
     /// `scheduled`, `queued`, `running`, or at the end `succeeded`, `failed`, `canceled`.
     #[schema(example = "succeeded")]
@@ -36,6 +37,8 @@ pub(crate) struct Job {
     pub(crate) params: Value,
     /// The data sets the job reads, at the versions they had when it was submitted.
     pub(crate) inputs: Vec<DatasetVersion>,
+    /// The job whose answer it reads.
+    pub(crate) input_job: Option<String>,
     pub(crate) limits: LimitsForm,
     pub(crate) tags: BTreeMap<String, String>,
     pub(crate) progress: Option<Progress>,
@@ -43,6 +46,17 @@ pub(crate) struct Job {
     pub(crate) result: Option<JobResult>,
     /// The version of a data set that the job wrote.
     pub(crate) wrote: Option<DatasetVersion>,
+    /// When the answer is removed; absent when there is none, or none any more.
+    pub(crate) expires_at: Option<String>,
+    /// The identical job whose run answers, or has answered, this one.
+    pub(crate) shares: Option<String>,
+    pub(crate) depends_on: Vec<String>,
+    pub(crate) deadline: Option<String>,
+    pub(crate) unique_key: Option<String>,
+    /// The schedule that submitted it.
+    pub(crate) schedule: Option<String>,
+    /// The job of which this is another try.
+    pub(crate) retry_of: Option<String>,
     /// Left out in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) attempts: Option<Vec<AttemptForm>>,
@@ -113,7 +127,7 @@ pub(crate) struct AttemptForm {
     pub(crate) worker: String,
     pub(crate) started_at: String,
     pub(crate) ended_at: Option<String>,
-    /// `succeeded`, `failed`, `canceled`, `lost` or `released`; absent while it runs.
+    /// `succeeded`, `failed`, `canceled`, `lost`, `timed_out` or `released`; absent while it runs.
     #[schema(value_type = Option<String>)]
     pub(crate) outcome: Option<assay_core::AttemptOutcome>,
     pub(crate) error: Option<Problem>,
@@ -138,6 +152,8 @@ pub(crate) struct Links {
     pub(crate) result: String,
     pub(crate) events: String,
     pub(crate) cancel: String,
+    /// Why it waits.
+    pub(crate) wait: String,
 }
 
 /// A page of jobs, newest first.
@@ -163,6 +179,7 @@ impl Job {
         let is_running = job.state == assay_core::State::Running;
         Self {
             id: job.id.to_string(),
+            owner: spec.owner.to_string(),
             analysis: spec.analysis,
             state: job.state.as_str(),
             cancel_requested: job.cancel_requested,
@@ -176,12 +193,20 @@ impl Job {
             priority: spec.priority,
             params: spec.params,
             inputs: spec.inputs.into_iter().map(DatasetVersion::from).collect(),
+            input_job: spec.input_job.map(String::from),
             limits: LimitsForm::from(spec.limits),
             tags: spec.tags,
             progress: is_running.then(|| Progress::from(job.progress)),
             error: job.error.as_ref().map(Problem::from),
             result: job.result.map(|result| JobResult::new(result, &links.result)),
             wrote: job.wrote.map(DatasetVersion::from),
+            expires_at: job.expires_at.map(|at| at.to_string()),
+            shares: job.shares.map(String::from),
+            depends_on: spec.depends_on.into_iter().map(String::from).collect(),
+            deadline: spec.deadline.map(|at| at.to_string()),
+            unique_key: spec.unique_key,
+            schedule: spec.schedule.map(String::from),
+            retry_of: spec.retry_of.map(String::from),
             attempts: None,
             usage: Usage::from(job.usage),
             links,
@@ -196,6 +221,7 @@ impl Links {
             result: format!("{itself}/result"),
             events: format!("{itself}/events"),
             cancel: format!("{itself}/cancel"),
+            wait: format!("{itself}/wait"),
             itself,
         }
     }

@@ -4,5 +4,6 @@ pub(crate) mod analysis;
 pub(crate) mod dataset;
 pub(crate) mod event;
 pub(crate) mod job;
+pub(crate) mod queue;
 pub(crate) mod request;
 pub(crate) mod schedule;

@@ -23,7 +23,8 @@ pub(crate) struct NewJob {
     /// One of `/v1/analyses`.
     #[schema(example = "describe")]
     pub(crate) analysis: String,
-    /// The data set to be analysed, by name (its newest version) or with a version. `sql` names data sets in its text.
+    /// What is to be analysed: a data set, by name (its newest version) or with a version, or the answer of a job.
+    /// `sql` names data sets in its text; the answer of a job is its table `input`.
     #[serde(default)]
     pub(crate) input: Option<InputForm>,
     /// The parameters of the analysis.
@@ -65,16 +66,17 @@ pub(crate) struct NewJob {
     pub(crate) max_age_s: Option<u64>,
 }
 
-/// A data set by name, or at a version.
+/// A data set by name, or at a version; or the answer of a job.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(
     untagged,
-    expecting = "expected the name of a data set, or {\"dataset\": name, \"version\": number}"
+    expecting = "expected the name of a data set, {\"dataset\": name, \"version\": number}, or {\"job\": id}"
 )]
 #[schema(as = Input)]
 pub(crate) enum InputForm {
     Newest(String),
     Pinned(PinnedForm),
+    Answer(AnswerForm),
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -85,6 +87,15 @@ pub(crate) struct PinnedForm {
     /// The newest one when absent.
     #[serde(default)]
     pub(crate) version: Option<u64>,
+}
+
+/// The answer of a job as input: the job waits until that one has succeeded.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = AnswerInput)]
+pub(crate) struct AnswerForm {
+    #[schema(example = "job_01jd8q2x5m7k9n3p4r6s8t0v2w")]
+    pub(crate) job: String,
 }
 
 /// Limits of a job; the server's defaults where absent.
@@ -194,7 +205,12 @@ impl NewRetry {
         let max_attempts = u64::from(self.max_attempts.unwrap_or(default.max_attempts));
         let retry = Retry {
             max_attempts: u32::try_from(within("/retry/max_attempts", max_attempts, 1, MAX_ATTEMPTS)?).unwrap_or(1),
-            base_ms: within("/retry/base_ms", self.base_ms.unwrap_or(default.base_ms), 1, MAX_PAUSE_MS)?,
+            base_ms: within(
+                "/retry/base_ms",
+                self.base_ms.unwrap_or(default.base_ms),
+                1,
+                MAX_PAUSE_MS,
+            )?,
             max_ms: within("/retry/max_ms", self.max_ms.unwrap_or(default.max_ms), 1, MAX_PAUSE_MS)?,
         };
         Ok(retry)
@@ -269,7 +285,10 @@ impl NewJob {
         if let Some(at) = deadline
             && at <= run_at.unwrap_or(now).max(now)
         {
-            let error = Error::new(Code::InvalidParameter, format!("the deadline `{at}` comes before the job can begin"));
+            let error = Error::new(
+                Code::InvalidParameter,
+                format!("the deadline `{at}` comes before the job can begin"),
+            );
             return Err(error.hint("give a later one").pointing("/deadline"));
         }
         Ok((run_at, deadline))

@@ -10,6 +10,7 @@ mod desk;
 mod ends;
 mod failure;
 mod files;
+mod history;
 mod hooks;
 mod moves;
 mod outbox;
@@ -77,7 +78,8 @@ impl Default for StoreSettings {
 
 /// Jobs, data sets and events in a folder. Clones are the same store.
 ///
-/// Implements `Catalog`, `Jobs`, `Events`, `Outbox` and `Hooks`. A lease that has run out is no lease, whether reaped already or not.
+/// Implements every port of `assay-core` that a store has. A lease that has run out is no lease, whether reaped already
+/// or not.
 /// Lists show of a result its description only: no rows, and inline data as empty.
 #[derive(Clone)]
 pub struct EmbeddedStore {

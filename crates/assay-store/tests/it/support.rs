@@ -4,10 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use assay_core::{
-    Attempt, Catalog, Clock, Code, Commit, CommitMode, Error, Event, EventId, EventKind, Events, Hooks, Job, JobId,
-    JobSpec, Jobs, Lease, ManualClock, NewJob, Outbox, Outcome, Part, PinnedInput, Progress, Queue, Result, ResultData,
-    ResultSet, Schedules, Sharing, State, StoredResult, Submitted, TableSchema, Timestamp, Upkeep, Usage, Version,
-    WorkerId,
+    Attempt, Catalog, Clock, Code, Commit, CommitMode, Error, Event, EventId, EventKind, Events, History, Hooks, Job,
+    JobId, JobSpec, Jobs, Lease, ManualClock, NewJob, Outbox, Outcome, Part, PinnedInput, Progress, Queue, Result,
+    ResultData, ResultSet, Schedules, Sharing, State, StoredResult, Submitted, TableSchema, Timestamp, Upkeep, Usage,
+    Version, WorkerId,
 };
 use assay_store::{EmbeddedStore, StoreSettings};
 
@@ -24,6 +24,7 @@ pub struct Ports {
     pub schedules: Arc<dyn Schedules>,
     pub outbox: Arc<dyn Outbox>,
     pub hooks: Arc<dyn Hooks>,
+    pub history: Arc<dyn History>,
 }
 
 /// What a store takes at most.
@@ -94,6 +95,7 @@ pub fn ports(store: &EmbeddedStore) -> Ports {
         schedules: Arc::new(store.clone()),
         outbox: Arc::new(store.clone()),
         hooks: Arc::new(store.clone()),
+        history: Arc::new(store.clone()),
     }
 }
 
@@ -177,6 +179,10 @@ impl Scene {
 
     pub fn hooks(&self) -> &dyn Hooks {
         &*self.ports().hooks
+    }
+
+    pub fn history(&self) -> &dyn History {
+        &*self.ports().history
     }
 
     pub fn advance(&self, milliseconds: i64) {

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use super::running::{Abandon, Place};
-use super::{WorkerPorts, leftovers, orders};
+use super::{WorkerPorts, inputs, leftovers, orders};
 
 /// Progress that waits to be noted; what does not fit is dropped, newer progress follows.
 const PROGRESS: usize = 16;
@@ -41,10 +41,11 @@ pub(super) async fn carry_out(ports: &WorkerPorts, place: &Place, lease: &Lease,
 
 async fn run(ports: &WorkerPorts, place: &Place, lease: &Lease, job: &Job, threads: usize) -> Outcome {
     let usage = Usage::default();
-    let order = match orders::make(&*ports.catalog, lease, job, threads).await {
+    let order = match orders::make(ports, lease, job, threads).await {
         Ok(order) => order,
         Err(error) => return Outcome::Failed { error, usage },
     };
+    let written = inputs::written(&order);
     let (progress, mut reports) = mpsc::channel(PROGRESS);
     let cancel = place.cancel.clone();
     let control = RunControl {
@@ -58,6 +59,7 @@ async fn run(ports: &WorkerPorts, place: &Place, lease: &Lease, job: &Job, threa
             Some(report) = reports.recv() => place.note(report),
         }
     };
+    inputs::clear(ports, &written).await;
     match completion {
         Ok(Completion::Stored { result, commit, usage }) => Outcome::Succeeded { result, commit, usage },
         Ok(Completion::Checked | Completion::Encoded { .. }) => {

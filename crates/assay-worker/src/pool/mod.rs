@@ -4,6 +4,7 @@
 
 mod attempt;
 mod beats;
+mod inputs;
 pub(crate) mod leftovers;
 mod orders;
 mod running;
@@ -12,7 +13,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use assay_core::{Catalog, Clock, Events, Job, Jobs, Lease, Outcome, Runner, Usage, WorkerId};
+use assay_core::{Catalog, Clock, Events, History, Job, Jobs, Lease, Outcome, Runner, Usage, WorkerId};
 use object_store::ObjectStore;
 use tokio::sync::{Notify, watch};
 use tokio::task::{Id, JoinError, JoinSet};
@@ -26,6 +27,7 @@ pub struct WorkerPorts {
     pub jobs: Arc<dyn Jobs>,
     pub catalog: Arc<dyn Catalog>,
     pub events: Arc<dyn Events>,
+    pub history: Arc<dyn History>,
     pub runner: Arc<dyn Runner>,
     pub objects: Arc<dyn ObjectStore>,
     pub clock: Arc<dyn Clock>,

@@ -1,11 +1,13 @@
 //! From a job to the order that an engine process understands.
 //!
-//! It reads the catalog and nothing else; whether the job makes sense was checked when it was submitted.
+//! Whether the job makes sense was checked when it was submitted.
 
-use assay_core::{Catalog, Code, Error, IMPORT, ImportParams, ImportTask, Job, Lease, Order, Result, Task};
+use assay_core::{Code, Error, IMPORT, ImportParams, ImportTask, Job, Lease, Order, Result, Task};
+
+use super::{WorkerPorts, inputs};
 
 /// The analysis that may name data sets in its text, and is told their names to suggest the nearest.
-const SQL: &str = "sql";
+pub(super) const SQL: &str = "sql";
 
 /// Where the attempt may write. The fence keeps attempts of one job apart.
 pub(super) fn scratch(lease: &Lease) -> String {
@@ -15,15 +17,16 @@ pub(super) fn scratch(lease: &Lease) -> String {
 /// The order of an attempt.
 ///
 /// # Errors
-/// What the catalog says, e.g. of a version that is gone; `InvalidParameter` for an import without sound parameters.
-pub(super) async fn make(catalog: &dyn Catalog, lease: &Lease, job: &Job, threads: usize) -> Result<Order> {
+/// What [`inputs::of`] says; `InvalidParameter` for an import without sound parameters.
+pub(super) async fn make(ports: &WorkerPorts, lease: &Lease, job: &Job, threads: usize) -> Result<Order> {
+    let scratch = scratch(lease);
     let task = if job.spec.analysis == IMPORT {
         import(job)?
     } else {
-        analyze(catalog, job).await?
+        analyze(ports, job, &scratch).await?
     };
     Ok(Order {
-        scratch: scratch(lease),
+        scratch,
         task,
         limits: job.spec.limits,
         threads,
@@ -61,13 +64,10 @@ fn import(job: &Job) -> Result<Task> {
     })))
 }
 
-async fn analyze(catalog: &dyn Catalog, job: &Job) -> Result<Task> {
-    let mut inputs = Vec::with_capacity(job.spec.inputs.len());
-    for input in &job.spec.inputs {
-        inputs.push(catalog.snapshot(&input.name, Some(input.version)).await?);
-    }
+async fn analyze(ports: &WorkerPorts, job: &Job, scratch: &str) -> Result<Task> {
+    let inputs = inputs::of(ports, job, scratch).await?;
     let known_datasets = if job.spec.analysis == SQL {
-        catalog.names().await?
+        ports.catalog.names().await?
     } else {
         Vec::new()
     };

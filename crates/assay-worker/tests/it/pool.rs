@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use assay_core::{
-    AttemptOutcome, Clock as _, Code, CommitMode, Jobs as _, PinnedInput, Progress, Retry, State, Task, Version,
+    AttemptOutcome, Clock as _, Code, CommitMode, InputSource, Jobs as _, PinnedInput, Progress, Retry, State, Task,
+    Version,
 };
 use assay_worker::{WorkerSettings, reap_until};
 use serde_json::json;
@@ -256,7 +257,10 @@ async fn an_import_becomes_a_version_that_later_jobs_read() {
     else {
         panic!("{:?}", call.order.task)
     };
-    assert_eq!(inputs[0].parts[0].path, "datasets/genes/a");
+    let InputSource::Parts(parts) = &inputs[0].source else {
+        panic!("{inputs:?}")
+    };
+    assert_eq!(parts[0].path, "datasets/genes/a");
     assert_eq!(known_datasets, &["Genes"]);
     call.succeed();
     scene.reaches(&query, State::Succeeded).await;

@@ -179,6 +179,7 @@ impl Scene {
             jobs: Arc::new(store.clone()),
             catalog: Arc::new(store.clone()),
             events: Arc::new(store.clone()),
+            history: Arc::new(store.clone()),
             runner: Arc::new(ScriptedRunner(sender)),
             objects: store.objects(),
             clock: clock.clone(),

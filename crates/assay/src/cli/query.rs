@@ -1,9 +1,11 @@
-//! `assay query`: SQL over all data sets.
+//! `assay query`: SQL over all data sets, and over the answer of a job.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use assay_client::NewQuery;
+use assay_client::{Exact, Input, Job, NewJob, NewQuery};
 use clap::Args;
+use serde_json::{Map, Value};
 
 use super::context::{Context, FormatArgs};
 use super::{Failure, answer, follow, params};
@@ -20,6 +22,9 @@ pub struct QueryArgs {
     /// Read the query from a file; `-` is stdin
     #[arg(short, long, value_name = "FILE")]
     pub file: Option<PathBuf>,
+    /// Job whose answer is the table `input` of the query
+    #[arg(long, value_name = "JOB")]
+    pub on: Option<String>,
     /// Value for `$name` in the query: JSON, or text when it is none
     #[arg(short, long = "param", value_name = "NAME=VALUE", value_parser = params::parse_pair)]
     pub param: Vec<(String, String)>,
@@ -47,23 +52,42 @@ pub async fn run(context: &Context, args: QueryArgs) -> Result<(), Failure> {
         }
     };
     // The job is followed from its id on, so that Ctrl-C can speak of it; the server need not hold the answer back.
-    let query = NewQuery {
-        sql,
-        params: params::for_query(&args.param),
-        wait: 0,
-    };
-    let job = context
-        .client
-        .query(&query)
+    let params = params::for_query(&args.param);
+    let job = submit(context, &sql, params, args.on)
         .await
-        .map_err(|error| Failure::from(error).in_sql(&query.sql))?;
+        .map_err(|failure| failure.in_sql(&sql))?;
     if args.detach {
         return super::run::detach(context, &job, args.format);
     }
     let job = follow::to_end(context, job)
         .await
-        .map_err(|failure| failure.in_sql(&query.sql))?;
+        .map_err(|failure| failure.in_sql(&sql))?;
     answer::show(context, &job, args.format).await
+}
+
+async fn submit(
+    context: &Context,
+    sql: &str,
+    params: Option<Value>,
+    on: Option<String>,
+) -> Result<Exact<Job>, Failure> {
+    let Some(job) = on else {
+        let query = NewQuery {
+            sql: sql.to_owned(),
+            params,
+            wait: 0,
+        };
+        return Ok(context.client.query(&query).await?);
+    };
+    let mut all = Map::from_iter([("sql".to_owned(), sql.into())]);
+    all.extend(params.map(|params| ("params".to_owned(), params)));
+    let job = NewJob {
+        analysis: "sql".to_owned(),
+        input: Some(Input::Answer { job }),
+        params: all,
+        ..NewJob::default()
+    };
+    Ok(context.client.submit(&job, Duration::ZERO, None).await?)
 }
 
 fn read(file: &Path) -> Result<String, Failure> {

@@ -1,4 +1,4 @@
-//! `assay run`: an analysis on a data set, to its answer.
+//! `assay run`: an analysis on a data set or on the answer of a job, to its answer.
 
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ use crate::output;
 pub struct RunArgs {
     /// Name of the analysis; `assay analyses` lists them
     pub analysis: String,
-    /// Data set to run it on, at its newest version or at one that is named
-    #[arg(long, value_name = "NAME[@VERSION]", value_parser = parse_input)]
+    /// Data set to run it on, at its newest version or at one that is named; or a job, on whose answer to run it
+    #[arg(long, value_name = "NAME[@VERSION]|JOB", value_parser = parse_input)]
     pub on: Option<Input>,
     /// Parameter: JSON, or text when it is none; `a,b` or repeating it where a list is wanted
     #[arg(short, long = "param", value_name = "NAME=VALUE", value_parser = params::parse_pair)]
@@ -29,8 +29,12 @@ pub struct RunArgs {
     pub format: FormatArgs,
 }
 
-/// `genes` or `genes@3`. Names hold no `@`.
+/// `genes` or `genes@3`: names hold no `@`. What begins with `job_` is a job; a data set with such a name is reached by
+/// naming its version.
 pub fn parse_input(text: &str) -> Result<Input, String> {
+    if text.starts_with("job_") && !text.contains('@') {
+        return Ok(Input::Answer { job: text.to_owned() });
+    }
     let Some((name, version)) = text.split_once('@') else {
         return Ok(Input::Newest(text.to_owned()));
     };
@@ -95,5 +99,18 @@ mod tests {
             })
         );
         assert!(parse_input("genes@new").is_err());
+    }
+
+    #[test]
+    fn what_begins_like_a_job_is_one() {
+        let job = "job_01jd8q2x5m7k9n3p4r6s8t0v2w";
+        assert_eq!(parse_input(job), Ok(Input::Answer { job: job.into() }));
+        assert_eq!(
+            parse_input("job_titles@2"),
+            Ok(Input::Pinned {
+                dataset: "job_titles".into(),
+                version: 2
+            })
+        );
     }
 }

@@ -31,6 +31,27 @@ async fn what_breaks_an_engine_is_a_typed_failure_and_the_next_query_works() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn few_values_in_order_take_little_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = TestServer::start(&folder);
+    server.import_file("penguins", "", "penguins/penguins.csv").await;
+    assert_eq!(
+        server
+            .rows("SELECT DISTINCT species FROM penguins ORDER BY species")
+            .await,
+        json!([{"species": "Adelie"}, {"species": "Chinstrap"}, {"species": "Gentoo"}])
+    );
+    assert_eq!(
+        server
+            .rows(
+                "SELECT island, max(body_mass_g) AS most FROM penguins GROUP BY island ORDER BY most DESC LIMIT 5000000"
+            )
+            .await,
+        json!([{"island": "Biscoe", "most": 6300}, {"island": "Dream", "most": 4800}, {"island": "Torgersen", "most": 4700}])
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_running_query_is_canceled_while_others_go_on() {
     let folder = tempfile::tempdir().unwrap();
     let server = TestServer::start_with(folder.path(), &["--workers", "2"]);

@@ -3,11 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 mod bad_input;
+mod chain;
 mod cli;
 mod crashes;
 mod engine_limits;
 mod figures;
 mod floors;
+mod history;
 mod jobs;
 mod schedules;
 mod support;

@@ -6,6 +6,7 @@ pub mod catalog;
 pub mod claims;
 pub mod ends;
 pub mod events;
+pub mod history;
 pub mod leases;
 pub mod lists;
 pub mod notices;
@@ -172,6 +173,12 @@ macro_rules! conformance {
                 deliveries_are_listed_newest_first_in_pages,
                 secrets_rotate_and_two_are_kept,
                 notices_are_forgotten_after_a_month,
+            );
+            $crate::conformance!(@area $harness, history:
+                a_job_is_told_from_submission_to_its_end,
+                failures_and_progress_are_told,
+                everybody_may_see_their_own_and_the_newest_come_first,
+                several_tables_come_in_the_order_they_were_asked_for,
             );
             $crate::conformance!(@area $harness, restarts:
                 everything_is_there_after_a_restart,
