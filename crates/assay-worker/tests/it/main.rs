@@ -3,5 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 mod engine_pool;
+mod inputs;
 mod pool;
 mod support;
