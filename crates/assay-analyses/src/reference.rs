@@ -13,7 +13,7 @@ pub fn reference_page() -> String {
     let mut page = String::from(
         "# Analyses\n\n\
          <!-- Made from the code by `ASSAY_UPDATE_DOCS=1 cargo test -p assay-analyses`; do not edit. -->\n\n\
-         `assay run ANALYSIS --on DATASET -p name=value`, or `POST /v1/jobs` with `analysis`, `input` and `params`. \
+         `assay run ANALYSIS --on DATASET_OR_JOB -p name=value`, or `POST /v1/jobs` with `analysis`, `input` and `params`. \
          `GET /v1/analyses` gives the same descriptions with JSON Schemas.\n",
     );
     for spec in specs() {
@@ -39,7 +39,11 @@ fn section(page: &mut String, spec: &AnalysisSpec) {
         false => "every job has a run of its own",
     };
     let attempts = retry.max_attempts;
-    let input = if *needs_input { "a data set" } else { "none" };
+    let input = match (*needs_input, name.as_str()) {
+        (true, _) => "a data set or the answer of a job",
+        (false, "sql") => "none, or the answer of a job",
+        (false, _) => "none",
+    };
     let example = serde_json::to_string_pretty(example).unwrap_or_default();
     // Writing to a string cannot fail.
     let _ = write!(

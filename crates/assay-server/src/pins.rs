@@ -128,12 +128,15 @@ async fn named(app: &App, input: &InputForm) -> Result<PinnedInput> {
         InputForm::Pinned(pinned) => (&pinned.dataset, pinned.version),
         InputForm::Answer(answer) => (&answer.job, None),
     };
-    let name = known_name(app, name).await.map_err(|error| error.pointing("/input"))?;
-    let snapshot = app
-        .catalog
-        .snapshot(&name, version.map(Version))
-        .await
-        .map_err(|error| error.pointing("/input"))?;
+    let is_job = name.parse::<JobId>().is_ok();
+    let told = |error: Error| match is_job && error.code == Code::UnknownDataset {
+        true => error
+            .hint("write `{\"job\": id}` to read the answer of a job")
+            .pointing("/input"),
+        false => error.pointing("/input"),
+    };
+    let name = known_name(app, name).await.map_err(told)?;
+    let snapshot = app.catalog.snapshot(&name, version.map(Version)).await.map_err(told)?;
     Ok(PinnedInput {
         name: snapshot.name,
         version: snapshot.version,

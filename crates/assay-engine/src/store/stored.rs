@@ -191,7 +191,6 @@ pub(crate) fn damage() -> Error {
     .hint("run the job again")
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn unreadable(cause: object_store::Error) -> Error {
     match cause {
         object_store::Error::NotFound { .. } => {

@@ -102,7 +102,7 @@ fn history(table: HistoryTable, rows: &[Value]) -> Input {
     Input::history(table, rows.len() as u64, false, ResultData::Inline(lines.into_bytes()))
 }
 
-fn job(id: &str, state: &str, run_ms: Value) -> Value {
+fn job(id: &str, state: &str, run_ms: Option<u64>) -> Value {
     json!([
         id, "local", "describe", state, 5, "2025-02-26T12:00:00.000Z", "2025-02-26T12:00:00.250Z", null, 250, run_ms,
         1, 1024, 344, 1, 8, 4096, null, null, [{"dataset": "Flights", "version": 1}], null, {"team": "blue"}, null, null
@@ -128,9 +128,9 @@ fn attempt(job: &str, number: u32) -> Value {
 async fn with_history() -> Lab {
     let mut lab = small_flights().await;
     let jobs = [
-        job("job_a", "succeeded", json!(10)),
-        job("job_b", "succeeded", json!(20)),
-        job("job_c", "running", Value::Null),
+        job("job_a", "succeeded", Some(10)),
+        job("job_b", "succeeded", Some(20)),
+        job("job_c", "running", None),
     ];
     let attempts = [attempt("job_a", 1), attempt("job_b", 1), attempt("job_b", 2)];
     lab.inputs.push(history(HistoryTable::Jobs, &jobs));

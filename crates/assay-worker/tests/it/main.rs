@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 mod engine_pool;
+mod inputs;
 mod notices;
 mod pool;
 mod receivers;

@@ -162,6 +162,16 @@ async fn what_has_no_answer_is_refused_with_its_place() {
         (422, &json!("unknown_column")),
         "{problem:#}"
     );
+    let (status, problem) = submit(json!({"analysis": "describe", "input": one})).await;
+    assert_eq!(
+        (status, &problem["code"]),
+        (404, &json!("unknown_dataset")),
+        "{problem:#}"
+    );
+    assert!(
+        problem["hint"].as_str().unwrap().contains("{\"job\": id}"),
+        "{problem:#}"
+    );
     let (status, problem) = submit(json!({"analysis": "ping", "input": {"job": one}})).await;
     assert_eq!((status, pointer(&problem).as_str()), (422, "/input"), "{problem:#}");
     let (status, problem) =

@@ -176,3 +176,26 @@ async fn a_long_history_goes_through_the_object_store_and_leaves_nothing_there()
         }
     }
 }
+
+#[test]
+fn the_reference_has_every_column_and_no_other() {
+    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/history.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    for table in assay_core::HistoryTable::ALL {
+        let (_, section) = page.split_once(&format!("## `{}`", table.as_str())).unwrap();
+        let section = section.split("\n## ").next().unwrap();
+        let documented: Vec<(&str, &str)> = section
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `")?.split_once("` | "))
+            .map(|(name, rest)| (name, rest.split(' ').next().unwrap()))
+            .collect();
+        let schema = table.schema();
+        let columns: Vec<(&str, String)> = schema
+            .attributes
+            .iter()
+            .map(|column| (column.name.as_str(), column.kind.to_string()))
+            .collect();
+        let columns: Vec<(&str, &str)> = columns.iter().map(|(name, kind)| (*name, kind.as_str())).collect();
+        assert_eq!(documented, columns, "{}", table.as_str());
+    }
+}
