@@ -59,7 +59,7 @@ pub async fn fire_schedules_until(services: Services) {
 async fn heard(changed: &mut watch::Receiver<u64>) {
     if changed.changed().await.is_err() {
         // Nobody changes any more.
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 
