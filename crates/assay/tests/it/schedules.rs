@@ -248,6 +248,13 @@ async fn wrong_schedules_are_refused_with_their_place() {
             "`year`",
         ),
         (
+            with("job", json!({"analysis": "ping", "deadline": "2100-01-01T00:00:00Z"})),
+            422,
+            "invalid_parameter",
+            "/job/deadline",
+            "schedule says when",
+        ),
+        (
             with("job", json!({"analysis": "histogramm"})),
             404,
             "unknown_analysis",
