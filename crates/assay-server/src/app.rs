@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use assay_core::{AnalysisSpec, Catalog, Clock, Code, Error, Events, Jobs, Limits, Result, Runner, names};
+use assay_core::{
+    AnalysisSpec, Catalog, Clock, Code, Error, Events, Hooks, Jobs, Limits, Outbox, Reach, Result, Runner, names,
+};
 use jsonschema::Validator;
 use object_store::ObjectStore;
 use serde_json::Value;
@@ -15,6 +17,8 @@ pub struct Services {
     pub catalog: Arc<dyn Catalog>,
     pub jobs: Arc<dyn Jobs>,
     pub events: Arc<dyn Events>,
+    pub outbox: Arc<dyn Outbox>,
+    pub hooks: Arc<dyn Hooks>,
     pub runner: Arc<dyn Runner>,
     pub objects: Arc<dyn ObjectStore>,
     pub analyses: Arc<Vec<AnalysisSpec>>,
@@ -43,6 +47,8 @@ pub struct ServerSettings {
     pub check_timeout: Duration,
     /// Refuse requests that name another host than this machine, so that no web page can reach the server by DNS.
     pub loopback_only: bool,
+    /// Addresses that notices may be sent to.
+    pub reach: Reach,
     /// What `/readyz` says about the store.
     pub store_description: Value,
 }
@@ -67,6 +73,7 @@ impl Default for ServerSettings {
             max_wait: Duration::from_secs(60),
             check_timeout: Duration::from_secs(2),
             loopback_only: true,
+            reach: Reach::default(),
             store_description: Value::Null,
         }
     }

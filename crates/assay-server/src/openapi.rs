@@ -7,7 +7,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::app::Shared;
-use crate::routes::{analyses, datasets, events, health, import, jobs, query, records, results};
+use crate::routes::{analyses, datasets, deliveries, events, health, hooks, import, jobs, query, records, results};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -23,6 +23,7 @@ use crate::routes::{analyses, datasets, events, health, import, jobs, query, rec
         (name = "analyses", description = "What can be run."),
         (name = "jobs", description = "Submit, wait for, cancel; get the answer."),
         (name = "events", description = "Be told."),
+        (name = "notices", description = "Be told by webhook and by mail."),
         (name = "server", description = "Health and description."),
     ),
 )]
@@ -46,6 +47,15 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(results::get_result))
         .routes(routes!(events::job_events))
         .routes(routes!(events::all_events))
+        .routes(routes!(hooks::create_hook, hooks::list_hooks))
+        .routes(routes!(hooks::get_secret))
+        .routes(routes!(hooks::rotate_secret))
+        .routes(routes!(hooks::get_hook, hooks::change_hook, hooks::remove_hook))
+        .routes(routes!(hooks::rotate_hook))
+        .routes(routes!(hooks::test_hook))
+        .routes(routes!(deliveries::hook_deliveries))
+        .routes(routes!(deliveries::job_deliveries))
+        .routes(routes!(deliveries::redeliver))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
         .routes(routes!(health::openapi_json))

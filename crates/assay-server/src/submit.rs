@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::asker::Asker;
 use crate::cursor::fingerprint;
 use crate::prefer::Preferences;
-use crate::wire::request;
+use crate::wire::{notify, request};
 use crate::{extract, pins, read, wait};
 
 pub(crate) const SQL: &str = "sql";
@@ -40,6 +40,7 @@ pub(crate) async fn analysis(
     let settings = &app.settings;
     let limits = job.limits.within(settings.default_limits, settings.max_limits)?;
     let (priority, tags, retry) = (job.checked_priority()?, job.checked_tags()?, job.retry.checked()?);
+    let notify = notify::targets(&job.notify, &settings.reach)?;
     let params = Value::Object(job.params);
     app.validate(spec, &params)?;
     let sql = params.get("sql").and_then(Value::as_str);
@@ -56,6 +57,7 @@ pub(crate) async fn analysis(
             limits,
             retry,
             tags,
+            notify,
             ..JobSpec::new(job.analysis, params)
         },
         sharing: None,

@@ -66,5 +66,6 @@ fn job_of(query: request::NewQuery) -> request::NewJob {
         limits: query.limits,
         tags: std::collections::BTreeMap::new(),
         retry: request::NewRetry::default(),
+        notify: Vec::new(),
     }
 }

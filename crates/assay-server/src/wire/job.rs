@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use super::notify::TargetShown;
 use crate::problem::Problem;
 
 /// A request to run an analysis, from submission to its end.
@@ -43,6 +44,8 @@ pub(crate) struct Job {
     pub(crate) result: Option<JobResult>,
     /// The version of a data set that the job wrote.
     pub(crate) wrote: Option<DatasetVersion>,
+    /// Who is told of the end, beside the hooks of the owner.
+    pub(crate) notify: Vec<TargetShown>,
     /// Left out in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) attempts: Option<Vec<AttemptForm>>,
@@ -182,6 +185,7 @@ impl Job {
             error: job.error.as_ref().map(Problem::from),
             result: job.result.map(|result| JobResult::new(result, &links.result)),
             wrote: job.wrote.map(DatasetVersion::from),
+            notify: spec.notify.iter().map(TargetShown::from).collect(),
             attempts: None,
             usage: Usage::from(job.usage),
             links,

@@ -3,5 +3,7 @@
 pub(crate) mod analysis;
 pub(crate) mod dataset;
 pub(crate) mod event;
+pub(crate) mod hook;
 pub(crate) mod job;
+pub(crate) mod notify;
 pub(crate) mod request;

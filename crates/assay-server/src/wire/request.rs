@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use super::notify::TargetForm;
+
 const MAX_TAGS: usize = 32;
 const MAX_TAG_CHARS: usize = 255;
 const MAX_ATTEMPTS: u32 = 100;
@@ -36,6 +38,9 @@ pub(crate) struct NewJob {
     pub(crate) tags: BTreeMap<String, String>,
     #[serde(default)]
     pub(crate) retry: NewRetry,
+    /// Who is told of the end, beside the hooks of the owner; at most 10.
+    #[serde(default)]
+    pub(crate) notify: Vec<TargetForm>,
 }
 
 /// A data set by name, or at a version.
