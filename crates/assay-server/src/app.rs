@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use assay_core::{
-    AnalysisSpec, Catalog, Clock, Code, Error, Events, Jobs, Limits, Queue, Result, Runner, Schedules, names,
+    AnalysisSpec, Catalog, Clock, Code, Error, Events, Hooks, Jobs, Limits, Outbox, Queue, Reach, Result, Runner,
+    Schedules, names,
 };
 use jsonschema::Validator;
 use object_store::ObjectStore;
@@ -20,6 +21,8 @@ pub struct Services {
     pub queue: Arc<dyn Queue>,
     pub events: Arc<dyn Events>,
     pub schedules: Arc<dyn Schedules>,
+    pub outbox: Arc<dyn Outbox>,
+    pub hooks: Arc<dyn Hooks>,
     pub runner: Arc<dyn Runner>,
     pub objects: Arc<dyn ObjectStore>,
     pub analyses: Arc<Vec<AnalysisSpec>>,
@@ -48,6 +51,8 @@ pub struct ServerSettings {
     pub check_timeout: Duration,
     /// Refuse requests that name another host than this machine, so that no web page can reach the server by DNS.
     pub loopback_only: bool,
+    /// Addresses that notices may be sent to.
+    pub reach: Reach,
     /// What `/readyz` says about the store.
     pub store_description: Value,
 }
@@ -72,6 +77,7 @@ impl Default for ServerSettings {
             max_wait: Duration::from_secs(60),
             check_timeout: Duration::from_secs(2),
             loopback_only: true,
+            reach: Reach::default(),
             store_description: Value::Null,
         }
     }

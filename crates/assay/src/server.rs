@@ -164,6 +164,8 @@ fn services(args: &ServeArgs, ports: &WorkerPorts, store: &EmbeddedStore, shutdo
         queue: Arc::new(store.clone()),
         events: ports.events.clone(),
         schedules: Arc::new(store.clone()),
+        outbox: Arc::new(store.clone()),
+        hooks: Arc::new(store.clone()),
         runner: ports.runner.clone(),
         objects: ports.objects.clone(),
         analyses: Arc::new(assay_analyses::specs()),
