@@ -95,7 +95,7 @@ async fn identical_queries_are_answered_by_one_run() {
     let (_, csv) = server
         .get(&format!("{}?format=csv", second["links"]["result"].as_str().unwrap()))
         .await;
-    assert_eq!(csv, json!("n\n344\n"));
+    assert_eq!(csv, json!("n\r\n344\r\n"));
     let own = with(query.clone(), "cache", json!(false));
     let (_, third) = server.post_waiting("/v1/jobs", &own, 60).await;
     assert_eq!(
