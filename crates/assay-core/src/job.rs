@@ -305,6 +305,7 @@ pub enum Outcome {
 pub struct JobFilter {
     pub states: Vec<State>,
     pub analysis: Option<String>,
+    /// Jobs that may read it, and loads into it, however they end.
     pub dataset: Option<DatasetName>,
 }
 

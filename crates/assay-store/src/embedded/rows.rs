@@ -7,8 +7,9 @@ use std::str::FromStr;
 use std::sync::LazyLock;
 
 use assay_core::{
-    Attempt, AttemptOutcome, Code, Error, Event, EventId, EventKind, Fence, Idempotency, Job, JobId, Limits,
-    PinnedInput, ResultData, Retry, State, StoredResult, Timestamp, Version, WorkerId,
+    Attempt, AttemptOutcome, Code, DatasetName, Error, Event, EventId, EventKind, Fence, IMPORT, Idempotency,
+    ImportParams, Job, JobId, Limits, PinnedInput, ResultData, Retry, State, StoredResult, Timestamp, Version,
+    WorkerId,
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde::{Deserialize, Serialize};
@@ -129,15 +130,21 @@ pub(super) fn insert_job(connection: &Connection, job: &Job) -> Fallible<i64> {
     }
     let seq = connection.last_insert_rowid();
     for input in &job.inputs {
-        insert_job_dataset(connection, &job.id, input)?;
+        insert_job_dataset(connection, &job.id, &input.name)?;
+    }
+    // From its begin, so that a load that fails is found under its data set as well.
+    if job.analysis == IMPORT
+        && let Ok(import) = ImportParams::deserialize(&job.params)
+    {
+        insert_job_dataset(connection, &job.id, &import.dataset)?;
     }
     Ok(seq)
 }
 
-pub(super) fn insert_job_dataset(connection: &Connection, job: &JobId, dataset: &PinnedInput) -> Fallible<()> {
+pub(super) fn insert_job_dataset(connection: &Connection, job: &JobId, dataset: &DatasetName) -> Fallible<()> {
     connection
         .prepare_cached("INSERT OR IGNORE INTO job_dataset (dataset, job) VALUES (?1, ?2)")?
-        .execute(params![dataset.name.folded(), job.as_str()])?;
+        .execute(params![dataset.folded(), job.as_str()])?;
     Ok(())
 }
 
