@@ -9,6 +9,7 @@ mod extract;
 mod guard;
 mod negotiate;
 mod openapi;
+mod params;
 mod pins;
 mod prefer;
 mod problem;

@@ -7,7 +7,7 @@ use assay_core::{
     Result, Retry, Submitted,
 };
 use axum::body::Body;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use futures::StreamExt as _;
 use http::{HeaderMap, header};
@@ -18,6 +18,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::app::{App, Shared};
 use crate::cursor::hex;
+use crate::extract::Path;
 use crate::prefer::Preferences;
 use crate::problem::Problem;
 use crate::wire::job;

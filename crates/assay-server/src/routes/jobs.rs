@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode, header};
 
@@ -10,6 +10,7 @@ use assay_core::{JobFilter, JobId, PageRequest, Result, State as JobState};
 
 use crate::answer;
 use crate::app::Shared;
+use crate::extract::Path;
 use crate::prefer::Preferences;
 use crate::problem::Problem;
 use crate::wire::{job, request};
@@ -69,10 +70,7 @@ pub(crate) async fn get_job(
     let id: JobId = id.parse()?;
     let preferences = Preferences::read(&headers, app.settings.max_wait)?;
     let known = extract::text(&headers, &header::IF_NONE_MATCH)?;
-    let is_known = |job: &assay_core::Job| {
-        let etag = answer::etag(job);
-        known.is_some_and(|known| known.split(',').any(|tag| tag.trim().trim_start_matches("W/") == etag))
-    };
+    let is_known = |job: &assay_core::Job| known.is_some_and(|known| extract::has_tag(known, &answer::etag(job)));
     let patience = preferences.wait.unwrap_or_default();
     let is_enough = |job: &assay_core::Job| match known {
         Some(_) => !is_known(job),
@@ -80,7 +78,7 @@ pub(crate) async fn get_job(
     };
     let (job, attempts) = wait::until(&app, &id, patience, is_enough).await?;
     let is_unchanged = is_known(&job);
-    let (mut headers, body) = answer::told(job, attempts);
+    let (mut headers, body) = answer::told(job, attempts, app.clock.now());
     if let Some(applied) = preferences.applied() {
         answer::set(
             &mut headers,
@@ -100,7 +98,7 @@ pub(crate) async fn get_job(
     params(
         ("state" = Option<String>, Query, description = "states, separated by commas"),
         ("analysis" = Option<String>, Query),
-        ("dataset" = Option<String>, Query, description = "jobs that read or wrote it"),
+        ("dataset" = Option<String>, Query, description = "jobs that read it or load it"),
         ("limit" = Option<u64>, Query, description = "50 by default, at most 1,000"),
         ("cursor" = Option<String>, Query),
     ),
@@ -154,7 +152,7 @@ pub(crate) async fn cancel_job(State(app): State<Shared>, Path(id): Path<String>
         true => StatusCode::OK,
         false => StatusCode::ACCEPTED,
     };
-    Ok((status, answer::told(job, attempts)).into_response())
+    Ok((status, answer::told(job, attempts, app.clock.now())).into_response())
 }
 
 pub(crate) fn page_size(limit: Option<&str>) -> Result<usize> {
