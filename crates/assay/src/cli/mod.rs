@@ -51,7 +51,7 @@ Begin with `assay demo`, or with `assay serve` and `assay load FILE --as NAME`."
 
 /// Turns data sets into an analysis service with durable background jobs.
 #[derive(Debug, Parser)]
-#[command(name = "assay", version, after_help = AFTER_HELP, disable_help_subcommand = true)]
+#[command(name = "assay", version, after_help = AFTER_HELP, disable_help_subcommand = true, arg_required_else_help = true)]
 pub struct Cli {
     #[command(flatten)]
     pub global: GlobalArgs,
