@@ -41,6 +41,14 @@ fn explain(spec: &AnalysisSpec, fault: &ValidationError<'_>) -> (Vec<Detail>, Op
             let unknown = |name: &String| detail(format!("there is no `{name}` here"), member(&place, name));
             (unexpected.iter().map(unknown).collect(), hint)
         }
+        // What becomes of a closed schema without members.
+        Kind::FalseSchema => {
+            let hint = format!("`{}` takes no parameters", spec.name);
+            (
+                vec![detail("there are no parameters here".to_owned(), place)],
+                Some(hint),
+            )
+        }
         Kind::Required { property } => {
             let name = property.as_str().unwrap_or_default();
             (vec![detail(format!("`{name}` is missing"), place)], None)

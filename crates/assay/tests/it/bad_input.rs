@@ -103,6 +103,13 @@ async fn wrong_requests_are_answered_with_code_place_and_hint() {
         ),
         (
             "/v1/jobs",
+            json!({"analysis": "ping", "params": {"x": 1}}),
+            422,
+            "invalid_parameter",
+            Some("takes no parameters"),
+        ),
+        (
+            "/v1/jobs",
             job("histogram", json!("penguins"), json!({"colum": "year"})),
             422,
             "invalid_parameter",
