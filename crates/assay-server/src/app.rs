@@ -13,6 +13,8 @@ use object_store::ObjectStore;
 use serde_json::Value;
 use tokio::sync::watch;
 
+use crate::params;
+
 /// The ports and what the server is told about itself.
 #[derive(Clone)]
 pub struct Services {
@@ -137,19 +139,6 @@ impl App {
         let Some(validator) = self.validators.get(&spec.name) else {
             return Ok(());
         };
-        let mut faults = validator.iter_errors(params).map(|fault| assay_core::Detail {
-            message: fault.to_string(),
-            pointer: Some(format!("/params{}", fault.instance_path())),
-            ..assay_core::Detail::default()
-        });
-        let Some(first) = faults.next() else { return Ok(()) };
-        let mut error = Error::new(
-            Code::InvalidParameter,
-            format!("the parameters do not suit `{}`: {}", spec.name, first.message),
-        )
-        .hint(format!("`/v1/analyses/{}` has their schema and an example", spec.name));
-        error.errors.push(first);
-        error.errors.extend(faults.take(20));
-        Err(error)
+        params::check(spec, validator, params)
     }
 }

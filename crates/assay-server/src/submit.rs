@@ -195,6 +195,7 @@ pub(crate) async fn answer(
         replayed: submitted.replayed,
         waited: !patience.is_zero(),
         preferences,
+        now: app.clock.now(),
     };
     Ok(answer::submitted(job, attempts, submission))
 }

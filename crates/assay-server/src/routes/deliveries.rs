@@ -2,7 +2,7 @@
 
 use assay_core::{Code, DeliveryFilter, DeliveryId, Error, JobId, PageRequest, Result};
 use axum::Json;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 
@@ -10,6 +10,7 @@ use super::hooks;
 use super::jobs::{next_address, page_size};
 use crate::app::{App, Shared};
 use crate::asker::Asker;
+use crate::extract::Path;
 use crate::problem::Problem;
 use crate::wire::hook::{DeliveryForm, DeliveryPage};
 use crate::{answer, extract};

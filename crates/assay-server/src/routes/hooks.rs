@@ -3,12 +3,13 @@
 use assay_core::{Code, Error, Hook, HookId, IMPORT, Result, SigningSecret};
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode, header};
 
 use crate::app::{App, Shared};
 use crate::asker::Asker;
+use crate::extract::Path;
 use crate::problem::Problem;
 use crate::wire::hook::{DeliveryForm, HookForm, HookList, HookPatch, NewHook, SecretList};
 use crate::{answer, extract};

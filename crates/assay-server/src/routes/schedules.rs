@@ -3,12 +3,13 @@
 use assay_core::{Code, Detail, Error, Result, Schedule, ScheduleName, Timing, UserName};
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode, header};
 
 use crate::app::{App, Shared};
 use crate::asker::Asker;
+use crate::extract::Path;
 use crate::prefer::Preferences;
 use crate::problem::Problem;
 use crate::wire::{job, request, schedule};

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use assay_core::{Completion, EngineMessage, EngineReply, Error, Order, Result, RunControl, Task};
+use assay_core::{Code, Completion, EngineMessage, EngineReply, Error, Order, Result, RunControl, Task};
 use tokio::sync::{oneshot, watch};
 use tokio::time::{sleep, timeout};
 
@@ -172,6 +172,10 @@ impl Seat {
         let meter = is_measured(&order.task).then(|| Meter::start(process.pid()));
         let outcome = match self.watch(process, order, &mut control, &mut answer).await {
             End::Replied(outcome) => {
+                if matches!(&*outcome, Err(error) if error.code == Code::Internal) {
+                    let (pid, words) = (process.pid(), process.words().await);
+                    tracing::error!(engine.pid = pid, words, "an engine process met a fault of its own");
+                }
                 // An error means that nobody waits for it any more.
                 let _ = answer.send(outcome.map(|completion| measured(completion, meter.as_ref())));
                 return true;
