@@ -6,6 +6,7 @@ mod client;
 mod error;
 mod events;
 mod exact;
+mod hooks;
 mod jobs;
 mod upload;
 mod wire;
@@ -16,8 +17,9 @@ pub use events::{Event, EventStream};
 pub use exact::{Exact, Row};
 pub use upload::{ImportOptions, Upload};
 pub use wire::{
-    Analysis, Attempt, Attribute, Column, Dataset, DatasetVersion, Input, Job, JobQuery, JobResult, NewJob, NewQuery,
-    Page, Problem, Progress, RecordPage, ResultPage, Schema, SeenTypes, Usage,
+    Analysis, Attempt, Attribute, Column, Dataset, DatasetVersion, Delivery, DeliveryTry, Hook, Input, Job, JobQuery,
+    JobResult, NewHook, NewJob, NewQuery, Page, Problem, Progress, RecordPage, ResultPage, Schema, SeenTypes, Target,
+    Usage,
 };
 
 pub type Result<T, E = ClientError> = std::result::Result<T, E>;

@@ -91,7 +91,9 @@ fn code_of(error: &Error) -> u8 {
         | Code::UnknownRecord
         | Code::UnknownVersion
         | Code::UnknownAnalysis
-        | Code::UnknownJob => 3,
+        | Code::UnknownJob
+        | Code::UnknownHook
+        | Code::UnknownDelivery => 3,
         Code::Canceled => 5,
         _ => 1,
     }

@@ -9,4 +9,7 @@ mod engine_limits;
 mod figures;
 mod floors;
 mod jobs;
+mod notices;
+#[path = "../../../assay-worker/tests/it/receivers.rs"]
+mod receivers;
 mod support;
