@@ -11,6 +11,9 @@ mod figures;
 mod floors;
 mod history;
 mod jobs;
+mod notices;
 mod queue;
+#[path = "../../../assay-worker/tests/it/receivers.rs"]
+mod receivers;
 mod schedules;
 mod support;
