@@ -122,7 +122,14 @@ async fn start(args: ServeArgs) -> anyhow::Result<Running> {
 
 /// Opens the store and removes what nobody refers to: leftovers of attempts and uploads that a kill cut short.
 async fn open(args: &ServeArgs, clock: &Arc<dyn Clock>) -> Result<EmbeddedStore, Error> {
-    let store = EmbeddedStore::open(&args.store, clock.clone(), StoreSettings::default())?;
+    let store = EmbeddedStore::open(
+        &args.store,
+        clock.clone(),
+        StoreSettings {
+            max_result_bytes: args.answers,
+            ..StoreSettings::default()
+        },
+    )?;
     let referenced = store.referenced_objects().await?;
     let removed = store.folder().sweep(&referenced).await?;
     if removed > 0 {

@@ -12,6 +12,7 @@ use super::units;
 
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:7373";
 const DEFAULT_MEMORY: u64 = 1 << 30;
+const DEFAULT_ANSWERS: u64 = 50 << 30;
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
 const DEFAULT_MAIL_PAUSE: Duration = Duration::from_secs(30);
 
@@ -33,6 +34,9 @@ pub struct ServeArgs {
     /// Time that one attempt of a job may take
     #[arg(long, default_value = "10m", value_name = "TIME", value_parser = units::parse_duration)]
     pub timeout: Duration,
+    /// Room for the answers of jobs; the oldest go when all together take more
+    #[arg(long, default_value = "50GiB", value_name = "SIZE", value_parser = units::parse_bytes)]
+    pub answers: u64,
     #[command(flatten)]
     pub notices: NoticeArgs,
 }
@@ -123,6 +127,7 @@ impl ServeArgs {
             workers: None,
             memory: DEFAULT_MEMORY,
             timeout: DEFAULT_TIMEOUT,
+            answers: DEFAULT_ANSWERS,
             notices: NoticeArgs::default(),
         }
     }

@@ -15,5 +15,6 @@ mod notices;
 mod queue;
 #[path = "../../../assay-worker/tests/it/receivers.rs"]
 mod receivers;
+mod retention;
 mod schedules;
 mod support;
