@@ -277,6 +277,7 @@ async fn mail_tells_one_job_with_a_chart_and_several_together() {
         mails += 1;
     }
     assert!(mails <= 3, "{mails} mails for 6 jobs");
+    assert!(mail_server.is_quiet());
 }
 
 #[tokio::test(flavor = "multi_thread")]
