@@ -65,6 +65,12 @@ pub(super) fn settle(desk: &mut Desk<'_>, job: Job, end: End) -> Fallible<Job> {
     let (job, live) = end_one(desk, job, end)?;
     let mut next = VecDeque::new();
     follow_up(desk, &job, live, &mut next)?;
+    settle_next(desk, next)?;
+    Ok(job)
+}
+
+/// Ends those who end with another job, and whatever must end with them; each once, though it is named by many.
+fn settle_next(desk: &mut Desk<'_>, mut next: VecDeque<(JobId, End)>) -> Fallible<()> {
     while let Some((id, end)) = next.pop_front() {
         let other = desk.known_job(&id)?;
         if other.state.is_terminal() {
@@ -73,7 +79,7 @@ pub(super) fn settle(desk: &mut Desk<'_>, job: Job, end: End) -> Fallible<Job> {
         let (other, live) = end_one(desk, other, end)?;
         follow_up(desk, &other, live, &mut next)?;
     }
-    Ok(job)
+    Ok(())
 }
 
 /// Writes the end of one job.
@@ -237,9 +243,6 @@ pub(super) fn hand_over(desk: &mut Desk<'_>, job: Job, held: Held, followers: &[
     rows::insert_attempt(desk.connection, &heir.id, &attempt)?;
     desk.save(&mut heir)?;
     desk.scheduler.move_to(&heir.id, Place::Running(Box::new(held)));
-    for (id, end) in next {
-        let child = desk.known_job(&id)?;
-        settle(desk, child, end)?;
-    }
+    settle_next(desk, next)?;
     Ok(job)
 }

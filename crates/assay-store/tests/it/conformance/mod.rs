@@ -145,6 +145,7 @@ macro_rules! conformance {
                 a_follower_can_leave,
                 a_finished_run_answers_at_once,
                 a_failed_run_answers_nobody,
+                canceling_a_running_leader_ends_what_depends_on_it_in_two_ways,
             );
             $crate::conformance!(@area $harness, retention:
                 an_answer_goes_after_its_time_and_its_job_stays,

@@ -186,3 +186,24 @@ pub async fn a_failed_run_answers_nobody(scene: Scene) {
     scene.jobs().finish(&lease, failed(Code::UnknownColumn)).await.unwrap();
     assert_eq!(scene.submit_sharing("k", Some(1_000_000)).await.state, State::Queued);
 }
+
+pub async fn canceling_a_running_leader_ends_what_depends_on_it_in_two_ways(scene: Scene) {
+    let leader = scene.submit_sharing("k", None).await;
+    let heir = scene.submit_sharing("k", None).await;
+    scene.claim_one().await;
+    let first = vec![leader.id.clone()];
+    let child = scene.submit_as(|spec| spec.depends_on = first).await;
+    let both = vec![leader.id.clone(), child.clone()];
+    let grandchild = scene.submit_as(|spec| spec.depends_on = both).await;
+    let canceled = scene.jobs().cancel(&leader.id).await.unwrap();
+    assert_eq!(canceled.state, State::Canceled);
+    assert_eq!(scene.state(&heir.id).await, State::Running);
+    for id in [&child, &grandchild] {
+        let job = scene.get(id).await;
+        assert_eq!(
+            (job.state, job.error.unwrap().code),
+            (State::Failed, Code::DependencyFailed)
+        );
+    }
+    scene.is_sound().await;
+}
