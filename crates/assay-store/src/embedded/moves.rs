@@ -149,6 +149,9 @@ fn fail(desk: &mut Desk<'_>, mut ending: Ending, error: Error) -> Fallible<Job> 
         end_attempt(desk, &ending, AttemptOutcome::Canceled, Some(&error))?;
         return settle(desk, ending.job, End::canceled());
     }
+    if error.code == Code::Timeout && is_hurried(&ending.job, &ending.held) {
+        return run_anew(desk, ending, &error);
+    }
     end_attempt(desk, &ending, AttemptOutcome::Failed, Some(&error))?;
     let attempt = ending.job.attempt;
     if !error.code.is_retryable() || attempt >= ending.job.spec.retry.max_attempts {
@@ -163,6 +166,20 @@ fn fail(desk: &mut Desk<'_>, mut ending: Ending, error: Error) -> Fallible<Job> 
     desk.progress.remove(&ending.job.id);
     desk.scheduler.move_to(&ending.job.id, Place::Scheduled(run_at));
     Ok(ending.job)
+}
+
+/// Whether the run was begun for a job that gave it less time, and went over to this one.
+fn is_hurried(job: &Job, held: &Held) -> bool {
+    let own = job.started_at.map(|at| stop_at(at, &job.spec.limits));
+    !held.cancel_requested && own.is_some_and(|own| held.stop_at < own)
+}
+
+/// Ends an attempt by a time limit that is not the job's, and puts the job back in line as if there had been none.
+fn run_anew(desk: &mut Desk<'_>, mut ending: Ending, error: &Error) -> Fallible<Job> {
+    end_attempt(desk, &ending, AttemptOutcome::TimedOut, Some(error))?;
+    ending.job.attempt = ending.job.attempt.saturating_sub(1);
+    ending.job.progress = Progress::default();
+    requeue(desk, ending.job)
 }
 
 /// Puts a job back in line, at the place its age gives it.
@@ -274,7 +291,11 @@ fn stop(desk: &mut Desk<'_>, id: &JobId) -> Fallible<()> {
     let job = match held {
         Some(held) => {
             let usage = Usage::default();
+            let is_hurried = !is_late && is_hurried(&job, &held);
             let ending = Ending { job, held, usage };
+            if is_hurried {
+                return run_anew(desk, ending, &error).map(drop);
+            }
             end_attempt(desk, &ending, AttemptOutcome::TimedOut, Some(&error))?;
             ending.job
         }

@@ -146,6 +146,7 @@ macro_rules! conformance {
                 a_finished_run_answers_at_once,
                 a_failed_run_answers_nobody,
                 canceling_a_running_leader_ends_what_depends_on_it_in_two_ways,
+                an_heir_that_gives_the_run_more_time_runs_anew,
             );
             $crate::conformance!(@area $harness, retention:
                 an_answer_goes_after_its_time_and_its_job_stays,

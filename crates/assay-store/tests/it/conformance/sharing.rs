@@ -1,8 +1,8 @@
 //! Identical jobs: one run in flight for all, and answers out of finished runs.
 
-use assay_core::{AttemptOutcome, Code, Directive, Lease, State, WaitCause};
+use assay_core::{AttemptOutcome, Code, Directive, Job, JobSpec, Lease, NewJob, Sharing, State, WaitCause};
 
-use crate::support::{LEASE_MS, Scene, failed, refused, result, succeeded};
+use crate::support::{LEASE_MS, Scene, failed, new_job, refused, result, succeeded};
 
 pub async fn identical_jobs_in_flight_share_one_run(mut scene: Scene) {
     let leader = scene.submit_sharing("k", None).await;
@@ -206,4 +206,30 @@ pub async fn canceling_a_running_leader_ends_what_depends_on_it_in_two_ways(scen
         );
     }
     scene.is_sound().await;
+}
+
+/// Submits a job that shares the run of all others of this kind.
+async fn share(scene: &Scene, change: impl FnOnce(&mut JobSpec)) -> Job {
+    let mut job = NewJob {
+        sharing: Some(Sharing {
+            key: "k".to_owned(),
+            finished_after: None,
+        }),
+        ..new_job(scene.clock_now())
+    };
+    change(&mut job.spec);
+    scene.jobs().submit(job, None).await.unwrap().job
+}
+
+pub async fn an_heir_that_gives_the_run_more_time_runs_anew(scene: Scene) {
+    let leader = share(&scene, |spec| spec.limits.timeout_ms = 1_000).await;
+    let heir = share(&scene, |spec| spec.limits.timeout_ms = 60_000).await;
+    let lease = scene.claim_one().await;
+    scene.jobs().cancel(&leader.id).await.unwrap();
+    scene.advance(1_000);
+    scene.jobs().finish(&lease, failed(Code::Timeout)).await.unwrap();
+    let job = scene.get(&heir.id).await;
+    assert_eq!((job.state, job.attempt), (State::Queued, 0));
+    scene.is_sound().await;
+    assert_eq!(scene.claim_one().await.job, heir.id);
 }
