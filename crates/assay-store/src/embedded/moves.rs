@@ -255,7 +255,10 @@ pub(super) fn reap(desk: &mut Desk<'_>) -> Fallible<Reaped> {
         requeue(desk, job)?;
         reaped.queued += 1;
     }
-    for id in desk.scheduler.alarmed(desk.now, MAX_MOVES) {
+    let mut alarmed = desk.scheduler.alarmed(desk.now, MAX_MOVES);
+    // Followers first: a leader would make one after the other the next leader, and tell all others each time.
+    alarmed.sort_by_key(|id| !desk.scheduler.is_following(id));
+    for id in alarmed {
         // One end may have been the end of others.
         if desk.scheduler.find(&id).is_some() {
             stop(desk, &id)?;

@@ -189,6 +189,13 @@ impl Scheduler {
         followers.map_or_else(Vec::new, |set| set.iter().map(|(_, id)| id.clone()).collect())
     }
 
+    /// Whether the job is answered by the run of another one.
+    pub(super) fn is_following(&self, id: &JobId) -> bool {
+        self.live
+            .get(id)
+            .is_some_and(|live| matches!(live.place, Place::Following(_)))
+    }
+
     /// A job that was not known before.
     pub(super) fn enter(&mut self, id: &JobId, ticket: Ticket, share_key: Option<String>, place: Place) {
         let is_to_stop = matches!(&place, Place::Running(held) if held.cancel_requested);

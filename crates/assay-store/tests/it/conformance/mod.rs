@@ -147,6 +147,7 @@ macro_rules! conformance {
                 a_failed_run_answers_nobody,
                 canceling_a_running_leader_ends_what_depends_on_it_in_two_ways,
                 an_heir_that_gives_the_run_more_time_runs_anew,
+                all_who_share_a_run_and_a_deadline_end_without_taking_the_lead,
             );
             $crate::conformance!(@area $harness, retention:
                 an_answer_goes_after_its_time_and_its_job_stays,

@@ -233,3 +233,20 @@ pub async fn an_heir_that_gives_the_run_more_time_runs_anew(scene: Scene) {
     scene.is_sound().await;
     assert_eq!(scene.claim_one().await.job, heir.id);
 }
+
+pub async fn all_who_share_a_run_and_a_deadline_end_without_taking_the_lead(scene: Scene) {
+    let at = scene.later(1_000);
+    share(&scene, |spec| spec.deadline = Some(at)).await;
+    for _ in 0..20 {
+        // Ids grow with time: the leader is the first to be looked at.
+        scene.advance(1);
+        share(&scene, |spec| spec.deadline = Some(at)).await;
+    }
+    scene.advance(1);
+    let last = share(&scene, |spec| spec.deadline = Some(at)).await;
+    scene.advance(1_000);
+    assert_eq!(scene.jobs().reap().await.unwrap().stopped, 22);
+    let told = scene.told(&last.id).await;
+    assert_eq!(told, [Some(State::Queued), Some(State::Failed)]);
+    scene.is_sound().await;
+}
