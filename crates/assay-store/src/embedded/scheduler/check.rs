@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use assay_core::{Finding, JobId, UserName};
 
-use super::{Place, Scheduler};
+use super::{Live, Place, Scheduler};
 
 impl Scheduler {
     /// Breaches of the invariants between the scheduler as it is and as `fresh` rows would make it.
@@ -31,7 +31,7 @@ impl Scheduler {
                 },
             }
             if let Some(known) = self.live.get(id)
-                && !self.is_filed(id, &known.place)
+                && !self.is_filed(id, known)
             {
                 findings.push(finding("I4", id, "is missing in the index of its state"));
             }
@@ -44,11 +44,14 @@ impl Scheduler {
         findings
     }
 
-    fn is_filed(&self, id: &JobId, place: &Place) -> bool {
-        match place {
+    fn is_filed(&self, id: &JobId, live: &Live) -> bool {
+        match &live.place {
             Place::Queued | Place::Blocked(_) => true,
             Place::Scheduled(at) => self.scheduled.contains(&(*at, id.clone())),
-            Place::Following(leader) => self.followers(leader).contains(id),
+            Place::Following(leader) => {
+                let followers = self.followers.get(leader);
+                followers.is_some_and(|set| set.contains(&(live.ticket.rank, id.clone())))
+            }
             Place::Running(held) => {
                 self.leases.contains(&(held.until, id.clone())) && self.fences.get(&held.fence) == Some(id)
             }
