@@ -93,10 +93,11 @@ fn remove_result(connection: &Connection, seq: i64, id: &JobId, swept: &mut Swep
     Ok(unsigned(bytes))
 }
 
+/// The newest event of all stays, whosever it is: its id would be given again.
 fn remove_record(connection: &Connection, id: &JobId) -> Fallible<()> {
     for sql in [
         "DELETE FROM attempt WHERE job = ?1",
-        "DELETE FROM event WHERE job = ?1",
+        "DELETE FROM event WHERE job = ?1 AND id < (SELECT max(id) FROM event)",
         "DELETE FROM job_dataset WHERE job = ?1",
         "DELETE FROM job_tag WHERE job = ?1",
         "DELETE FROM delivery WHERE job = ?1",

@@ -61,6 +61,21 @@ pub async fn a_record_goes_after_thirty_days_with_all_that_belongs_to_it(scene: 
     scene.is_sound().await;
 }
 
+pub async fn ids_of_events_are_not_given_again_when_all_records_are_gone(scene: Scene) {
+    let lease = scene.running().await;
+    scene.jobs().finish(&lease, succeeded()).await.unwrap();
+    let newest = scene.events().newest().await.unwrap();
+    scene.advance(30 * DAY_MS);
+    assert_eq!(scene.upkeep().sweep().await.unwrap().jobs, 1);
+    let id = scene.submit().await;
+    let events = scene.events().list(newest, Some(&id), 10).await.unwrap();
+    assert_eq!(
+        events.len(),
+        1,
+        "a listener that has seen {newest:?} hears of the new job"
+    );
+}
+
 pub async fn an_object_goes_with_the_last_job_that_has_it(scene: Scene) {
     scene.submit_sharing("k", None).await;
     let follower = scene.submit_sharing("k", None).await;
