@@ -6,6 +6,7 @@ mod client;
 mod error;
 mod events;
 mod exact;
+mod hooks;
 mod jobs;
 mod schedules;
 mod upload;
@@ -18,8 +19,9 @@ pub use exact::{Exact, Row};
 pub use schedules::{LastRun, NewSchedule, Run, Runs, Schedule, ScheduledJob};
 pub use upload::{ImportOptions, Upload};
 pub use wire::{
-    Analysis, Attempt, Attribute, Column, Dataset, DatasetVersion, Input, Job, JobQuery, JobResult, NewJob, NewQuery,
-    Page, Problem, Progress, RecordPage, ResultPage, Schema, SeenTypes, Usage,
+    Analysis, Attempt, Attribute, Column, Dataset, DatasetVersion, Delivery, DeliveryTry, Hook, Input, Job, JobQuery,
+    JobResult, NewHook, NewJob, NewQuery, Page, Problem, Progress, RecordPage, ResultPage, Schema, SeenTypes, Target,
+    Usage,
 };
 
 pub type Result<T, E = ClientError> = std::result::Result<T, E>;

@@ -6,16 +6,19 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use assay_core::{Catalog as _, Clock, Error, Limits, SystemClock};
+use assay_core::{Catalog as _, Clock, Error, Limits, Reach, SystemClock};
 use assay_server::{ServerSettings, Services, fire_schedules_until};
 use assay_store::{EmbeddedStore, StoreSettings};
-use assay_worker::{EngineSettings, ProcessRunner, WorkerPool, WorkerPorts, WorkerSettings, reap_until, sweep_until};
+use assay_worker::{
+    EngineSettings, MailSettings, NoticePorts, NoticeSettings, ProcessRunner, WorkerPool, WorkerPorts, WorkerSettings,
+    deliver_until, reap_until, sweep_until,
+};
 use async_trait::async_trait;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::cli::{EngineArgs, Host, Running, ServeArgs};
+use crate::cli::{EngineArgs, Host, NoticeArgs, Running, ServeArgs};
 use crate::engine_process;
 
 /// Reads of records and checks that run beside the jobs.
@@ -59,6 +62,7 @@ impl Host for ThisProcess {
 
 async fn start(args: ServeArgs) -> anyhow::Result<Running> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let notice_settings = notice_settings(&args.notices)?;
     let store = open(&args, &clock).await?;
     let listener = TcpListener::bind(args.listen).await.with_context(|| {
         format!(
@@ -81,6 +85,13 @@ async fn start(args: ServeArgs) -> anyhow::Result<Running> {
         objects: store.objects(),
         clock: clock.clone(),
     };
+    let notice_ports = NoticePorts {
+        outbox: Arc::new(store.clone()),
+        hooks: Arc::new(store.clone()),
+        jobs: ports.jobs.clone(),
+        clock: clock.clone(),
+    };
+    let notices = tokio::spawn(deliver_until(notice_ports, notice_settings, told.clone()));
     let reaper = tokio::spawn(reap_until(ports.jobs.clone(), clock, told.clone()));
     let sweeper = tokio::spawn(sweep_until(Arc::new(store.clone()), store.objects(), told.clone()));
     let services = services(&args, &ports, &store, told.clone());
@@ -96,6 +107,8 @@ async fn start(args: ServeArgs) -> anyhow::Result<Running> {
         workers.await.context("the workers panicked")?;
         reaper.await.context("the reaper panicked")?;
         sweeper.await.context("the sweeper panicked")?;
+        // What the workers finished last is stored, and told at the next start.
+        notices.await.context("the sender of notices panicked")?;
         runner.shutdown().await;
         store.close().await;
         Ok(served.context("the server panicked")??)
@@ -109,7 +122,14 @@ async fn start(args: ServeArgs) -> anyhow::Result<Running> {
 
 /// Opens the store and removes what nobody refers to: leftovers of attempts and uploads that a kill cut short.
 async fn open(args: &ServeArgs, clock: &Arc<dyn Clock>) -> Result<EmbeddedStore, Error> {
-    let store = EmbeddedStore::open(&args.store, clock.clone(), StoreSettings::default())?;
+    let store = EmbeddedStore::open(
+        &args.store,
+        clock.clone(),
+        StoreSettings {
+            max_result_bytes: args.answers,
+            ..StoreSettings::default()
+        },
+    )?;
     let referenced = store.referenced_objects().await?;
     let removed = store.folder().sweep(&referenced).await?;
     if removed > 0 {
@@ -153,6 +173,26 @@ fn engine_args(store: &Path, memory: u64) -> anyhow::Result<Vec<OsString>> {
     ])
 }
 
+fn notice_settings(args: &NoticeArgs) -> Result<NoticeSettings, Error> {
+    let mail = match (&args.smtp_url, &args.smtp_from) {
+        (Some(url), Some(from)) => Some(MailSettings::new(url.reveal(), from)?),
+        _ => None,
+    };
+    Ok(NoticeSettings {
+        reach: reach(args),
+        public_url: args.public_url.clone(),
+        mail,
+        mail_pause: args.mail_pause,
+        ..NoticeSettings::default()
+    })
+}
+
+fn reach(args: &NoticeArgs) -> Reach {
+    Reach {
+        allowed: args.notify_allow.clone(),
+    }
+}
+
 fn services(args: &ServeArgs, ports: &WorkerPorts, store: &EmbeddedStore, shutdown: watch::Receiver<bool>) -> Services {
     let default = ServerSettings::default();
     let default_limits = Limits {
@@ -185,6 +225,7 @@ fn services(args: &ServeArgs, ports: &WorkerPorts, store: &EmbeddedStore, shutdo
                 ..default.read_limits
             },
             loopback_only: args.listen.ip().is_loopback(),
+            reach: reach(&args.notices),
             store_description: json!({"kind": "embedded", "durability": "fsync"}),
             ..default
         },

@@ -123,7 +123,7 @@ pub(super) fn reading_failed(error: io::Error) -> Error {
 
 /// What the decompressor cannot read, where `lines` were whole before it.
 fn gzip_damaged(error: io::Error, lines: u64) -> io::Error {
-    if error.get_ref().is_some_and(|inner| inner.is::<Error>()) {
+    if matches!(error.get_ref(), Some(inner) if inner.is::<Error>()) {
         return error;
     }
     tracing::debug!(%error, "a file cannot be decompressed");

@@ -157,7 +157,7 @@ fn checked_description(text: &str) -> Result<String> {
 }
 
 /// A webhook that is told of every job of its owner.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 #[schema(as = Hook)]
 pub(crate) struct HookForm {
     #[schema(example = "hook_01jd8q2x5m7k9n3p4r6s8t0v2w")]
@@ -206,13 +206,13 @@ impl From<Hook> for HookForm {
     }
 }
 
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct HookList {
     pub(crate) items: Vec<HookForm>,
 }
 
 /// The secrets in force, the newest first: either signature of a webhook fits one of them.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct SecretList {
     secrets: Vec<String>,
 }

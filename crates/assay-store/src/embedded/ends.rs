@@ -87,7 +87,9 @@ fn end_one(desk: &mut Desk<'_>, mut job: Job, end: End) -> Fallible<(Job, Live)>
     job.state = state;
     job.cancel_requested = false;
     job.run_at = None;
-    job.started_at = job.started_at.or(started_at);
+    // The run may have begun before this job came.
+    let shared_from = started_at.map(|at| at.max(job.submitted_at));
+    job.started_at = job.started_at.or(shared_from);
     job.finished_at = Some(desk.now);
     job.error = error;
     if let Some(result) = result {
@@ -121,11 +123,12 @@ fn follow_up(desk: &mut Desk<'_>, job: &Job, live: Live, next: &mut VecDeque<(Jo
     if followers.is_empty() {
         return Ok(());
     }
-    let ended_itself = matches!(job.state, State::Succeeded | State::Failed) && !is_own_deadline(job);
-    if ended_itself {
-        next.extend(followers.into_iter().map(|id| (id, End::answered(job))));
+    let (answered, others) = answered(desk, job, followers)?;
+    next.extend(answered.into_iter().map(|id| (id, End::answered(job))));
+    if others.is_empty() {
         return Ok(());
     }
+    let followers = others;
     let mut heir = take_lead(desk, &followers, live.share_key)?;
     desk.save(&mut heir)?;
     desk.scheduler.move_to(&heir.id, Place::Queued);
@@ -133,11 +136,22 @@ fn follow_up(desk: &mut Desk<'_>, job: &Job, live: Live, next: &mut VecDeque<(Jo
     Ok(())
 }
 
-/// A deadline is a job's own: it says nothing of identical jobs.
-fn is_own_deadline(job: &Job) -> bool {
-    job.error
-        .as_ref()
-        .is_some_and(|error| error.code == Code::DeadlineExceeded)
+/// The followers that end as the job has ended, and those that need a run of their own: a cancel and a deadline are the
+/// job's own, and a time limit says nothing to who has more time.
+fn answered(desk: &Desk<'_>, job: &Job, followers: Vec<JobId>) -> Fallible<(Vec<JobId>, Vec<JobId>)> {
+    let code = job.error.as_ref().map(|error| error.code);
+    match (job.state, code) {
+        (State::Failed, Some(Code::Timeout)) => {
+            let (mut answered, mut others) = (Vec::new(), Vec::new());
+            for id in followers {
+                let has_more_time = desk.known_job(&id)?.spec.limits.timeout_ms > job.spec.limits.timeout_ms;
+                if has_more_time { &mut others } else { &mut answered }.push(id);
+            }
+            Ok((answered, others))
+        }
+        (State::Canceled, _) | (State::Failed, Some(Code::DeadlineExceeded)) => Ok((Vec::new(), followers)),
+        _ => Ok((followers, Vec::new())),
+    }
 }
 
 fn tell_children(desk: &mut Desk<'_>, job: &Job, next: &mut VecDeque<(JobId, End)>) -> Fallible<()> {

@@ -59,6 +59,8 @@ pub struct StoreSettings {
     pub default_share: ShareLimits,
     /// Bytes of answers that are kept; the oldest are removed when there are more.
     pub max_result_bytes: u64,
+    /// The newest events that are kept.
+    pub kept_events: u64,
 }
 
 impl Default for StoreSettings {
@@ -72,6 +74,7 @@ impl Default for StoreSettings {
                 max_waiting: 100_000,
             },
             max_result_bytes: 50 << 30,
+            kept_events: 200_000,
         }
     }
 }

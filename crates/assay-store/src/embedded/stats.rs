@@ -60,7 +60,7 @@ fn by_analysis(connection: &Connection) -> Fallible<Vec<AnalysisStats>> {
 
 fn of_analysis(connection: &Connection, analysis: String) -> Fallible<AnalysisStats> {
     let mut statement = connection.prepare_cached(
-        "SELECT state, json_extract(usage, '$.run_ms') FROM job
+        "SELECT state, json_extract(usage, '$.run_ms'), shares IS NULL FROM job
          WHERE analysis = ?1 AND +state IN ('succeeded', 'failed', 'canceled') ORDER BY id DESC LIMIT ?2",
     )?;
     let mut rows = statement.query(rusqlite::params![analysis, NEWEST])?;
@@ -69,7 +69,8 @@ fn of_analysis(connection: &Connection, analysis: String) -> Fallible<AnalysisSt
         ended += 1;
         match state_of(text(row, 0)?)? {
             State::Failed => failed += 1,
-            State::Succeeded => times.push(unsigned(row.get(1)?)),
+            // What another job's run answered took no time of its own.
+            State::Succeeded if row.get(2)? => times.push(unsigned(row.get(1)?)),
             _ => {}
         }
     }

@@ -8,8 +8,6 @@ use super::failure::Fallible;
 use super::rows::signed;
 use super::submit::IDEMPOTENCY_MS;
 
-/// The newest events that are kept.
-const KEPT_EVENTS: i64 = 200_000;
 /// Most rows of a kind that one batch removes beyond those it added.
 const MAX_REMOVED: i64 = 500;
 
@@ -17,19 +15,20 @@ const MAX_REMOVED: i64 = 500;
 const DELIVERY_MS: i64 = 30 * 24 * 3_600_000;
 
 /// Removes a bounded number of entries, faster than `added` events came in.
-pub(super) fn trim(connection: &Connection, now: Timestamp, added: usize) -> Fallible<()> {
+pub(super) fn trim(connection: &Connection, now: Timestamp, added: usize, kept_events: u64) -> Fallible<()> {
+    let kept = signed(kept_events);
     let bounds = connection
         .prepare_cached("SELECT (SELECT min(id) FROM event), (SELECT max(id) FROM event)")?
         .query_row([], |row| {
             Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(1)?))
         })?;
     if let (Some(oldest), Some(newest)) = bounds
-        && newest - oldest >= KEPT_EVENTS
+        && newest - oldest >= kept
     {
         let most = oldest + signed(added as u64) + MAX_REMOVED;
         connection
             .prepare_cached("DELETE FROM event WHERE id <= ?1")?
-            .execute([most.min(newest - KEPT_EVENTS)])?;
+            .execute([most.min(newest - kept)])?;
     }
     connection
         .prepare_cached(

@@ -298,7 +298,12 @@ impl Writer {
             return Err(broken.unwrap_or_else(|| failure::store_failed("write")));
         }
         if !news.events.is_empty()
-            && let Err(fault) = trim::trim(&self.connection, self.clock.now(), news.events.len())
+            && let Err(fault) = trim::trim(
+                &self.connection,
+                self.clock.now(),
+                news.events.len(),
+                self.settings.kept_events,
+            )
         {
             // Old entries may stay a while longer, except when the transaction went with them.
             let error = fault.into_error("remove old entries");

@@ -215,14 +215,24 @@ impl Scene {
 
     /// Submits a job that may share its run under `key`, or be answered by one that ended in the last `max_age_ms`.
     pub async fn submit_sharing(&self, key: &str, max_age_ms: Option<i64>) -> Job {
+        self.submit_sharing_as(key, max_age_ms, |_| {}).await
+    }
+
+    pub async fn submit_sharing_as(
+        &self,
+        key: &str,
+        max_age_ms: Option<i64>,
+        change: impl FnOnce(&mut JobSpec),
+    ) -> Job {
         let now = self.clock.now();
-        let job = NewJob {
+        let mut job = NewJob {
             sharing: Some(Sharing {
                 key: key.to_owned(),
                 finished_after: max_age_ms.map(|age| Timestamp(now.0 - age)),
             }),
             ..new_job(now)
         };
+        change(&mut job.spec);
         self.jobs().submit(job, None).await.unwrap().job
     }
 

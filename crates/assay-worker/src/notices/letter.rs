@@ -7,7 +7,7 @@ use super::chart::{self, Chart};
 
 const BAR_WIDTH: usize = 32;
 /// Charts in one mail; a digest of hundreds is a list.
-const MAX_CHARTS: usize = 5;
+pub(super) const MAX_CHARTS: usize = 5;
 /// Jobs that a mail tells one by one.
 const MAX_JOBS: usize = 200;
 

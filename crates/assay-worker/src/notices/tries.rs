@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use assay_core::{
-    Code, Delivery, DeliveryOutcome, DeliveryTry, HookFormat, Job, JobId, Notice, Result, SigningSecret, Timestamp,
-    WebhookUrl,
+    Code, Delivery, DeliveryOutcome, DeliveryTry, HookFormat, Job, JobId, Notice, Result, ResultData, SigningSecret,
+    Timestamp, WebhookUrl,
 };
 use futures::future::join_all;
 use tokio::time::timeout;
@@ -158,7 +158,7 @@ pub(super) async fn mail(shared: Arc<Shared>, address: String, deliveries: Vec<D
         };
         match find_job(&shared, job).await {
             Ok(Some(job)) => {
-                jobs.push(job);
+                jobs.push(slim(job, jobs.len()));
                 told.push(delivery);
             }
             Ok(None) => {
@@ -181,6 +181,15 @@ pub(super) async fn mail(shared: Arc<Shared>, address: String, deliveries: Vec<D
     let pause = verdict.pause;
     settle(&shared, &told, begun, verdict).await;
     pause
+}
+
+/// A job without what a mail does not tell of it: hundreds of answers would fill the memory.
+fn slim(mut job: Job, before: usize) -> Job {
+    if let Some(result) = &mut job.result {
+        result.data = ResultData::Inline(Vec::new());
+        result.rows_json = result.rows_json.take().filter(|_| before < letter::MAX_CHARTS);
+    }
+    job
 }
 
 async fn try_mail(shared: &Shared, address: &str, told: &[Delivery], jobs: &mut Vec<Job>) -> Verdict {

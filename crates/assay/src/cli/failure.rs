@@ -92,7 +92,9 @@ fn code_of(error: &Error) -> u8 {
         | Code::UnknownVersion
         | Code::UnknownAnalysis
         | Code::UnknownJob
-        | Code::UnknownSchedule => 3,
+        | Code::UnknownSchedule
+        | Code::UnknownHook
+        | Code::UnknownDelivery => 3,
         Code::Canceled => 5,
         _ => 1,
     }

@@ -8,6 +8,7 @@ mod context;
 mod datasets;
 mod failure;
 mod follow;
+mod hook;
 mod host;
 mod job;
 mod load;
@@ -28,7 +29,7 @@ pub use failure::Failure;
 pub use follow::verdict;
 pub use host::{EngineArgs, Host, Running};
 pub use load::rows_loaded;
-pub use serve::{DEFAULT_LISTEN, ServeArgs, parse_listen, parse_workers};
+pub use serve::{DEFAULT_LISTEN, NoticeArgs, ServeArgs, parse_listen, parse_workers};
 
 use crate::demo;
 
@@ -104,6 +105,9 @@ pub enum Command {
     /// Have jobs submitted again and again
     #[command(subcommand)]
     Schedule(schedule::ScheduleCommand),
+    /// Look after hooks: webhooks that are told of every job
+    #[command(subcommand)]
+    Hook(hook::HookCommand),
     /// List the analyses, or show one
     Analyses(analyses::AnalysesArgs),
     /// Attach a further worker process to a store
@@ -148,6 +152,7 @@ pub async fn run(cli: Cli, host: &dyn Host) -> Result<(), Failure> {
         Command::Query(args) => query::run(&context()?, args).await,
         Command::Job(command) => job::run(&context()?, command).await,
         Command::Schedule(command) => schedule::run(&context()?, command).await,
+        Command::Hook(command) => hook::run(&context()?, command).await,
         Command::Analyses(args) => analyses::run(&context()?, args).await,
         Command::Work(args) => work::run(&args),
         Command::Completions(args) => completions::run(&args),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use assay_client::{Exact, Input, Job, NewJob};
+use assay_client::{Exact, Input, Job, NewJob, Target};
 use clap::Args;
 
 use super::context::{Context, FormatArgs, OutputFormat};
@@ -22,6 +22,9 @@ pub struct RunArgs {
     /// All parameters as one JSON object
     #[arg(long, value_name = "JSON")]
     pub params: Option<String>,
+    /// Whom to tell of the end: address of a webhook, or of mail; may be given several times
+    #[arg(long, value_name = "URL|ADDRESS", value_parser = parse_target)]
+    pub notify: Vec<Target>,
     /// Print the job's id and do not wait for its end
     #[arg(long)]
     pub detach: bool,
@@ -47,6 +50,17 @@ pub fn parse_input(text: &str) -> Result<Input, String> {
     })
 }
 
+/// What begins like a URL is a webhook; the server checks both.
+fn parse_target(text: &str) -> Result<Target, String> {
+    if text.contains("://") {
+        return Ok(Target::Webhook(text.to_owned()));
+    }
+    match text.contains('@') {
+        true => Ok(Target::Email(text.to_owned())),
+        false => Err("it is neither a URL such as `https://example.org/told` nor a mail address".to_owned()),
+    }
+}
+
 /// Submits the job, follows it and prints its answer. Ctrl-C: see [`follow`].
 ///
 /// # Errors
@@ -59,6 +73,7 @@ pub async fn run(context: &Context, args: RunArgs) -> Result<(), Failure> {
         analysis: args.analysis,
         input: args.on,
         params,
+        notify: args.notify,
         ..NewJob::default()
     };
     let job = context.client.submit(&job, Duration::ZERO, None).await?;
@@ -87,6 +102,19 @@ pub fn detach(context: &Context, job: &Exact<Job>, format: FormatArgs) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn webhooks_and_mail_addresses_are_told_apart() {
+        assert_eq!(
+            parse_target("https://a.example/x@y"),
+            Ok(Target::Webhook("https://a.example/x@y".into()))
+        );
+        assert_eq!(
+            parse_target("anna@a.example"),
+            Ok(Target::Email("anna@a.example".into()))
+        );
+        assert!(parse_target("anna").is_err());
+    }
 
     #[test]
     fn inputs_may_name_a_version() {

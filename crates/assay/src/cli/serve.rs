@@ -1,16 +1,20 @@
 //! `assay serve`: the options of a server. Starting it is the wiring's work.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use assay_core::{Network, WebhookUrl};
 use clap::Args;
 
 use super::units;
 
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:7373";
 const DEFAULT_MEMORY: u64 = 1 << 30;
+const DEFAULT_ANSWERS: u64 = 50 << 30;
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
+const DEFAULT_MAIL_PAUSE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Clone, Args)]
 pub struct ServeArgs {
@@ -30,6 +34,88 @@ pub struct ServeArgs {
     /// Time that one attempt of a job may take
     #[arg(long, default_value = "10m", value_name = "TIME", value_parser = units::parse_duration)]
     pub timeout: Duration,
+    /// Room for the answers of jobs; the oldest go when all together take more
+    #[arg(long, default_value = "50GiB", value_name = "SIZE", value_parser = units::parse_bytes)]
+    pub answers: u64,
+    #[command(flatten)]
+    pub notices: NoticeArgs,
+}
+
+/// How users are told of the ends of their jobs.
+#[derive(Debug, Clone, Args)]
+pub struct NoticeArgs {
+    /// Mail server to send notices by, e.g. `smtps://user:password@mail.example.org` [default: none, no mail is sent]
+    #[arg(
+        long,
+        env = "ASSAY_SMTP_URL",
+        hide_env_values = true,
+        value_name = "URL",
+        requires = "smtp_from"
+    )]
+    pub smtp_url: Option<Hidden>,
+    /// Sender of mail, e.g. `Assay <assay@example.org>`
+    #[arg(long, env = "ASSAY_SMTP_FROM", value_name = "ADDRESS", requires = "smtp_url")]
+    pub smtp_from: Option<String>,
+    /// Least time between two mails to one address; what comes in between is told in the next
+    #[arg(long, default_value = "30s", value_name = "TIME", value_parser = units::parse_duration)]
+    pub mail_pause: Duration,
+    /// Network inside which webhooks may be received too, e.g. `10.1.0.0/16`; may be given several times
+    #[arg(long, value_name = "NETWORK", value_parser = parse_network)]
+    pub notify_allow: Vec<Network>,
+    /// Where users reach this server, for links in notices, e.g. `https://assay.example.org`
+    #[arg(long, env = "ASSAY_PUBLIC_URL", value_name = "URL", value_parser = parse_public_url)]
+    pub public_url: Option<String>,
+}
+
+impl Default for NoticeArgs {
+    fn default() -> Self {
+        Self {
+            smtp_url: None,
+            smtp_from: None,
+            mail_pause: DEFAULT_MAIL_PAUSE,
+            notify_allow: Vec::new(),
+            public_url: None,
+        }
+    }
+}
+
+/// A value that holds a secret: it never enters a log.
+#[derive(Clone)]
+pub struct Hidden(String);
+
+impl Hidden {
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Hidden {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
+}
+
+fn parse_network(text: &str) -> Result<Network, String> {
+    text.parse()
+        .map_err(|error: assay_core::Error| error.hint.unwrap_or(error.message))
+}
+
+/// An address to which paths are appended.
+fn parse_public_url(text: &str) -> Result<String, String> {
+    let url: WebhookUrl = text
+        .parse()
+        .map_err(|_| "it is not an address, such as `https://assay.example.org`".to_owned())?;
+    let url = url.as_url();
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("paths are appended to it, so it ends without `?` and `#`".to_owned());
+    }
+    Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
 impl ServeArgs {
@@ -41,6 +127,8 @@ impl ServeArgs {
             workers: None,
             memory: DEFAULT_MEMORY,
             timeout: DEFAULT_TIMEOUT,
+            answers: DEFAULT_ANSWERS,
+            notices: NoticeArgs::default(),
         }
     }
 }
@@ -83,6 +171,22 @@ mod tests {
         }
         let serve = <Line as clap::Parser>::parse_from(["assay"]).serve;
         assert_eq!((serve.memory, serve.timeout), (DEFAULT_MEMORY, DEFAULT_TIMEOUT));
+        assert_eq!(serve.notices.mail_pause, DEFAULT_MAIL_PAUSE);
+    }
+
+    #[test]
+    fn public_addresses_end_without_a_slash() {
+        assert_eq!(
+            parse_public_url("https://a.example/"),
+            Ok("https://a.example".to_owned())
+        );
+        assert_eq!(
+            parse_public_url("https://a.example/assay/"),
+            Ok("https://a.example/assay".to_owned())
+        );
+        for refused in ["a.example", "https://a.example/?x=1", "ftp://a.example"] {
+            assert!(parse_public_url(refused).is_err(), "{refused}");
+        }
     }
 
     #[test]

@@ -26,6 +26,9 @@ const KEEPERS: &[(&str, &[&str])] = &[
     ("axum", &["assay-server"]),
     ("utoipa", &["assay-server"]),
     ("clap", &["assay"]),
+    ("lettre", &["assay-worker"]),
+    ("hyper", &["assay-worker"]),
+    ("reqwest", &["assay-client"]),
 ];
 
 const MAX_LINES: usize = 500;

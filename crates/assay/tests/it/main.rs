@@ -12,6 +12,10 @@ mod figures;
 mod floors;
 mod history;
 mod jobs;
+mod notices;
 mod queue;
+#[path = "../../../assay-worker/tests/it/receivers.rs"]
+mod receivers;
+mod retention;
 mod schedules;
 mod support;

@@ -136,6 +136,7 @@ macro_rules! conformance {
             $crate::conformance!(@area $harness, sharing:
                 identical_jobs_in_flight_share_one_run,
                 a_failed_run_fails_all_who_share_it,
+                a_run_that_was_too_slow_goes_on_for_who_has_more_time,
                 a_run_that_is_tried_again_keeps_its_followers,
                 canceling_a_waiting_leader_takes_only_the_asker_off,
                 canceling_a_running_leader_lets_the_run_go_on_for_the_others,

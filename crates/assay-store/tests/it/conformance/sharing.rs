@@ -47,6 +47,19 @@ pub async fn a_failed_run_fails_all_who_share_it(scene: Scene) {
     scene.is_sound().await;
 }
 
+pub async fn a_run_that_was_too_slow_goes_on_for_who_has_more_time(scene: Scene) {
+    scene.submit_sharing("k", None).await;
+    let same = scene.submit_sharing("k", None).await;
+    let patient = scene
+        .submit_sharing_as("k", None, |spec| spec.limits.timeout_ms *= 2)
+        .await;
+    let lease = scene.claim_one().await;
+    scene.jobs().finish(&lease, failed(Code::Timeout)).await.unwrap();
+    assert_eq!(scene.get(&same.id).await.error.unwrap().code, Code::Timeout);
+    assert_eq!(scene.claim_one().await.job, patient.id);
+    scene.is_sound().await;
+}
+
 pub async fn a_run_that_is_tried_again_keeps_its_followers(scene: Scene) {
     scene.submit_sharing("k", None).await;
     let follower = scene.submit_sharing("k", None).await;
