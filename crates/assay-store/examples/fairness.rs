@@ -48,7 +48,8 @@ async fn measure(folder: &Path, name: &str, cpu_ms: impl Fn(&str, u64) -> u64) -
         try_join_all(jobs.map(|_| store.submit(job_of(&user), None))).await?;
     }
     let worker = WorkerId("bench".to_owned());
-    let (mut claims, mut work) = (BTreeMap::new(), BTreeMap::new());
+    let mut claims: BTreeMap<String, u64> = BTreeMap::new();
+    let mut work: BTreeMap<String, u64> = BTreeMap::new();
     let mut number = 0;
     while number < CLAIMS as u64 {
         for (lease, job) in store.claim(&worker, AT_A_TIME).await? {

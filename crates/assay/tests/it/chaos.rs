@@ -1,12 +1,14 @@
 //! Thousands of jobs of several users, while the server is killed with `kill -9` a hundred times: what was acknowledged
-//! is there afterwards, has ended, and has ended once.
+//! is there afterwards, has ended, and has ended once, and who is to be told was told.
 //!
-//! `asked` says what is submitted, `client` submits it and never gives up, `audit` looks at what has become of it.
+//! `asked` says what is submitted, `client` submits it and never gives up, `audit` and `notices` look at what has become
+//! of it.
 
 mod asked;
 mod audit;
 mod client;
 mod life;
+mod notices;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +19,7 @@ use tokio::time::timeout;
 use crate::support::TestServer;
 use client::{Client, USERS};
 use life::Life;
+use notices::Receivers;
 
 /// All delays come from it; which jobs are submitted is fixed.
 const SEED: u64 = 0x00a5_5a1e;
@@ -25,14 +28,17 @@ const KILLS: usize = 100;
 const JOBS_PER_LIFE: usize = 25;
 /// How long the server is left alone once it listens.
 const LIFE_MS: std::ops::Range<u64> = 50..500;
-/// For all that is left to do after the last kill.
-const MOST_TO_END: Duration = Duration::from_secs(180);
+/// For all that is left to do after the last kill; far beyond what it takes on a busy machine.
+const MOST_TO_END: Duration = Duration::from_secs(600);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_kills_lose_nothing_and_repeat_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let first = TestServer::start(&folder);
+    let mut receivers = Receivers::start().await;
+    let options = receivers.options();
+    let first = TestServer::start_with(folder.path(), &options.each_ref().map(String::as_str));
     first.import_file("penguins", "", "penguins/penguins.csv").await;
+    receivers.hook_of_anna(&first).await;
     first.kill_9();
 
     let (tell_url, url) = watch::channel(String::new());
@@ -43,7 +49,7 @@ async fn a_hundred_kills_lose_nothing_and_repeat_nothing() {
     drop(url);
     let mut dice = Dice(SEED);
     for kill in 0..KILLS {
-        let life = Life::begin(folder.path()).await;
+        let life = Life::begin(folder.path(), &options).await;
         tell_url.send_replace(life.url.clone());
         quota.add_permits(JOBS_PER_LIFE);
         // Nothing is waited for here: the moment of the kill is the subject of the test.
@@ -52,7 +58,7 @@ async fn a_hundred_kills_lose_nothing_and_repeat_nothing() {
         let gave_up = clients.iter().any(tokio::task::JoinHandle::is_finished);
         assert!(!gave_up, "a client gave up before kill {kill} with seed {SEED:#x}");
     }
-    let last = Life::begin(folder.path()).await;
+    let last = Life::begin(folder.path(), &options).await;
     tell_url.send_replace(last.url.clone());
     // From now on a connection that breaks is a fault.
     drop(tell_url);
@@ -62,7 +68,8 @@ async fn a_hundred_kills_lose_nothing_and_repeat_nothing() {
         for client in clients {
             acknowledged.extend(client.await.unwrap());
         }
-        audit::of_server(&last.url, &acknowledged).await;
+        let jobs = audit::of_server(&last.url, &acknowledged).await;
+        receivers.check(&acknowledged, &jobs).await;
         acknowledged
     };
     let Ok(acknowledged) = timeout(MOST_TO_END, end).await else {

@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 /// Rows of an answer that is too large for the store's rows and becomes an object.
 pub const LARGE_ROWS: u64 = 20_000;
 
+/// Who is told of some jobs by mail.
+pub const MAIL_ADDRESS: &str = "anna@example.org";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Ping,
@@ -46,6 +49,10 @@ impl Kind {
         }
     }
 
+    pub fn is_told_by_mail(self) -> bool {
+        matches!(self, Self::Describe | Self::Failing)
+    }
+
     /// The request for the job with this number. `earlier` is a query of the same client.
     pub fn request(self, number: usize, earlier: Option<&str>) -> Value {
         let mut request = match self {
@@ -64,6 +71,7 @@ impl Kind {
             Self::Unique => json!({"unique_key": "only one"}),
             Self::After => json!({"depends_on": [earlier]}),
             Self::FromAnswer => json!({"input": {"job": earlier}}),
+            _ if self.is_told_by_mail() => json!({"notify": [{"email": MAIL_ADDRESS}]}),
             _ => json!({}),
         };
         let common = json!({

@@ -9,16 +9,20 @@ use assay_store::{EmbeddedStore, StoreSettings};
 use futures::{StreamExt as _, stream};
 use serde_json::{Value, json};
 
+use super::KILLS;
 use super::asked::{Kind, LARGE_ROWS};
 use super::client::{Acknowledged, exchange, get, submission};
 
 /// Requests at the same time.
 const TOGETHER: usize = 4;
 
+/// Jobs as they ended, by id.
+pub type Jobs = BTreeMap<String, Value>;
+
 /// Waits for every job, and checks each, the list of all, the event log and the queue.
-pub async fn of_server(url: &str, acknowledged: &[Acknowledged]) {
+pub async fn of_server(url: &str, acknowledged: &[Acknowledged]) -> Jobs {
     let http = reqwest::Client::new();
-    let jobs: BTreeMap<String, Value> = stream::iter(acknowledged)
+    let jobs: Jobs = stream::iter(acknowledged)
         .map(|job| async { (job.id.clone(), ended(&http, url, job).await) })
         .buffer_unordered(TOGETHER)
         .collect()
@@ -31,6 +35,11 @@ pub async fn of_server(url: &str, acknowledged: &[Acknowledged]) {
     for job in acknowledged {
         check_job(job, &jobs[&job.id], &jobs);
     }
+    let lost = jobs.values().map(lost_attempts).sum::<usize>();
+    assert!(
+        lost > KILLS / 2,
+        "{KILLS} kills met only {lost} running jobs: they prove little"
+    );
     check_unique_keys(acknowledged, &jobs);
     check_list(&http, url, &jobs).await;
     check_events(&http, url, &jobs).await;
@@ -40,6 +49,7 @@ pub async fn of_server(url: &str, acknowledged: &[Acknowledged]) {
     let check = http.post(format!("{url}/v1/queue/check"));
     let (_, checkup) = exchange(check).await.unwrap();
     assert_eq!(checkup, json!({"sound": true, "findings": []}));
+    jobs
 }
 
 /// The job at its end, by long polls.
@@ -69,7 +79,7 @@ async fn check_large(http: &reqwest::Client, url: &str, job: &Acknowledged) {
 }
 
 /// It has ended as it should, its attempts tell how, and it has its own answer.
-fn check_job(asked: &Acknowledged, job: &Value, jobs: &BTreeMap<String, Value>) {
+fn check_job(asked: &Acknowledged, job: &Value, jobs: &Jobs) {
     let state = job["state"].as_str().unwrap();
     let is_right = match asked.cancel {
         Some(200) => state == "canceled",
@@ -121,8 +131,13 @@ fn check_attempts(job: &Value) {
     assert!(job["state"] == "canceled" || !attempts.is_empty(), "{job:#}");
 }
 
+fn lost_attempts(job: &Value) -> usize {
+    let attempts = job["attempts"].as_array().unwrap();
+    attempts.iter().filter(|attempt| attempt["outcome"] == "lost").count()
+}
+
 /// Jobs of one user with a unique key follow each other without overlap.
-fn check_unique_keys(acknowledged: &[Acknowledged], jobs: &BTreeMap<String, Value>) {
+fn check_unique_keys(acknowledged: &[Acknowledged], jobs: &Jobs) {
     let mut lives: BTreeMap<Option<&str>, Vec<(&str, &str)>> = BTreeMap::new();
     for asked in acknowledged.iter().filter(|asked| asked.kind == Kind::Unique) {
         let job = &jobs[&asked.id];
@@ -138,7 +153,7 @@ fn check_unique_keys(acknowledged: &[Acknowledged], jobs: &BTreeMap<String, Valu
 }
 
 /// There are exactly the jobs that were acknowledged, and none is unfinished.
-async fn check_list(http: &reqwest::Client, url: &str, jobs: &BTreeMap<String, Value>) {
+async fn check_list(http: &reqwest::Client, url: &str, jobs: &Jobs) {
     let (_, stats) = exchange(get(http, url, "/v1/stats", None)).await.unwrap();
     for state in ["scheduled", "queued", "running"] {
         assert_eq!(stats["jobs"][state].as_u64().unwrap_or(0), 0, "{stats:#}");
@@ -166,7 +181,7 @@ async fn check_list(http: &reqwest::Client, url: &str, jobs: &BTreeMap<String, V
 }
 
 /// The log has every move of every job, only legal ones, and one end.
-async fn check_events(http: &reqwest::Client, url: &str, jobs: &BTreeMap<String, Value>) {
+async fn check_events(http: &reqwest::Client, url: &str, jobs: &Jobs) {
     // The last event is the end of this job.
     let ping = http.post(format!("{url}/v1/jobs")).header("prefer", "wait=30");
     let (_, marker) = exchange(ping.json(&json!({"analysis": "ping"}))).await.unwrap();

@@ -20,10 +20,11 @@ pub struct Life {
 }
 
 impl Life {
-    pub async fn begin(folder: &Path) -> Self {
+    pub async fn begin(folder: &Path, options: &[String]) -> Self {
         let mut child = Command::new(ASSAY)
             .args(["serve", "--listen", "127.0.0.1:0", "--workers", "2", "--store"])
             .arg(folder)
+            .args(options)
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
             // Every start warns of the jobs it took back.
