@@ -295,12 +295,12 @@ fn refuse_times(job: &request::NewJob) -> Result<()> {
         ("deadline", job.deadline.is_some()),
         ("depends_on", !job.depends_on.is_empty()),
     ];
-    for (name, _) in given.into_iter().filter(|(_, is_given)| *is_given) {
-        let message = format!("the job of a schedule cannot have `{name}`: it is another job each time");
-        let error = Error::new(Code::InvalidParameter, message).hint("the schedule says when it runs");
-        return Err(error.pointing(format!("/job/{name}")));
-    }
-    Ok(())
+    let Some((name, _)) = given.into_iter().find(|(_, is_given)| *is_given) else {
+        return Ok(());
+    };
+    let message = format!("the job of a schedule cannot have `{name}`: it is another job each time");
+    let error = Error::new(Code::InvalidParameter, message).hint("the schedule says when it runs");
+    Err(error.pointing(format!("/job/{name}")))
 }
 
 /// A fault of the job, at its place in the schedule.

@@ -20,12 +20,12 @@ fn start(folder: &Path) -> TestServer {
 
 /// Submits a job that ends at once, and waits for its end.
 async fn ended(server: &TestServer, notify: Value) -> String {
-    let (status, job) = server.post_waiting("/v1/jobs", &ping(notify), 30).await;
+    let (status, job) = server.post_waiting("/v1/jobs", &ping(&notify), 30).await;
     assert_eq!((status, &job["state"]), (200, &json!("succeeded")), "{job:#}");
     job["id"].as_str().unwrap().to_owned()
 }
 
-fn ping(notify: Value) -> Value {
+fn ping(notify: &Value) -> Value {
     json!({"analysis": "ping", "notify": notify})
 }
 
@@ -192,7 +192,7 @@ async fn nothing_is_sent_inside() {
         "http://169.254.169.254/latest".to_owned(),
     ];
     for url in literals {
-        let (status, problem) = server.post("/v1/jobs", &ping(json!([{"webhook": url}]))).await;
+        let (status, problem) = server.post("/v1/jobs", &ping(&json!([{"webhook": url}]))).await;
         assert_eq!((status, &problem["code"]), (422, &json!("address_refused")), "{url}");
         assert_eq!(problem["errors"][0]["pointer"], "/notify/0/webhook");
         let (status, problem) = server.post("/v1/hooks", &json!({"url": url})).await;
@@ -277,6 +277,7 @@ async fn mail_tells_one_job_with_a_chart_and_several_together() {
         mails += 1;
     }
     assert!(mails <= 3, "{mails} mails for 6 jobs");
+    assert!(mail_server.is_quiet());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,7 @@ use crate::support::{TestServer, answer, assay, stdout};
 
 const ENDLESS: &str = "WITH RECURSIVE t AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM t) SELECT count(*) FROM t";
 
-fn every_second(job: Value, overlap: &str) -> Value {
+fn every_second(job: &Value, overlap: &str) -> Value {
     json!({"name": "tick", "cron": "* * * * * *", "job": job, "misfire": "once", "overlap": overlap})
 }
 
@@ -73,7 +73,7 @@ async fn a_schedule_fires_and_goes_on_after_a_kill() {
     server.import_file("penguins", "", "penguins/penguins.csv").await;
     let created = create(
         &server,
-        &every_second(json!({"analysis": "describe", "input": "penguins"}), "allow"),
+        &every_second(&json!({"analysis": "describe", "input": "penguins"}), "allow"),
     )
     .await;
     assert_eq!(created["next_runs"].as_array().unwrap().len(), 5);
@@ -104,7 +104,7 @@ async fn a_schedule_fires_and_goes_on_after_a_kill() {
 async fn every_time_has_one_job_however_often_the_server_is_killed() {
     let folder = tempfile::tempdir().unwrap();
     let mut server = TestServer::start(&folder);
-    let mut schedule = every_second(json!({"analysis": "ping"}), "allow");
+    let mut schedule = every_second(&json!({"analysis": "ping"}), "allow");
     schedule["misfire"] = json!("all");
     let created = create(&server, &schedule).await;
     let mut queued = 0;
@@ -128,7 +128,7 @@ async fn a_time_is_skipped_while_the_job_before_runs() {
     let server = TestServer::start_with(folder.path(), &["--workers", "2"]);
     create(
         &server,
-        &every_second(json!({"analysis": "sql", "params": {"sql": ENDLESS}}), "skip"),
+        &every_second(&json!({"analysis": "sql", "params": {"sql": ENDLESS}}), "skip"),
     )
     .await;
     let schedule = skipped(&server, "had not ended").await;
@@ -148,7 +148,7 @@ async fn the_job_before_is_canceled_for_the_next() {
     let server = TestServer::start(&folder);
     create(
         &server,
-        &every_second(json!({"analysis": "sql", "params": {"sql": ENDLESS}}), "cancel"),
+        &every_second(&json!({"analysis": "sql", "params": {"sql": ENDLESS}}), "cancel"),
     )
     .await;
     let mut listener = Listener::of(&server).await;
@@ -162,7 +162,7 @@ async fn a_job_that_cannot_be_submitted_any_more_is_told_of_and_the_schedule_goe
     let folder = tempfile::tempdir().unwrap();
     let server = TestServer::start(&folder);
     let job = json!({"analysis": "ping", "limits": {"memory_bytes": 1_000_000_000}});
-    create(&server, &every_second(job, "allow")).await;
+    create(&server, &every_second(&job, "allow")).await;
     Listener::of(&server).await.jobs_that("succeeded", 1).await;
     server.kill_9();
     // The next server grants less than the template asks for.
