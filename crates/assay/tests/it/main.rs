@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod chain;
+mod chaos;
 mod cli;
 mod crashes;
 mod engine_limits;
