@@ -7,6 +7,7 @@ mod error;
 mod events;
 mod exact;
 mod jobs;
+mod queue;
 mod schedules;
 mod upload;
 mod wire;
@@ -15,11 +16,14 @@ pub use client::Client;
 pub use error::ClientError;
 pub use events::{Event, EventStream};
 pub use exact::{Exact, Row};
+pub use queue::{
+    AnalysisStats, Canceled, Checkup, Finding, Pause, Queue, Share, ShareLimits, Stats, Wait, WaitCause, WorkerInfo,
+};
 pub use schedules::{LastRun, NewSchedule, Run, Runs, Schedule, ScheduledJob};
 pub use upload::{ImportOptions, Upload};
 pub use wire::{
-    Analysis, Attempt, Attribute, Column, Dataset, DatasetVersion, Input, Job, JobQuery, JobResult, NewJob, NewQuery,
-    Page, Problem, Progress, RecordPage, ResultPage, Schema, SeenTypes, Usage,
+    Analysis, Attempt, Attribute, Column, Dataset, DatasetVersion, Input, Job, JobFilter, JobQuery, JobResult, NewJob,
+    NewQuery, NewRetry, Page, Problem, Progress, RecordPage, ResultPage, Schema, SeenTypes, Usage,
 };
 
 pub type Result<T, E = ClientError> = std::result::Result<T, E>;
