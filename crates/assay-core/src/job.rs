@@ -389,6 +389,7 @@ pub struct JobFilter {
     pub owner: Option<UserName>,
     pub states: Vec<State>,
     pub analysis: Option<String>,
+    /// Jobs that may read it, and loads into it, however they end.
     pub dataset: Option<DatasetName>,
     /// The job has this tag with this value.
     pub tag: Option<(String, String)>,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Schema, SchemaRef};
-use assay_core::{Column, Error, Result};
+use assay_core::{Column, Error, Kind, Result};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_plan::{SendableRecordBatchStream, execute_stream};
@@ -20,6 +20,7 @@ use crate::encode::json;
 use crate::engine::fault;
 use crate::failure::{self, Text};
 use crate::kinds;
+use crate::origin;
 use crate::session::Plan;
 
 /// The rows of a running plan, batch by batch.
@@ -109,7 +110,10 @@ pub(crate) fn columns(plan: &LogicalPlan, labels: &[Option<String>]) -> Vec<Colu
         taken.insert(name.clone(), 1);
         columns.push(Column {
             name,
-            kind: conform::answer_kind(field),
+            kind: match conform::answer_kind(field) {
+                Kind::Json if !origin::is_json(plan, index) => Kind::Text,
+                kind => kind,
+            },
         });
     }
     columns

@@ -32,11 +32,19 @@ impl Text {
 
 /// A fault met while a query was understood.
 pub(crate) fn of_plan(cause: &DataFusionError, text: &Text, session: &Session) -> Error {
-    match root(cause) {
+    let error = match root(cause) {
         DataFusionError::SQL(cause, _) => of_parser(cause),
         DataFusionError::SchemaError(cause, _) => of_schema(cause, text),
         DataFusionError::Plan(message) => of_plan_message(message, text, session),
         _ => of_run(cause, text),
+    };
+    // Faults of types have their place beside the message, when columns are involved.
+    let span = cause.diagnostic().and_then(|diagnostic| diagnostic.span);
+    match span {
+        Some(span) if error.errors.is_empty() && span.start.line > 0 => {
+            error.at(span.start.line, Some(span.start.column))
+        }
+        _ => error,
     }
 }
 

@@ -14,6 +14,7 @@ mod functions;
 mod import;
 mod ingest;
 mod kinds;
+mod origin;
 mod records;
 mod session;
 mod sql;

@@ -1,6 +1,6 @@
 //! Answers that tell of a job: the same body everywhere, and the headers of the contract.
 
-use assay_core::{Attempt, Job, State};
+use assay_core::{Attempt, Job, State, Timestamp};
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -16,6 +16,7 @@ pub(crate) struct Submission {
     /// The client waited for the end: a fault of the request is then answered as such.
     pub(crate) waited: bool,
     pub(crate) preferences: Preferences,
+    pub(crate) now: Timestamp,
 }
 
 /// The answer to a submission: `200` with the ended job, `202` with where to look, or the fault of the request.
@@ -31,7 +32,7 @@ pub(crate) fn submitted(job: Job, attempts: Vec<Attempt>, submission: Submission
         }
         _ => {
             let status = if is_over { StatusCode::OK } else { StatusCode::ACCEPTED };
-            (status, told(job, attempts)).into_response()
+            (status, told(job, attempts, submission.now)).into_response()
         }
     };
     let headers = response.headers_mut();
@@ -41,7 +42,8 @@ pub(crate) fn submitted(job: Job, attempts: Vec<Attempt>, submission: Submission
         header::LOCATION
     };
     set(headers, place, &path);
-    set(headers, header::LINK, &format!("<{path}>; rel=\"monitor\""));
+    let links = format!("<{path}/events>; rel=\"monitor\", <{path}>; rel=\"status\"");
+    set(headers, header::LINK, &links);
     if let Some(applied) = submission.preferences.applied() {
         set(headers, HeaderName::from_static("preference-applied"), &applied);
     }
@@ -52,14 +54,25 @@ pub(crate) fn submitted(job: Job, attempts: Vec<Attempt>, submission: Submission
 }
 
 /// The job with its headers.
-pub(crate) fn told(job: Job, attempts: Vec<Attempt>) -> (HeaderMap, Json<job::Job>) {
+pub(crate) fn told(job: Job, attempts: Vec<Attempt>, now: Timestamp) -> (HeaderMap, Json<job::Job>) {
     let mut headers = HeaderMap::new();
     set(&mut headers, header::ETAG, &etag(&job));
     set(&mut headers, header::CACHE_CONTROL, "no-store");
     if !job.state.is_terminal() {
-        set(&mut headers, header::RETRY_AFTER, "1");
+        let age_ms = now.millis_since(job.submitted_at);
+        set(&mut headers, header::RETRY_AFTER, &retry_after(age_ms).to_string());
     }
     (headers, Json(job::Job::whole(job, attempts)))
+}
+
+/// Seconds until a client that polls should look again: the older the job, the longer.
+fn retry_after(age_ms: u64) -> u64 {
+    match age_ms / 1_000 {
+        0..5 => 1,
+        5..20 => 2,
+        20..60 => 5,
+        _ => 10,
+    }
 }
 
 pub(crate) fn etag(job: &Job) -> String {
@@ -80,4 +93,14 @@ pub(crate) fn next_link(next: Option<&String>) -> HeaderMap {
         set(&mut headers, header::LINK, &format!("<{next}>; rel=\"next\""));
     }
     headers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_that_poll_are_asked_to_come_less_often_as_a_job_grows_old() {
+        assert_eq!([0, 4_999, 5_000, 30_000, 3_600_000].map(retry_after), [1, 1, 2, 5, 10]);
+    }
 }

@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use assay_core::{
-    AnalysisSpec, Catalog, Clock, Code, Error, Events, Jobs, Limits, Queue, Result, Runner, Schedules, names,
+    AnalysisSpec, Catalog, Clock, Code, Error, Events, Hooks, Jobs, Limits, Outbox, Queue, Reach, Result, Runner,
+    Schedules, names,
 };
 use jsonschema::Validator;
 use object_store::ObjectStore;
 use serde_json::Value;
 use tokio::sync::watch;
+
+use crate::params;
 
 /// The ports and what the server is told about itself.
 #[derive(Clone)]
@@ -20,6 +23,8 @@ pub struct Services {
     pub queue: Arc<dyn Queue>,
     pub events: Arc<dyn Events>,
     pub schedules: Arc<dyn Schedules>,
+    pub outbox: Arc<dyn Outbox>,
+    pub hooks: Arc<dyn Hooks>,
     pub runner: Arc<dyn Runner>,
     pub objects: Arc<dyn ObjectStore>,
     pub analyses: Arc<Vec<AnalysisSpec>>,
@@ -48,6 +53,8 @@ pub struct ServerSettings {
     pub check_timeout: Duration,
     /// Refuse requests that name another host than this machine, so that no web page can reach the server by DNS.
     pub loopback_only: bool,
+    /// Addresses that notices may be sent to.
+    pub reach: Reach,
     /// What `/readyz` says about the store.
     pub store_description: Value,
 }
@@ -72,6 +79,7 @@ impl Default for ServerSettings {
             max_wait: Duration::from_secs(60),
             check_timeout: Duration::from_secs(2),
             loopback_only: true,
+            reach: Reach::default(),
             store_description: Value::Null,
         }
     }
@@ -131,19 +139,6 @@ impl App {
         let Some(validator) = self.validators.get(&spec.name) else {
             return Ok(());
         };
-        let mut faults = validator.iter_errors(params).map(|fault| assay_core::Detail {
-            message: fault.to_string(),
-            pointer: Some(format!("/params{}", fault.instance_path())),
-            ..assay_core::Detail::default()
-        });
-        let Some(first) = faults.next() else { return Ok(()) };
-        let mut error = Error::new(
-            Code::InvalidParameter,
-            format!("the parameters do not suit `{}`: {}", spec.name, first.message),
-        )
-        .hint(format!("`/v1/analyses/{}` has their schema and an example", spec.name));
-        error.errors.push(first);
-        error.errors.extend(faults.take(20));
-        Err(error)
+        params::check(spec, validator, params)
     }
 }

@@ -2,8 +2,28 @@
 
 use assay_core::{Code, Error};
 use axum::body::{Body, to_bytes};
+use axum::extract::FromRequestParts;
+use http::request::Parts;
 use http::{HeaderMap, HeaderName, header};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
+
+use crate::problem::Problem;
+
+/// The names and ids in a path.
+pub(crate) struct Path<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let found = axum::extract::Path::<T>::from_request_parts(parts, state).await;
+        found.map(|axum::extract::Path(found)| Self(found)).map_err(|_| {
+            Error::new(Code::InvalidRequest, "a name in the path is not UTF-8")
+                .hint("encode it as UTF-8, then by percent signs")
+                .into()
+        })
+    }
+}
 
 /// The body of a request as JSON of at most `limit` bytes.
 ///
@@ -38,6 +58,10 @@ pub(crate) fn too_large(limit: u64) -> Error {
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     if bytes.is_empty() {
         return Err(Error::new(Code::InvalidRequest, "the body is empty").hint("send a JSON object"));
+    }
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        serde_json::from_slice::<IgnoredAny>(bytes).map_err(|fault| explain(&fault, None))?;
+        return Err(Error::new(Code::InvalidRequest, "the body is JSON, but not an object").hint("send a JSON object"));
     }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|fault| {
@@ -163,6 +187,11 @@ pub(crate) fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Opti
     })
 }
 
+/// Whether the list of an `If-None-Match` names `etag`.
+pub(crate) fn has_tag(known: &str, etag: &str) -> bool {
+    known.split(',').any(|tag| tag.trim().trim_start_matches("W/") == etag)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -194,6 +223,8 @@ mod tests {
         assert_eq!(unknown.errors[0].pointer.as_deref(), Some("/iner"));
         assert!(unknown.message.contains("`inner`"), "{}", unknown.message);
         assert!(fault(r#"{"name":"a"} x"#).message.contains("trailing"));
+        assert!(fault(r#"["a",[]]"#).message.contains("not an object"));
+        assert_eq!(fault("[1,]").errors[0].column, Some(4));
     }
 
     #[test]

@@ -60,7 +60,7 @@ pub async fn fire_schedules_until(services: Services) {
 async fn heard(changed: &mut watch::Receiver<u64>) {
     if changed.changed().await.is_err() {
         // Nobody changes any more.
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 
@@ -77,8 +77,8 @@ async fn fire_due(app: &App) -> Result<()> {
         if due.is_empty() || *app.shutdown.borrow() {
             return Ok(());
         }
-        let firing = futures::stream::iter(&due).map(|schedule| fire(app, schedule));
-        let fired: Vec<Result<()>> = firing.buffer_unordered(AT_ONCE).collect().await;
+        let firing: Vec<_> = due.iter().map(|schedule| fire(app, schedule)).collect();
+        let fired: Vec<Result<()>> = futures::stream::iter(firing).buffer_unordered(AT_ONCE).collect().await;
         // The others of this round have been fired by now.
         fired.into_iter().collect::<Result<()>>()?;
     }

@@ -11,6 +11,7 @@ mod firing;
 mod guard;
 mod negotiate;
 mod openapi;
+mod params;
 mod pins;
 mod prefer;
 mod problem;

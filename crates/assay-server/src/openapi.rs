@@ -8,7 +8,8 @@ use utoipa_axum::routes;
 
 use crate::app::Shared;
 use crate::routes::{
-    analyses, control, datasets, events, health, import, jobs, query, queue, records, results, schedules,
+    analyses, control, datasets, deliveries, events, health, hooks, import, jobs, query, queue, records, results,
+    schedules,
 };
 
 #[derive(OpenApi)]
@@ -27,6 +28,7 @@ use crate::routes::{
         (name = "queue", description = "Figures, fair shares, pauses."),
         (name = "schedules", description = "Jobs that come again by themselves."),
         (name = "events", description = "Be told."),
+        (name = "notices", description = "Be told by webhook and by mail."),
         (name = "server", description = "Health and description."),
     ),
 )]
@@ -70,6 +72,15 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(schedules::preview_runs))
         .routes(routes!(events::job_events))
         .routes(routes!(events::all_events))
+        .routes(routes!(hooks::create_hook, hooks::list_hooks))
+        .routes(routes!(hooks::get_secret))
+        .routes(routes!(hooks::rotate_secret))
+        .routes(routes!(hooks::get_hook, hooks::change_hook, hooks::remove_hook))
+        .routes(routes!(hooks::rotate_hook))
+        .routes(routes!(hooks::test_hook))
+        .routes(routes!(deliveries::hook_deliveries))
+        .routes(routes!(deliveries::job_deliveries))
+        .routes(routes!(deliveries::redeliver))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
         .routes(routes!(health::openapi_json))

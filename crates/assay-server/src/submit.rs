@@ -16,7 +16,7 @@ use crate::asker::Asker;
 use crate::cursor::fingerprint;
 use crate::pins::Pins;
 use crate::prefer::Preferences;
-use crate::wire::request;
+use crate::wire::{notify, request};
 use crate::{extract, pins, read, sharing, wait};
 
 pub(crate) const SQL: &str = "sql";
@@ -66,6 +66,7 @@ pub(crate) async fn checked(app: &App, asker: &Asker, job: request::NewJob) -> R
     );
     let (run_at, deadline) = job.checked_times(now)?;
     let (unique_key, result_ttl_ms) = (job.checked_unique_key()?, job.checked_ttl_ms()?);
+    let notify = notify::targets(&job.notify, &settings.reach)?;
     let mut depends_on = parents(app, asker, job.checked_depends_on()?).await?;
     let wish = sharing::Wish {
         cache: job.cache.unwrap_or(true),
@@ -89,6 +90,7 @@ pub(crate) async fn checked(app: &App, asker: &Asker, job: request::NewJob) -> R
         unique_key,
         depends_on,
         result_ttl_ms,
+        notify,
         ..JobSpec::new(job.analysis, params)
     };
     let job = NewJob {
@@ -193,6 +195,7 @@ pub(crate) async fn answer(
         replayed: submitted.replayed,
         waited: !patience.is_zero(),
         preferences,
+        now: app.clock.now(),
     };
     Ok(answer::submitted(job, attempts, submission))
 }

@@ -96,7 +96,7 @@ async fn run_order(
     limit_memory(order.limits.memory_bytes)?;
     let (progress, mut reports) = mpsc::channel(16);
     let (stop, cancel) = watch::channel(false);
-    let run = runner.run(order, RunControl { progress, cancel });
+    let run = runner.run(order, RunControl::new(progress, cancel));
     tokio::pin!(run);
     let outcome = loop {
         tokio::select! {

@@ -27,7 +27,7 @@ pub struct ThisProcess;
 #[async_trait]
 impl Host for ThisProcess {
     async fn serve(&self, args: ServeArgs) -> anyhow::Result<()> {
-        log_to_stderr();
+        log_to_stderr("info");
         let store = args.store.display().to_string();
         let running = self.start(args).await?;
         println!("assay listens on {} and keeps its data in {store}", running.base_url);
@@ -51,6 +51,8 @@ impl Host for ThisProcess {
     }
 
     fn engine(&self, args: EngineArgs) -> anyhow::Result<()> {
+        // Its server listens, and takes what is said about a fault into its own log.
+        log_to_stderr("warn");
         engine_process::run(&args.objects, args.memory_bytes, args.threads)
     }
 }
@@ -164,6 +166,8 @@ fn services(args: &ServeArgs, ports: &WorkerPorts, store: &EmbeddedStore, shutdo
         queue: Arc::new(store.clone()),
         events: ports.events.clone(),
         schedules: Arc::new(store.clone()),
+        outbox: Arc::new(store.clone()),
+        hooks: Arc::new(store.clone()),
         runner: ports.runner.clone(),
         objects: ports.objects.clone(),
         analyses: Arc::new(assay_analyses::specs()),
@@ -189,8 +193,8 @@ fn services(args: &ServeArgs, ports: &WorkerPorts, store: &EmbeddedStore, shutdo
 }
 
 /// Logs what happens, as much as `RUST_LOG` asks for.
-fn log_to_stderr() {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
+fn log_to_stderr(default: &str) {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| default.into());
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))

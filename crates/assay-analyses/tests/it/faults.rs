@@ -134,7 +134,7 @@ async fn a_canceled_order_answers_canceled() {
         known_datasets: Vec::new(),
     };
     let error = laboratory
-        .order(task, RunControl { progress, cancel })
+        .order(task, RunControl::new(progress, cancel))
         .await
         .unwrap_err();
     assert_eq!(error.code, Code::Canceled);
@@ -152,7 +152,7 @@ async fn progress_only_goes_forward_and_names_its_stages() {
         inputs: vec![penguins.into()],
         known_datasets: Vec::new(),
     };
-    laboratory.order(task, RunControl { progress, cancel }).await.unwrap();
+    laboratory.order(task, RunControl::new(progress, cancel)).await.unwrap();
     let mut told = Vec::new();
     while let Some(report) = reports.recv().await {
         told.push((report.stage, report.done, report.total));

@@ -327,6 +327,18 @@ async fn conflicting_attributes_of_webhooks_are_reached_by_json_get() {
     let params = json!({"group_by": ["event"], "order_by": [{"column": "count", "descending": true}], "limit": 3});
     let kinds = laboratory.run("aggregate", &[&events], params).await;
     assert_eq!(kinds.values("count"), json_list([50, 46, 26]));
+    // Text and JSON columns side by side: each has its top values, those of JSON as they are.
+    let described = laboratory.run("describe", &[&events], json!({"top": 1})).await;
+    assert_eq!(
+        described.values("column"),
+        json_list(["seq", "source", "event", "payload"])
+    );
+    assert_eq!(
+        described.rows[1]["top"],
+        json!([{"value": "api.github.com", "count": 329}])
+    );
+    assert_eq!(described.rows[3]["distinct"], 404);
+    assert!(described.rows[3]["top"][0]["value"].is_object());
 }
 
 #[tokio::test]

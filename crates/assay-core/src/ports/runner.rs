@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use tokio::sync::{mpsc, watch};
 
-use crate::{Completion, Order, Progress, Result};
+use crate::{Completion, Order, Progress, Result, Usage};
 
 /// What goes on beside a run: progress comes out, the wish to stop goes in.
 #[derive(Debug, Clone)]
@@ -12,15 +12,27 @@ pub struct RunControl {
     pub progress: mpsc::Sender<Progress>,
     /// Becomes true when the run should stop.
     pub cancel: watch::Receiver<bool>,
+    /// What the run used, told by who can measure it; the only word of it when the run fails.
+    pub usage: watch::Sender<Usage>,
 }
 
 impl RunControl {
+    #[must_use]
+    pub fn new(progress: mpsc::Sender<Progress>, cancel: watch::Receiver<bool>) -> Self {
+        let usage = watch::Sender::new(Usage::default());
+        Self {
+            progress,
+            cancel,
+            usage,
+        }
+    }
+
     /// For runs that nobody watches and nobody stops.
     #[must_use]
     pub fn unattended() -> Self {
         let (progress, _) = mpsc::channel(1);
         let (_, cancel) = watch::channel(false);
-        Self { progress, cancel }
+        Self::new(progress, cancel)
     }
 
     pub fn report(&self, progress: Progress) {

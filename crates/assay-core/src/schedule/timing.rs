@@ -197,17 +197,30 @@ fn zone(name: &str) -> Result<TimeZone> {
     let found = TimeZone::get(name).ok().filter(|zone| !zone.is_unknown());
     found.ok_or_else(|| {
         let shown: String = name.chars().take(80).collect();
-        let known: Vec<String> = jiff::tz::db().available().map(|name| name.to_string()).collect();
-        let near = names::nearest(&shown, known.iter().map(String::as_str));
-        let hint = if near.is_empty() {
-            "names are those of the IANA time zone database, e.g. `UTC` or `Europe/Zurich`".to_owned()
-        } else {
-            names::suggest(&shown, near)
+        let hint = match like(&shown) {
+            near if near.is_empty() => {
+                "names are those of the IANA time zone database, e.g. `UTC` or `Europe/Zurich`".to_owned()
+            }
+            near => format!("did you mean `{}`?", near.join("`, `")),
         };
         Error::new(Code::InvalidParameter, format!("there is no time zone `{shown}`"))
             .hint(hint)
             .pointing("/time_zone")
     })
+}
+
+/// At most three zones whose last part, mostly a city, resembles that of `name`: people leave the continent out.
+fn like(name: &str) -> Vec<String> {
+    let known: Vec<String> = jiff::tz::db().available().map(|name| name.to_string()).collect();
+    let near = names::nearest(city(name), known.iter().map(|known| city(known)));
+    let full = |near: &str| known.iter().find(|known| city(known) == near).cloned();
+    let mut found: Vec<String> = near.into_iter().filter_map(full).collect();
+    found.dedup();
+    found
+}
+
+fn city(name: &str) -> &str {
+    name.rsplit('/').next().unwrap_or(name)
 }
 
 #[cfg(test)]
@@ -341,10 +354,14 @@ mod tests {
     #[test]
     fn zones_are_found_by_their_names() {
         assert_eq!(timing("@daily", "europe/zurich").zone_name(), "Europe/Zurich");
-        let error = Timing::parse("@daily", "Europe/Zuerich").unwrap_err();
-        assert_eq!(error.message, "there is no time zone `Europe/Zuerich`");
-        let hint = error.hint.unwrap();
-        assert!(hint.starts_with("did you mean `Europe/Zurich`"), "{hint}");
+        for wrong in ["Europe/Zuerich", "zurich", "Europe/Zurick"] {
+            let error = Timing::parse("@daily", wrong).unwrap_err();
+            assert_eq!(error.message, format!("there is no time zone `{wrong}`"));
+            let hint = error.hint.unwrap();
+            assert!(hint.starts_with("did you mean `Europe/Zurich`"), "{hint}");
+        }
+        let hint = Timing::parse("@daily", "qqq").unwrap_err().hint.unwrap();
+        assert!(hint.contains("IANA"), "{hint}");
         assert!(Timing::parse("@daily", "../etc/passwd").is_err());
     }
 

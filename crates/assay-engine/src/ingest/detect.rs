@@ -25,6 +25,10 @@ pub(super) enum Found {
 /// `UnsupportedFormat` when the bytes are those of another kind of file.
 pub(super) fn detect(head: &[u8], format: Option<ImportFormat>, has_record_path: bool) -> Result<Found> {
     let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
+    if text.trim_ascii().is_empty() {
+        return Err(Error::new(Code::FileEmpty, "the file begins with nothing but blanks")
+            .hint("load a file with at least one record"));
+    }
     let is_parquet = head.starts_with(b"PAR1");
     Ok(match format {
         Some(ImportFormat::Parquet) if !is_parquet => {

@@ -22,6 +22,8 @@ pub(super) struct ParquetRecords {
     columns: Vec<(String, Kind)>,
     /// Columns that lost digits beyond microseconds.
     cut: Vec<String>,
+    /// Records read so far.
+    rows: u64,
 }
 
 /// # Errors
@@ -66,6 +68,7 @@ fn records<T: ChunkReader + 'static>(file: T, size: ChunkSize) -> Result<Parquet
         reader,
         columns,
         cut: Vec::new(),
+        rows: 0,
     })
 }
 
@@ -79,9 +82,21 @@ fn damaged(error: ParquetError) -> Error {
     damaged_file(&error)
 }
 
+/// A file whose end, where Parquet says what it holds, cannot be read.
 fn damaged_file(error: &dyn std::fmt::Display) -> Error {
     tracing::debug!(%error, "a Parquet file cannot be read");
-    Error::new(Code::FileDamaged, "the Parquet file is damaged or cut").hint("write it again, and load it again")
+    Error::new(
+        Code::FileDamaged,
+        "the Parquet file is damaged: its footer, the end of it, is wrong or was cut off",
+    )
+    .hint("write it again, and load it again")
+}
+
+/// A file whose data cannot be read behind `rows` records.
+fn damaged_data(error: &dyn std::fmt::Display, rows: u64) -> Error {
+    tracing::debug!(%error, rows, "the data of a Parquet file cannot be read");
+    let message = format!("the Parquet file is damaged behind its first {rows} records");
+    Error::new(Code::FileDamaged, message).hint("write it again, and load it again")
 }
 
 /// The kind that holds every value of `field`.
@@ -156,7 +171,7 @@ impl ParquetRecords {
         let Some(batch) = self.reader.next() else {
             return Ok(None);
         };
-        let batch = batch.map_err(|error| damaged_file(&error))?;
+        let batch = batch.map_err(|error| damaged_data(&error, self.rows))?;
         let mut schema = TableSchema::default();
         let mut arrays = Vec::with_capacity(self.columns.len());
         for ((name, kind), values) in self.columns.iter().zip(batch.columns()) {
@@ -171,7 +186,9 @@ impl ParquetRecords {
             });
             arrays.push(array);
         }
-        let batch = RecordBatch::try_new(kinds::arrow_schema(&schema), arrays).map_err(|error| damaged_file(&error))?;
+        let batch = RecordBatch::try_new(kinds::arrow_schema(&schema), arrays)
+            .map_err(|error| damaged_data(&error, self.rows))?;
+        self.rows += batch.num_rows() as u64;
         Ok(Some(Chunk {
             batch,
             schema,

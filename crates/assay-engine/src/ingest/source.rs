@@ -83,6 +83,7 @@ impl Upload {
         Ok(Box::new(Decompressed {
             decoder: MultiGzDecoder::new(raw),
             given: 0,
+            lines: 0,
             limit,
         }))
     }
@@ -114,11 +115,22 @@ pub(super) fn reading_failed(error: io::Error) -> Error {
     match error.downcast::<Error>() {
         Ok(error) => error,
         Err(error) => {
-            tracing::debug!(%error, "a file cannot be decompressed");
-            Error::new(Code::FileDamaged, "the file is damaged: its gzip data is cut or wrong")
-                .hint("test it by `gzip -t`, and load it again")
+            tracing::debug!(%error, "a file cannot be read");
+            Error::new(Code::FileDamaged, "the file is damaged: it cannot be read to its end").hint("load it again")
         }
     }
+}
+
+/// What the decompressor cannot read, where `lines` were whole before it.
+fn gzip_damaged(error: io::Error, lines: u64) -> io::Error {
+    if error.get_ref().is_some_and(|inner| inner.is::<Error>()) {
+        return error;
+    }
+    tracing::debug!(%error, "a file cannot be decompressed");
+    let line = lines + 1;
+    let message = format!("the file is damaged: its gzip data is cut or wrong at line {line} of what it holds");
+    let error = Error::new(Code::FileDamaged, message).hint("test it by `gzip -t`, and load it again");
+    io::Error::other(error.at(line, None))
 }
 
 /// A byte that is no UTF-8.
@@ -164,13 +176,18 @@ impl Read for RawReader {
 struct Decompressed {
     decoder: MultiGzDecoder<RawReader>,
     given: u64,
+    lines: u64,
     limit: u64,
 }
 
 impl Read for Decompressed {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let read = self.decoder.read(out)?;
+        let read = self
+            .decoder
+            .read(out)
+            .map_err(|error| gzip_damaged(error, self.lines))?;
         self.given += read as u64;
+        self.lines += memchr::memchr_iter(b'\n', &out[..read]).count() as u64;
         if self.given > self.limit {
             let error = Error::new(
                 Code::TooLarge,

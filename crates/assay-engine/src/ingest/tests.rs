@@ -132,10 +132,11 @@ async fn cells_keep_what_a_number_would_lose() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn broken_files_are_refused_with_their_place_and_leave_nothing() {
     let cut = gzip(b"{\"a\":1}\n{\"a\":2}\n");
-    let cases: [(&[u8], Code, Option<u64>); 15] = [
+    let cases: [(&[u8], Code, Option<u64>); 16] = [
         (b"", Code::FileEmpty, None),
         (b"[]", Code::NoRecords, None),
         (b"a,b\n", Code::NoRecords, None),
+        (b" \n\t\r\n ", Code::FileEmpty, None),
         (b"{\"a\":1}\n{\"a\":}\n", Code::InvalidJson, Some(2)),
         (b"{\"a\":1}\n1\n", Code::InvalidJson, Some(2)),
         (b"[{\"a\":1},\n{\"a\":2}", Code::InvalidJson, Some(2)),
@@ -147,7 +148,7 @@ async fn broken_files_are_refused_with_their_place_and_leave_nothing() {
         (b"a,b\n1,caf\xe9\n", Code::InvalidEncoding, Some(2)),
         (b"PAR1 and no more", Code::FileDamaged, None),
         (b"PK\x03\x04\x00", Code::UnsupportedFormat, None),
-        (&cut[..cut.len() - 10], Code::FileDamaged, None),
+        (&cut[..cut.len() - 10], Code::FileDamaged, Some(2)),
     ];
     for (bytes, code, line) in cases {
         let (imported, objects) = load_with(bytes, Options::default()).await;
@@ -170,11 +171,32 @@ async fn broken_files_are_refused_with_their_place_and_leave_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn damage_inside_a_file_has_its_place() {
+    let weather = data("flights/weather.csv.gz");
+    let cut = refused(&weather[..weather.len() / 2]).await;
+    assert_eq!(cut.code, Code::FileDamaged);
+    let line = cut.errors[0].line.unwrap();
+    assert!((1_000..26_000).contains(&line), "{line}");
+    let flights = data("flights/flights.parquet");
+    let cut = refused(&flights[..flights.len() / 2]).await;
+    assert!(cut.message.contains("its footer"), "{cut}");
+    let mut holed = flights;
+    let middle = holed.len() / 2;
+    holed[middle..middle + 5_000].fill(0);
+    let holed = refused(&holed).await;
+    assert_eq!(holed.code, Code::FileDamaged);
+    assert!(holed.message.contains("behind its first"), "{holed}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn nesting_and_decompression_are_bounded() {
     let deep = format!("{{\"a\":{}{}}}\n", "[".repeat(70), "]".repeat(70));
     assert_eq!(refused(deep.as_bytes()).await.code, Code::InvalidJson);
-    let bomb = gzip(&vec![b' '; 80 << 20]);
-    assert_eq!(refused(&bomb).await.code, Code::TooLarge);
+    let mut swelling = b"{\"a\":1}\n{\"a\":2}\n".to_vec();
+    swelling.resize(80 << 20, b'\n');
+    let error = refused(&gzip(&swelling)).await;
+    assert_eq!(error.code, Code::TooLarge);
+    assert!(error.message.contains("decompressed"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

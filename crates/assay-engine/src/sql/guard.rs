@@ -52,6 +52,13 @@ pub(crate) fn too_complex(message: &str) -> Error {
         .hint("split the query; long lists of values belong into `IN (…)`, many rows into a data set")
 }
 
+/// Line and column of the first word of a text.
+pub(crate) fn first_word(sql: &str) -> Option<(u64, u64)> {
+    let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location().ok()?;
+    let found = tokens.iter().find(|token| matches!(token.token, Token::Word(_)))?;
+    Some((found.span.start.line, found.span.start.column))
+}
+
 /// Line and column where `word` stands first, quoted or not.
 pub(crate) fn find_word(sql: &str, word: &str) -> Option<(u64, u64)> {
     let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location().ok()?;

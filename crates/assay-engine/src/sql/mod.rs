@@ -40,10 +40,10 @@ pub(crate) struct Prepared {
 pub(crate) fn prepare(sql: &str, params: &SqlParams, inputs: &[Input], known: &[String]) -> Result<Prepared> {
     let mut statement = parse(sql)?;
     let Statement::Query(query) = &statement else {
-        return Err(refuse(&statement));
+        return Err(at_begin(refuse(&statement), sql));
     };
     if let SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) = query.body.as_ref() {
-        return Err(refuse(&statement));
+        return Err(at_begin(refuse(&statement), sql));
     }
     let written = labels::written(query);
     params::bind(&mut statement, params)?;
@@ -80,10 +80,18 @@ fn parse(sql: &str) -> Result<Statement> {
     }
     match first {
         ParsedStatement::Statement(statement) => Ok(*statement),
-        ParsedStatement::Explain(_) => Err(not_supported("EXPLAIN")),
-        ParsedStatement::CreateExternalTable(_) => Err(not_read_only("`CREATE`")),
-        ParsedStatement::CopyTo(_) => Err(not_read_only("`COPY`")),
-        ParsedStatement::Reset(_) => Err(not_read_only("`RESET`")),
+        ParsedStatement::Explain(_) => Err(at_begin(not_supported("EXPLAIN"), sql)),
+        ParsedStatement::CreateExternalTable(_) => Err(at_begin(not_read_only("`CREATE`"), sql)),
+        ParsedStatement::CopyTo(_) => Err(at_begin(not_read_only("`COPY`"), sql)),
+        ParsedStatement::Reset(_) => Err(at_begin(not_read_only("`RESET`"), sql)),
+    }
+}
+
+/// A statement that is refused as a whole is refused at its first word.
+fn at_begin(error: Error, sql: &str) -> Error {
+    match guard::first_word(sql) {
+        Some((line, column)) => error.at(line, Some(column)),
+        None => error,
     }
 }
 

@@ -362,3 +362,55 @@ async fn answers_without_rows_or_columns_are_answers() {
     let (csv, _) = exported(&lab, &empty.data, Format::Csv, 0, None).await;
     assert_eq!(csv, b"a\r\n");
 }
+
+#[tokio::test]
+async fn only_values_that_came_as_json_go_out_as_json() {
+    let mut lab = Lab::new();
+    let columns: &[(&str, Kind)] = &[("i", Kind::Int64), ("t", Kind::Text), ("j", Kind::Json)];
+    lab.dataset("d", &[(columns, json!([[1, "7", {"a": 1}], [2, "x", 5]]))])
+        .await;
+    let first = json!({"a": 1});
+    let text = json!("{\"a\":1}");
+    let cases = [
+        ("SELECT j AS v FROM d WHERE i = 1", vec![&first]),
+        (
+            "SELECT v FROM (SELECT DISTINCT j AS v, i FROM d) ORDER BY i LIMIT 1",
+            vec![&first],
+        ),
+        ("SELECT (SELECT j FROM d WHERE i = 1) AS v", vec![&first]),
+        (
+            "SELECT b.j AS v FROM d a JOIN d b ON a.i = b.i WHERE a.i = 1",
+            vec![&first],
+        ),
+        ("SELECT j AS v FROM d GROUP BY j ORDER BY min(i) LIMIT 1", vec![&first]),
+        ("SELECT first_value(j ORDER BY i) AS v FROM d", vec![&first]),
+        (
+            "SELECT lag(j) OVER (ORDER BY i) AS v FROM d ORDER BY i DESC LIMIT 1",
+            vec![&first],
+        ),
+        (
+            "SELECT j AS v FROM d WHERE i = 1 UNION ALL SELECT j FROM d WHERE i = 1",
+            vec![&first, &first],
+        ),
+        ("SELECT CAST(j AS VARCHAR) AS v FROM d WHERE i = 1", vec![&text]),
+        (
+            "SELECT j AS v FROM d WHERE i = 1 UNION ALL SELECT CAST(j AS VARCHAR) FROM d WHERE i = 1",
+            vec![&text, &text],
+        ),
+        ("SELECT coalesce(j, t) AS v FROM d WHERE i = 1", vec![&text]),
+    ];
+    for (sql, expected) in cases {
+        let found = lab.rows(sql).await;
+        let values: Vec<&Value> = found.iter().map(|row| &row["v"]).collect();
+        assert_eq!(values, expected, "{sql}");
+    }
+    for sql in [
+        "SELECT j AS v FROM d WHERE i = 1 UNION ALL SELECT t FROM d WHERE i = 1",
+        "SELECT t AS v FROM d WHERE i = 1 UNION SELECT j FROM d WHERE i = 1",
+        "SELECT lag(j, 1, '7') OVER (ORDER BY i) AS v FROM d",
+    ] {
+        let mut found: Vec<String> = lab.rows(sql).await.iter().map(|row| row["v"].to_string()).collect();
+        found.sort();
+        assert_eq!(found, ["\"7\"", "\"{\\\"a\\\":1}\""], "{sql}");
+    }
+}

@@ -75,7 +75,13 @@ async fn sql_can_only_read() {
     ] {
         let error = lab.refusal(sql).await;
         assert!(matches!(error.code, Code::SqlNotReadOnly), "{sql}: {error:?}");
+        assert_eq!(place(&error), Some((1, 1)), "{sql}");
     }
+    let error = lab.refusal("-- a comment\n  DROP TABLE flights").await;
+    assert_eq!(place(&error), Some((2, 3)));
+    let error = lab.refusal("SELECT 1,\n  carrier + 1 FROM flights").await;
+    check(&error, Code::TypeMismatch, "text + int64");
+    assert_eq!(place(&error), Some((2, 3)));
     for sql in [
         "SHOW TABLES",
         "SHOW ALL",

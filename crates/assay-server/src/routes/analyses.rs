@@ -2,9 +2,10 @@
 
 use assay_core::Result;
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 
 use crate::app::Shared;
+use crate::extract::Path;
 use crate::problem::Problem;
 use crate::wire::analysis::{Analysis, AnalysisList};
 

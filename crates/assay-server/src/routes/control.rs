@@ -2,12 +2,13 @@
 
 use assay_core::{Code, Error, Job, JobFilter, JobId, NewJob, PageRequest, Result, State as JobState};
 use axum::Json;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode, header};
 
 use crate::app::{App, Shared};
 use crate::asker::Asker;
+use crate::extract::Path;
 use crate::prefer::Preferences;
 use crate::problem::Problem;
 use crate::routes::jobs::{self, FILTERS};
@@ -84,7 +85,7 @@ fn again(app: &App, job: Job) -> Result<NewJob> {
 async fn run_at_once(app: &App, id: &JobId) -> Result<Response, Problem> {
     app.queue.run_now(id).await?;
     let (job, attempts) = app.jobs.get(id).await?;
-    Ok((StatusCode::OK, answer::told(job, attempts)).into_response())
+    Ok((StatusCode::OK, answer::told(job, attempts, app.clock.now())).into_response())
 }
 
 /// Run a scheduled job at once: its time is now.

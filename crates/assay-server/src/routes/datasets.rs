@@ -2,11 +2,12 @@
 
 use assay_core::{PageRequest, Result, Version};
 use axum::Json;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::response::IntoResponse;
 
 use super::jobs::{bad_cursor, next_address, page_size};
 use crate::app::Shared;
+use crate::extract::Path;
 use crate::problem::Problem;
 use crate::wire::dataset;
 use crate::{answer, extract, pins};

@@ -1,12 +1,13 @@
 //! Event streams.
 
 use assay_core::{JobId, Result};
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use http::HeaderMap;
 
 use crate::app::Shared;
 use crate::asker::Asker;
+use crate::extract::Path;
 use crate::problem::Problem;
 use crate::wire::event;
 use crate::{extract, sse};

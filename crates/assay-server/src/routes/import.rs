@@ -7,7 +7,7 @@ use assay_core::{
     NewJob, Result, Submitted, UserName,
 };
 use axum::body::Body;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use futures::StreamExt as _;
 use http::{HeaderMap, header};
@@ -19,6 +19,7 @@ use sha2::{Digest as _, Sha256};
 use crate::app::{App, Shared};
 use crate::asker::Asker;
 use crate::cursor::hex;
+use crate::extract::Path;
 use crate::prefer::Preferences;
 use crate::problem::Problem;
 use crate::wire::job;

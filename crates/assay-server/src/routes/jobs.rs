@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode, header};
 
@@ -11,6 +11,7 @@ use assay_core::{Attempt, Code, Error, Job, JobFilter, JobId, PageRequest, Resul
 use crate::answer;
 use crate::app::{App, Shared};
 use crate::asker::Asker;
+use crate::extract::Path;
 use crate::prefer::Preferences;
 use crate::problem::Problem;
 use crate::wire::{job, request};
@@ -80,10 +81,7 @@ pub(crate) async fn get_job(
     }
     let preferences = Preferences::read(&headers, app.settings.max_wait)?;
     let known = extract::text(&headers, &header::IF_NONE_MATCH)?;
-    let is_known = |job: &assay_core::Job| {
-        let etag = answer::etag(job);
-        known.is_some_and(|known| known.split(',').any(|tag| tag.trim().trim_start_matches("W/") == etag))
-    };
+    let is_known = |job: &assay_core::Job| known.is_some_and(|known| extract::has_tag(known, &answer::etag(job)));
     let patience = preferences.wait.unwrap_or_default();
     let is_enough = |job: &assay_core::Job| match known {
         Some(_) => !is_known(job),
@@ -92,7 +90,7 @@ pub(crate) async fn get_job(
     let waited = wait::until(&app, &id, patience, is_enough).await;
     let (job, attempts) = waited.map_err(|error| gone(&app, &id, error))?;
     let is_unchanged = is_known(&job);
-    let (mut headers, body) = answer::told(job, attempts);
+    let (mut headers, body) = answer::told(job, attempts, app.clock.now());
     if let Some(applied) = preferences.applied() {
         answer::set(
             &mut headers,
@@ -112,7 +110,7 @@ pub(crate) async fn get_job(
     params(
         ("state" = Option<String>, Query, description = "states, separated by commas"),
         ("analysis" = Option<String>, Query),
-        ("dataset" = Option<String>, Query, description = "jobs that read or wrote it"),
+        ("dataset" = Option<String>, Query, description = "jobs that read it or load it"),
         ("tag" = Option<String>, Query, description = "`name:value`"),
         ("schedule" = Option<String>, Query, description = "jobs that it submitted"),
         ("owner" = Option<String>, Query, description = "for the keeper, who sees the jobs of all"),
@@ -170,7 +168,7 @@ pub(crate) async fn cancel_job(
         true => StatusCode::OK,
         false => StatusCode::ACCEPTED,
     };
-    Ok((status, answer::told(job, attempts)).into_response())
+    Ok((status, answer::told(job, attempts, app.clock.now())).into_response())
 }
 
 /// The parameters that choose jobs.

@@ -3,8 +3,10 @@
 pub(crate) mod analyses;
 pub(crate) mod control;
 pub(crate) mod datasets;
+pub(crate) mod deliveries;
 pub(crate) mod events;
 pub(crate) mod health;
+pub(crate) mod hooks;
 pub(crate) mod import;
 pub(crate) mod jobs;
 pub(crate) mod query;

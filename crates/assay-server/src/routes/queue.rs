@@ -3,13 +3,14 @@
 use assay_core::{Code, Error, JobFilter, PageRequest, Result, ShareLimits, State as JobState, UserName};
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use http::HeaderMap;
 use tokio::time::{Instant, timeout_at};
 
 use crate::app::{App, Shared};
 use crate::asker::Asker;
 use crate::extract;
+use crate::extract::Path;
 use crate::prefer::Preferences;
 use crate::problem::Problem;
 use crate::wire::queue;

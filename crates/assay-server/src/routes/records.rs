@@ -1,7 +1,7 @@
 //! Records: filtered, selected, ordered and paged; or one by its key.
 
 use assay_core::{Code, Error, Format, RecordFilter, RecordsTask, Result, Snapshot, Task, Version};
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, header};
 use serde_json::json;
@@ -9,6 +9,7 @@ use serde_json::json;
 use super::results::closed;
 use crate::app::Shared;
 use crate::cursor::Cursor;
+use crate::extract::Path;
 use crate::problem::Problem;
 use crate::{answer, extract, negotiate, pins, read};
 

@@ -2,13 +2,14 @@
 
 use assay_core::{Code, Error, Format, Job, JobId, Result, State as JobState, StoredResult, Task};
 use axum::body::Body;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, header};
+use http::{HeaderMap, StatusCode, header};
 use serde_json::json;
 
 use crate::app::Shared;
 use crate::asker::Asker;
+use crate::extract::Path;
 use crate::problem::Problem;
 use crate::routes::jobs;
 use crate::wire::job;
@@ -33,6 +34,7 @@ const LARGEST_PAGE: u64 = 100_000;
             (Object = "application/json"), (String = "application/x-ndjson"), (String = "text/csv"),
             (Vec<u8> = "application/vnd.apache.parquet"), (Vec<u8> = "application/vnd.apache.arrow.stream"),
         )),
+        (status = 304, description = "`If-None-Match` has the `ETag` of this answer"),
         (status = 409, description = "the job has not ended, or has not succeeded", body = Problem, content_type = "application/problem+json"),
         (status = 410, description = "the answer has had its time", body = Problem, content_type = "application/problem+json"),
     ),
@@ -64,6 +66,12 @@ pub(crate) async fn get_result(
         Ok(result) => result,
         Err(refusal) => return Ok(*refusal),
     };
+    if extract::text(&headers, &header::IF_NONE_MATCH)?.is_some_and(|known| extract::has_tag(known, &etag)) {
+        let mut unchanged = HeaderMap::new();
+        answer::set(&mut unchanged, header::ETAG, &etag);
+        answer::set(&mut unchanged, header::VARY, "Accept");
+        return Ok((StatusCode::NOT_MODIFIED, unchanged).into_response());
+    }
     let mut response = match (format, limit) {
         (Format::Json, Some(limit)) => rows_as_json(&app, &id, result, offset, limit).await?,
         _ => {

@@ -3,15 +3,16 @@
 use assay_core::{Code, Detail, Error, Result, Schedule, ScheduleName, Timing, UserName};
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode, header};
 
 use crate::app::{App, Shared};
 use crate::asker::Asker;
+use crate::extract::Path;
 use crate::prefer::Preferences;
 use crate::problem::Problem;
-use crate::wire::{job, schedule};
+use crate::wire::{job, request, schedule};
 use crate::{answer, extract, firing, submit};
 
 const RUNS: u64 = 10;
@@ -265,6 +266,7 @@ async fn checked(app: &App, owner: UserName, name: ScheduleName, form: schedule:
         let error = Error::new(Code::InvalidParameter, message).hint("something else has that address");
         return Err(error.pointing("/name"));
     }
+    refuse_times(&form.job)?;
     let timing = timing(app, &form.cron, form.time_zone.as_deref())?;
     let template = schedule::template(&form.job);
     let asker = Asker::of(owner.clone());
@@ -284,6 +286,21 @@ async fn checked(app: &App, owner: UserName, name: ScheduleName, form: schedule:
         last: None,
         cron: form.cron,
     })
+}
+
+/// What can be true only once has no place in a job that comes again and again.
+fn refuse_times(job: &request::NewJob) -> Result<()> {
+    let given = [
+        ("run_at", job.run_at.is_some()),
+        ("deadline", job.deadline.is_some()),
+        ("depends_on", !job.depends_on.is_empty()),
+    ];
+    for (name, _) in given.into_iter().filter(|(_, is_given)| *is_given) {
+        let message = format!("the job of a schedule cannot have `{name}`: it is another job each time");
+        let error = Error::new(Code::InvalidParameter, message).hint("the schedule says when it runs");
+        return Err(error.pointing(format!("/job/{name}")));
+    }
+    Ok(())
 }
 
 /// A fault of the job, at its place in the schedule.

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use super::notify::TargetShown;
 use crate::problem::Problem;
 
 /// A request to run an analysis, from submission to its end.
@@ -57,6 +58,8 @@ pub(crate) struct Job {
     pub(crate) schedule: Option<String>,
     /// The job of which this is another try.
     pub(crate) retry_of: Option<String>,
+    /// Who is told of the end, beside the hooks of the owner.
+    pub(crate) notify: Vec<TargetShown>,
     /// Left out in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) attempts: Option<Vec<AttemptForm>>,
@@ -207,6 +210,7 @@ impl Job {
             unique_key: spec.unique_key,
             schedule: spec.schedule.map(String::from),
             retry_of: spec.retry_of.map(String::from),
+            notify: spec.notify.iter().map(TargetShown::from).collect(),
             attempts: None,
             usage: Usage::from(job.usage),
             links,

@@ -3,7 +3,9 @@
 pub(crate) mod analysis;
 pub(crate) mod dataset;
 pub(crate) mod event;
+pub(crate) mod hook;
 pub(crate) mod job;
+pub(crate) mod notify;
 pub(crate) mod queue;
 pub(crate) mod request;
 pub(crate) mod schedule;

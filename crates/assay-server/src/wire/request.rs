@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use super::notify::TargetForm;
+
 const MAX_TAGS: usize = 32;
 const MAX_TAG_CHARS: usize = 255;
 const MAX_ATTEMPTS: u64 = 100;
@@ -64,6 +66,9 @@ pub(crate) struct NewJob {
     /// The oldest finished run that may answer, in seconds since its end; any age by default.
     #[serde(default)]
     pub(crate) max_age_s: Option<u64>,
+    /// Who is told of the end, beside the hooks of the owner; at most 10.
+    #[serde(default)]
+    pub(crate) notify: Vec<TargetForm>,
 }
 
 /// A data set by name, or at a version; or the answer of a job.

@@ -87,7 +87,9 @@ fn end_one(desk: &mut Desk<'_>, mut job: Job, end: End) -> Fallible<(Job, Live)>
     job.state = state;
     job.cancel_requested = false;
     job.run_at = None;
-    job.started_at = job.started_at.or(started_at);
+    // The run may have begun before this job came.
+    let shared_from = started_at.map(|at| at.max(job.submitted_at));
+    job.started_at = job.started_at.or(shared_from);
     job.finished_at = Some(desk.now);
     job.error = error;
     if let Some(result) = result {

@@ -6,11 +6,11 @@ use std::str::FromStr;
 use std::sync::LazyLock;
 
 use assay_core::{
-    Attempt, AttemptOutcome, Code, Error, Event, EventId, EventKind, Fence, Job, JobId, PinnedInput, ResultData, State,
-    StoredResult, Timestamp, UserName, Version, WorkerId,
+    Attempt, AttemptOutcome, Code, DatasetName, Error, Event, EventId, EventKind, Fence, IMPORT, ImportParams, Job,
+    JobId, PinnedInput, ResultData, State, StoredResult, Timestamp, UserName, Version, WorkerId,
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
-use serde::Serialize;
+use serde::{Deserialize as _, Serialize};
 
 use super::failure::{Fallible, Fault};
 use super::spec;
@@ -112,7 +112,13 @@ pub(super) fn insert_job(connection: &Connection, job: &Job, share_key: Option<&
     }
     let seq = connection.last_insert_rowid();
     for input in &spec.inputs {
-        insert_job_dataset(connection, id, input)?;
+        insert_job_dataset(connection, id, &input.name)?;
+    }
+    // From its begin, so that a load that fails is found under its data set as well.
+    if spec.analysis == IMPORT
+        && let Ok(import) = ImportParams::deserialize(&spec.params)
+    {
+        insert_job_dataset(connection, id, &import.dataset)?;
     }
     let mut tag = connection.prepare_cached("INSERT INTO job_tag (name, value, job) VALUES (?1, ?2, ?3)")?;
     for (name, value) in &spec.tags {
@@ -121,10 +127,10 @@ pub(super) fn insert_job(connection: &Connection, job: &Job, share_key: Option<&
     Ok(seq)
 }
 
-pub(super) fn insert_job_dataset(connection: &Connection, job: &JobId, dataset: &PinnedInput) -> Fallible<()> {
+pub(super) fn insert_job_dataset(connection: &Connection, job: &JobId, dataset: &DatasetName) -> Fallible<()> {
     connection
         .prepare_cached("INSERT OR IGNORE INTO job_dataset (dataset, job) VALUES (?1, ?2)")?
-        .execute(params![dataset.name.folded(), job.as_str()])?;
+        .execute(params![dataset.folded(), job.as_str()])?;
     Ok(())
 }
 

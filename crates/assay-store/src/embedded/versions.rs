@@ -29,7 +29,7 @@ pub(super) fn publish(desk: &Desk<'_>, job: &JobId, commit: Commit) -> Fallible<
         name: after.name,
         version: after.version,
     };
-    insert_job_dataset(connection, job, &wrote)?;
+    insert_job_dataset(connection, job, &wrote.name)?;
     Ok(wrote)
 }
 

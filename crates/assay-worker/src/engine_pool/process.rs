@@ -12,18 +12,22 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use assay_core::{EngineMessage, EngineReply, read_frame, write_frame};
 
 /// What a process may know of the environment of the server; secrets are given to servers in theirs.
 const KEPT_VARIABLES: [&str; 5] = ["PATH", "HOME", "TMPDIR", "RUST_BACKTRACE", "RUST_LOG"];
-/// How much of what a process says on stderr is kept.
-const LAST_WORDS_BYTES: usize = 8 << 10;
+/// How much of the begin and of the end of what a process says on stderr is kept: the cause of a death comes first, and
+/// a backtrace of any length may follow it.
+const FIRST_WORDS_BYTES: usize = 4 << 10;
+const LAST_WORDS_BYTES: usize = 4 << 10;
 /// Replies read ahead; beyond that the process waits.
 const REPLIES: usize = 64;
 /// How long a dead process' pipes are waited for: somebody else may hold them open.
 const ECHO: Duration = Duration::from_millis(500);
+/// How long the words of a living process are waited for.
+const LAG: Duration = Duration::from_millis(20);
 
 /// A process that has said that it is ready. Killed when dropped.
 pub(super) struct EngineProcess {
@@ -115,6 +119,13 @@ impl EngineProcess {
         !matches!(self.child.try_wait(), Ok(None))
     }
 
+    /// What the process has said during the order that it has just answered.
+    pub(super) async fn words(&self) -> String {
+        // Answers and words come through pipes of their own, and the words may be late.
+        sleep(LAG).await;
+        self.last_words.text()
+    }
+
     /// What the process said at last, complete when it has ended.
     pub(super) async fn last_words(&mut self) -> String {
         let all_read = async { while self.readers.join_next().await.is_some() {} };
@@ -183,25 +194,39 @@ async fn listen(mut stderr: impl AsyncRead + Unpin, last_words: LastWords) {
     }
 }
 
-/// The end of what was said.
+/// What was said since the begin of an order.
 #[derive(Clone, Default)]
-struct LastWords(Arc<Mutex<Vec<u8>>>);
+struct LastWords(Arc<Mutex<Words>>);
+
+#[derive(Default)]
+struct Words {
+    begin: Vec<u8>,
+    end: Vec<u8>,
+    /// Something between the two was dropped.
+    has_gap: bool,
+}
 
 impl LastWords {
     fn add(&self, bytes: &[u8]) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.extend_from_slice(bytes);
-        let surplus = kept.len().saturating_sub(LAST_WORDS_BYTES);
-        kept.drain(..surplus);
+        let room = FIRST_WORDS_BYTES - kept.begin.len();
+        let (begin, end) = bytes.split_at(room.min(bytes.len()));
+        kept.begin.extend_from_slice(begin);
+        kept.end.extend_from_slice(end);
+        let surplus = kept.end.len().saturating_sub(LAST_WORDS_BYTES);
+        kept.has_gap |= surplus > 0;
+        kept.end.drain(..surplus);
     }
 
     fn clear(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Words::default();
     }
 
     fn text(&self) -> String {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        String::from_utf8_lossy(&kept).trim().to_owned()
+        let gap: &[u8] = if kept.has_gap { b"\n[...]\n" } else { b"" };
+        let words = [&kept.begin, gap, &kept.end].concat();
+        String::from_utf8_lossy(&words).trim().to_owned()
     }
 }
 
@@ -210,12 +235,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_last_words_are_kept() {
+    fn the_first_and_the_last_words_are_kept() {
         let words = LastWords::default();
-        words.add(&[b'a'; LAST_WORDS_BYTES]);
+        words.add(b"memory allocation of 9 bytes failed\n");
+        words.add(b"stack backtrace:\n");
+        for _ in 0..10_000 {
+            words.add(b"at library/core\n");
+        }
         words.add(b"the end");
-        assert_eq!(words.0.lock().unwrap().len(), LAST_WORDS_BYTES);
-        assert!(words.text().ends_with("aathe end"));
+        let text = words.text();
+        assert!(text.len() < FIRST_WORDS_BYTES + LAST_WORDS_BYTES + 10);
+        assert!(text.starts_with("memory allocation of 9 bytes failed"), "{text}");
+        assert!(text.ends_with("core\nthe end"), "{text}");
         words.clear();
         assert_eq!(words.text(), "");
     }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use assay_core::{Completion, EngineMessage, EngineReply, Error, Order, Result, RunControl, Task};
+use assay_core::{Code, Completion, EngineMessage, EngineReply, Error, Order, Result, RunControl, Task, Usage};
 use tokio::sync::{oneshot, watch};
 use tokio::time::{sleep, timeout};
 
@@ -172,8 +172,13 @@ impl Seat {
         let meter = is_measured(&order.task).then(|| Meter::start(process.pid()));
         let outcome = match self.watch(process, order, &mut control, &mut answer).await {
             End::Replied(outcome) => {
+                if matches!(&*outcome, Err(error) if error.code == Code::Internal) {
+                    let (pid, words) = (process.pid(), process.words().await);
+                    tracing::error!(engine.pid = pid, words, "an engine process met a fault of its own");
+                }
+                let used = note_usage(&control, meter.as_ref());
                 // An error means that nobody waits for it any more.
-                let _ = answer.send(outcome.map(|completion| measured(completion, meter.as_ref())));
+                let _ = answer.send(outcome.map(|completion| measured(completion, used)));
                 return true;
             }
             End::Died => {
@@ -191,6 +196,7 @@ impl Seat {
             End::Canceled | End::Abandoned => death::canceled(),
             End::ShuttingDown => death::shutting_down(),
         };
+        note_usage(&control, meter.as_ref());
         process.kill().await;
         let _ = answer.send(Err(outcome));
         false
@@ -273,10 +279,21 @@ fn is_measured(task: &Task) -> bool {
     matches!(task, Task::Analyze { .. } | Task::Import(_))
 }
 
-fn measured(mut completion: Completion, meter: Option<&Meter>) -> Completion {
-    if let (Completion::Stored { usage, .. }, Some(meter)) = (&mut completion, meter) {
-        usage.cpu_ms = meter.cpu_ms().unwrap_or(usage.cpu_ms);
-        usage.peak_bytes = meter.peak_bytes().unwrap_or(usage.peak_bytes);
+/// Tells what the order has used, as far as it can be measured: nothing of a process that is gone.
+fn note_usage(control: &RunControl, meter: Option<&Meter>) -> Usage {
+    let mut used = Usage::default();
+    if let Some(meter) = meter {
+        used.cpu_ms = meter.cpu_ms().unwrap_or(0);
+        used.peak_bytes = meter.peak_bytes().unwrap_or(0);
+        control.usage.send_replace(used);
+    }
+    used
+}
+
+fn measured(mut completion: Completion, used: Usage) -> Completion {
+    if let Completion::Stored { usage, .. } = &mut completion {
+        usage.cpu_ms = usage.cpu_ms.max(used.cpu_ms);
+        usage.peak_bytes = usage.peak_bytes.max(used.peak_bytes);
     }
     completion
 }

@@ -48,10 +48,8 @@ async fn run(ports: &WorkerPorts, place: &Place, lease: &Lease, job: &Job, threa
     let written = inputs::written(&order);
     let (progress, mut reports) = mpsc::channel(PROGRESS);
     let cancel = place.cancel.clone();
-    let control = RunControl {
-        progress,
-        cancel: cancel.clone(),
-    };
+    let control = RunControl::new(progress, cancel.clone());
+    let used = control.usage.subscribe();
     let mut running = ports.runner.run(order, control);
     let completion = loop {
         tokio::select! {
@@ -60,6 +58,7 @@ async fn run(ports: &WorkerPorts, place: &Place, lease: &Lease, job: &Job, threa
         }
     };
     inputs::clear(ports, &written).await;
+    let usage = *used.borrow();
     match completion {
         Ok(Completion::Stored { result, commit, usage }) => Outcome::Succeeded { result, commit, usage },
         Ok(Completion::Checked | Completion::Encoded { .. }) => {

@@ -59,7 +59,7 @@ impl Pool {
     fn begin(&self, command: &str) -> Going {
         let (progress, reports) = mpsc::channel(8);
         let (cancel, told) = watch::channel(false);
-        let control = RunControl { progress, cancel: told };
+        let control = RunControl::new(progress, told);
         let (pool, order) = (self.clone(), analyze(command, Limits::default()));
         let outcome = tokio::spawn(async move { pool.0.run(order, control).await });
         Going {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use assay_core::{
     AttemptOutcome, Clock as _, Code, CommitMode, InputSource, Jobs as _, PinnedInput, Progress, Retry, State, Task,
-    Version,
+    Usage, Version,
 };
 use assay_worker::{WorkerSettings, reap_until};
 use serde_json::json;
@@ -351,5 +351,22 @@ async fn a_run_beyond_the_deadline_is_dropped() {
     call.dropped().await;
     let (job, _) = scene.reaches(&id, State::Failed).await;
     assert_eq!(job.error.unwrap().code, Code::DeadlineExceeded);
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_failed_attempt_tells_what_it_used() {
+    let mut scene = Scene::new();
+    let worker = scene.work(settings());
+    let id = scene.submit().await;
+    let call = scene.call().await;
+    call.control.usage.send_replace(Usage {
+        cpu_ms: 70,
+        peak_bytes: 5,
+        ..Usage::default()
+    });
+    call.fail(Code::EvaluationFailed);
+    let (_, attempts) = scene.reaches(&id, State::Failed).await;
+    assert_eq!((attempts[0].usage.cpu_ms, attempts[0].usage.peak_bytes), (70, 5));
     worker.stop().await;
 }

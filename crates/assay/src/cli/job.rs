@@ -123,10 +123,9 @@ async fn list(context: &Context, args: ListArgs) -> Result<(), Failure> {
 }
 
 fn sheet(jobs: &[Exact<Job>]) -> Sheet {
-    let headings = ["id", "analysis", "state", "on", "submitted_at"]
-        .map(Heading::text)
-        .into_iter();
-    let headings = headings
+    let words = ["analysis", "state", "on", "submitted_at"].map(Heading::text);
+    let headings = std::iter::once(Heading::id("id"))
+        .chain(words)
         .chain([Heading::number("ms"), Heading::text("error")])
         .collect();
     let row = |job: &Exact<Job>| {

@@ -45,14 +45,14 @@ Exit codes:
 Answers go to stdout, all else to stderr. Answers are tables on a terminal and NDJSON elsewhere;
 `--format` and `--json` choose. Tables round doubles to six digits; every other format is exact.
 
-Ctrl-C while a job is followed asks whether to detach, cancel or wait on. Without a terminal to ask on,
-it cancels the job.
+Ctrl-C while a job is followed asks whether to detach, cancel or wait on. Without a terminal to
+ask on, it cancels the job.
 
 Begin with `assay demo`, or with `assay serve` and `assay load FILE --as NAME`.";
 
 /// Turns data sets into an analysis service with durable background jobs.
 #[derive(Debug, Parser)]
-#[command(name = "assay", version, after_help = AFTER_HELP, disable_help_subcommand = true)]
+#[command(name = "assay", version, after_help = AFTER_HELP, disable_help_subcommand = true, arg_required_else_help = true)]
 pub struct Cli {
     #[command(flatten)]
     pub global: GlobalArgs,

@@ -5,7 +5,8 @@ use assay_core::{Misfire, Overlap};
 use clap::{Args, Subcommand};
 
 use super::context::{Context, FormatArgs, OutputFormat};
-use super::{Failure, params, run};
+use super::run::{detach, parse_input};
+use super::{Failure, params};
 use crate::output::table::{Heading, Sheet};
 use crate::output::{self, text};
 
@@ -42,7 +43,7 @@ pub struct AddArgs {
     #[arg(long, value_name = "ZONE")]
     pub time_zone: Option<String>,
     /// Data set to run it on, at its newest version or at one that is named
-    #[arg(long, value_name = "NAME[@VERSION]", value_parser = run::parse_input)]
+    #[arg(long, value_name = "NAME[@VERSION]", value_parser = parse_input)]
     pub on: Option<Input>,
     /// Parameter: JSON, or text when it is none; `a,b` or repeating it where a list is wanted
     #[arg(short, long = "param", value_name = "NAME=VALUE", value_parser = params::parse_pair)]
@@ -112,7 +113,7 @@ pub async fn run(context: &Context, command: ScheduleCommand) -> Result<(), Fail
         }
         ScheduleCommand::Run(args) => {
             let job = context.client.run_schedule(&args.name).await?;
-            run::detach(context, &job, args.format)
+            detach(context, &job, args.format)
         }
         ScheduleCommand::Rm(args) => {
             context.client.remove_schedule(&args.name).await?;

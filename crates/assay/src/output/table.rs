@@ -1,7 +1,7 @@
 //! Tables for terminals: numbers to the right, long cells cut, columns that do not fit left out and named.
 
 use assay_client::{Column, Row};
-use comfy_table::{Attribute, Cell, CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
+use comfy_table::{Attribute, Cell, CellAlignment, ColumnConstraint, ContentArrangement, LineStyle, Table, TableStyle};
 
 use super::{Screen, text};
 
@@ -17,6 +17,8 @@ const WIDEST_CELL: usize = 200;
 pub struct Heading {
     pub name: String,
     pub is_number: bool,
+    /// Its cells are never cut: what is cut cannot be copied into the next command.
+    pub is_whole: bool,
 }
 
 impl Heading {
@@ -24,13 +26,21 @@ impl Heading {
         Self {
             name: name.to_owned(),
             is_number: false,
+            is_whole: false,
+        }
+    }
+
+    pub fn id(name: &str) -> Self {
+        Self {
+            is_whole: true,
+            ..Self::text(name)
         }
     }
 
     pub fn number(name: &str) -> Self {
         Self {
-            name: name.to_owned(),
             is_number: true,
+            ..Self::text(name)
         }
     }
 }
@@ -57,6 +67,7 @@ impl Sheet {
             .map(|column| Heading {
                 name: text::printable(&column.name),
                 is_number: is_number(&column.kind),
+                is_whole: false,
             })
             .collect();
         let cell = |column: &Column, row: &Row| {
@@ -84,6 +95,9 @@ impl Sheet {
         for (heading, column) in self.headings.iter().zip(table.column_iter_mut()) {
             if heading.is_number {
                 column.set_cell_alignment(CellAlignment::Right);
+            }
+            if heading.is_whole {
+                column.set_constraint(ColumnConstraint::ContentWidth);
             }
         }
         let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned() + "\n").collect();
@@ -131,8 +145,13 @@ impl Sheet {
                 .filter_map(|row| row.get(index)?.as_ref())
                 .map(|cell| cell.chars().count());
             let natural = cells.chain([heading.name.chars().count()]).max().unwrap_or(0);
-            let least = u16::try_from(natural).unwrap_or(u16::MAX).min(NARROWEST);
-            taken += least + PADDING;
+            let natural = u16::try_from(natural).unwrap_or(u16::MAX);
+            let least = if heading.is_whole {
+                natural
+            } else {
+                natural.min(NARROWEST)
+            };
+            taken = least.saturating_add(PADDING).saturating_add(taken);
             if taken > width && index > 0 {
                 return index;
             }
@@ -194,6 +213,21 @@ mod tests {
                 " Gentoo   1240\n",
             )
         );
+    }
+
+    #[test]
+    fn ids_are_never_cut() {
+        let id = "job_01m88a83fmpqy8pr6346m16ca5";
+        let sheet = Sheet {
+            headings: vec![Heading::id("id"), Heading::text("error"), Heading::text("more")],
+            rows: vec![vec![Some(id.to_owned()), Some("e".repeat(90)), Some("m".repeat(90))]],
+        };
+        let rendered = sheet.render(&Screen {
+            width: Some(50),
+            ..PLAIN
+        });
+        assert!(rendered.text.contains(id), "{}", rendered.text);
+        assert_eq!(rendered.left_out, ["more"]);
     }
 
     #[test]

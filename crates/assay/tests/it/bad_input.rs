@@ -23,7 +23,8 @@ async fn broken_files_are_refused_and_the_former_version_stays() {
     let mut cut_parquet = std::fs::read(data("flights/flights.parquet")).unwrap();
     cut_parquet.truncate(100_000);
     let bomb = gzip(&vec![b' '; 200 << 20]);
-    let cases: [(&str, Vec<u8>, &[&str]); 7] = [
+    let blank = b"\n  \n".to_vec();
+    let cases: [(&str, Vec<u8>, &[&str]); 8] = [
         ("format=csv", cut_gzip, &["file_damaged"]),
         ("", cut_parquet, &["file_damaged"]),
         ("", Vec::new(), &["file_empty"]),
@@ -34,6 +35,7 @@ async fn broken_files_are_refused_and_the_former_version_stays() {
         ),
         ("format=csv", b"a,b\n1,\"open\n".to_vec(), &["invalid_csv"]),
         ("format=csv", b"a,b\n1,2\n1,2,3\n".to_vec(), &["invalid_csv"]),
+        ("", blank, &["file_empty"]),
         ("", bomb, &["too_large", "no_records", "file_empty"]),
     ];
     for (query, bytes, codes) in cases {
@@ -101,6 +103,31 @@ async fn wrong_requests_are_answered_with_code_place_and_hint() {
         ),
         (
             "/v1/jobs",
+            json!({"analysis": "ping", "params": {"x": 1}}),
+            422,
+            "invalid_parameter",
+            Some("takes no parameters"),
+        ),
+        (
+            "/v1/jobs",
+            job("histogram", json!("penguins"), json!({"colum": "year"})),
+            422,
+            "invalid_parameter",
+            Some("`column`"),
+        ),
+        (
+            "/v1/jobs",
+            job(
+                "aggregate",
+                json!("penguins"),
+                json!({"measures": [{"op": "meen", "column": "year"}]}),
+            ),
+            422,
+            "invalid_parameter",
+            Some("`mean`"),
+        ),
+        (
+            "/v1/jobs",
             json!({"analysis": "describe", "imput": "penguins"}),
             400,
             "invalid_request",
@@ -140,6 +167,7 @@ async fn wrong_requests_are_answered_with_code_place_and_hint() {
     for (path, status, code) in [
         ("/v1/nothing", 404, "not_found"),
         ("/v1/jobs/job_x", 404, "unknown_job"),
+        ("/v1/jobs/%ff", 400, "invalid_request"),
         ("/v1/jobs?state=done", 422, "invalid_parameter"),
         ("/v1/jobs?lmit=3", 422, "invalid_parameter"),
         ("/v1/datasets/penguins/records?species=Gentoo", 422, "invalid_parameter"),

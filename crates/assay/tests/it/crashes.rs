@@ -22,7 +22,7 @@ async fn acknowledged_jobs_end_once_although_the_server_is_killed_while_they_run
                  WHERE a.body_mass_g + b.body_mass_g > c.body_mass_g"
             );
             // A kill costs an attempt, and there are more of them than a job has by default.
-            let job = json!({"analysis": "sql", "params": {"sql": sql}, "retry": {"max_attempts": 10}});
+            let job = json!({"analysis": "sql", "params": {"sql": sql}, "retry": {"max_attempts": 10}, "cache": false});
             let (status, job) = server.post("/v1/jobs", &job).await;
             assert_eq!(status, 202, "{job:#}");
             acknowledged.insert(job["id"].as_str().unwrap().to_owned());

@@ -9,11 +9,16 @@ const ENDLESS: &str = "WITH RECURSIVE t AS (SELECT 1 AS n UNION ALL SELECT n + 1
 #[tokio::test(flavor = "multi_thread")]
 async fn what_breaks_an_engine_is_a_typed_failure_and_the_next_query_works() {
     let folder = tempfile::tempdir().unwrap();
-    let server = TestServer::start(&folder);
+    // Processes that tell their whole stack when they die are understood as well.
+    let server = TestServer::start_in(folder.path(), &[], &[("RUST_BACKTRACE", "1")]);
     let deep = format!("SELECT {}1", "1+".repeat(20_000));
     let cases = [
         (json!({"sql": deep}), "query_too_complex"),
         (json!({"sql": "SELECT repeat('x', 10000000000)"}), "memory_exceeded"),
+        (
+            json!({"sql": "SELECT lpad('x', 2000000000, 'y')", "wait": 60}),
+            "memory_exceeded",
+        ),
         (json!({"sql": ENDLESS, "limits": {"timeout_ms": 500}}), "timeout"),
         (
             json!({"sql": "SELECT max(length(s)) AS n FROM (SELECT DISTINCT repeat('x', 1000000) || CAST(value AS VARCHAR) \

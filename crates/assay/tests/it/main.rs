@@ -11,5 +11,6 @@ mod figures;
 mod floors;
 mod history;
 mod jobs;
+mod queue;
 mod schedules;
 mod support;

@@ -1,6 +1,8 @@
 //! Lists of jobs: order, pages and filters.
 
-use assay_core::{Code, JobFilter, JobId, PageRequest, ResultData, State};
+use assay_core::{Code, IMPORT, JobFilter, JobId, PageRequest, ResultData, State};
+
+use serde_json::json;
 
 use crate::support::{Scene, failed, pinned, result, succeeded};
 
@@ -70,6 +72,13 @@ pub async fn lists_filter_by_state_analysis_and_dataset(scene: Scene) {
         .await;
     scene.advance(1);
     let histogram = scene.submit_as(|job| job.analysis = "histogram".to_owned()).await;
+    scene.advance(1);
+    let load = scene
+        .submit_as(|job| {
+            job.analysis = IMPORT.to_owned();
+            job.params = json!({"dataset": "Genes", "upload_bytes": 1});
+        })
+        .await;
 
     let states = |states: &[State]| JobFilter {
         states: states.to_vec(),
@@ -87,10 +96,13 @@ pub async fn lists_filter_by_state_analysis_and_dataset(scene: Scene) {
     };
     use State::{Canceled, Failed, Queued, Succeeded};
     let cases = [
-        (states(&[Queued]), vec![&histogram, &reading]),
-        (states(&[Queued, Failed, Queued]), vec![&histogram, &reading, &broken]),
+        (states(&[Queued]), vec![&load, &histogram, &reading]),
+        (
+            states(&[Queued, Failed, Queued]),
+            vec![&load, &histogram, &reading, &broken],
+        ),
         (states(&[Canceled]), vec![]),
-        (of_genes(&[]), vec![&reading, &written]),
+        (of_genes(&[]), vec![&load, &reading, &written]),
         (of_genes(&[Succeeded, Failed]), vec![&written]),
         (analysis(&[], "histogram"), vec![&histogram]),
         (analysis(&[Queued, Succeeded], "describe"), vec![&reading, &written]),

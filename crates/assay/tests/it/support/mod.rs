@@ -42,6 +42,11 @@ impl TestServer {
     }
 
     pub fn start_with(folder: &Path, more: &[&str]) -> Self {
+        Self::start_in(folder, more, &[])
+    }
+
+    /// Starts a server with more options and variables of the environment.
+    pub fn start_in(folder: &Path, more: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut child = Command::new(ASSAY)
             .args(["serve", "--listen", "127.0.0.1:0", "--store"])
             .arg(folder)
@@ -49,6 +54,7 @@ impl TestServer {
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
             .env("RUST_LOG", "warn")
+            .envs(variables.iter().copied())
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
