@@ -190,5 +190,9 @@ async fn a_client_in_the_name_of_a_user_says_so_with_every_request() {
     for (head, _) in &seen {
         assert!(head.contains("assay-user: anna"), "{head}");
     }
-    assert!(seen[1].0.starts_with("post /v1/jobs/job_1/retry http/1.1"), "{}", seen[1].0);
+    assert!(
+        seen[1].0.starts_with("post /v1/jobs/job_1/retry http/1.1"),
+        "{}",
+        seen[1].0
+    );
 }
