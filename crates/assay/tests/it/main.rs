@@ -5,6 +5,7 @@
 mod bad_input;
 mod chain;
 mod cli;
+mod cli_queue;
 mod crashes;
 mod engine_limits;
 mod figures;
