@@ -36,6 +36,13 @@ pub async fn show(context: &Context, job: &Job, format: FormatArgs) -> Result<()
     .await
 }
 
+/// Says when the answer was not computed for this job.
+pub fn tell_sharing(context: &Context, job: &Job) {
+    if let Some(other) = &job.shares {
+        context.say(&format!("answered by the run of {other}; `--no-cache` runs it anew"));
+    }
+}
+
 /// Refuses what a terminal cannot show. Asked before a job is submitted, so that it does not run for nothing.
 ///
 /// # Errors

@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use assay_client::{Exact, Input, Job, NewJob, NewQuery};
+use assay_client::{Input, NewJob};
 use clap::Args;
 use serde_json::{Map, Value};
 
 use super::context::{Context, FormatArgs};
+use super::submission::SubmissionArgs;
 use super::{Failure, answer, follow, params};
 
 #[derive(Debug, Clone, Args)]
@@ -32,6 +33,8 @@ pub struct QueryArgs {
     #[arg(long)]
     pub detach: bool,
     #[command(flatten)]
+    pub submission: SubmissionArgs,
+    #[command(flatten)]
     pub format: FormatArgs,
 }
 
@@ -53,41 +56,33 @@ pub async fn run(context: &Context, args: QueryArgs) -> Result<(), Failure> {
     };
     // The job is followed from its id on, so that Ctrl-C can speak of it; the server need not hold the answer back.
     let params = params::for_query(&args.param);
-    let job = submit(context, &sql, params, args.on)
+    let job = args.submission.onto(job_of(&sql, params, args.on));
+    let job = context
+        .client
+        .submit(&job, Duration::ZERO, None)
         .await
-        .map_err(|failure| failure.in_sql(&sql))?;
+        .map_err(|error| Failure::from(error).in_sql(&sql))?;
     if args.detach {
         return super::run::detach(context, &job, args.format);
     }
     let job = follow::to_end(context, job)
         .await
         .map_err(|failure| failure.in_sql(&sql))?;
-    answer::show(context, &job, args.format).await
+    answer::show(context, &job, args.format).await?;
+    answer::tell_sharing(context, &job);
+    Ok(())
 }
 
-async fn submit(
-    context: &Context,
-    sql: &str,
-    params: Option<Value>,
-    on: Option<String>,
-) -> Result<Exact<Job>, Failure> {
-    let Some(job) = on else {
-        let query = NewQuery {
-            sql: sql.to_owned(),
-            params,
-            wait: 0,
-        };
-        return Ok(context.client.query(&query).await?);
-    };
+/// The query as a job of the analysis `sql`.
+fn job_of(sql: &str, params: Option<Value>, on: Option<String>) -> NewJob {
     let mut all = Map::from_iter([("sql".to_owned(), sql.into())]);
     all.extend(params.map(|params| ("params".to_owned(), params)));
-    let job = NewJob {
+    NewJob {
         analysis: "sql".to_owned(),
-        input: Some(Input::Answer { job }),
+        input: on.map(|job| Input::Answer { job }),
         params: all,
         ..NewJob::default()
-    };
-    Ok(context.client.submit(&job, Duration::ZERO, None).await?)
+    }
 }
 
 fn read(file: &Path) -> Result<String, Failure> {

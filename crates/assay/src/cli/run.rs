@@ -6,6 +6,7 @@ use assay_client::{Exact, Input, Job, NewJob, Target};
 use clap::Args;
 
 use super::context::{Context, FormatArgs, OutputFormat};
+use super::submission::SubmissionArgs;
 use super::{Failure, answer, follow, params};
 use crate::output;
 
@@ -28,6 +29,8 @@ pub struct RunArgs {
     /// Print the job's id and do not wait for its end
     #[arg(long)]
     pub detach: bool,
+    #[command(flatten)]
+    pub submission: SubmissionArgs,
     #[command(flatten)]
     pub format: FormatArgs,
 }
@@ -76,12 +79,15 @@ pub async fn run(context: &Context, args: RunArgs) -> Result<(), Failure> {
         notify: args.notify,
         ..NewJob::default()
     };
+    let job = args.submission.onto(job);
     let job = context.client.submit(&job, Duration::ZERO, None).await?;
     if args.detach {
         return detach(context, &job, args.format);
     }
     let job = follow::to_end(context, job).await?;
-    answer::show(context, &job, args.format).await
+    answer::show(context, &job, args.format).await?;
+    answer::tell_sharing(context, &job);
+    Ok(())
 }
 
 /// Prints the id alone, ready for `JOB=$(assay run … --detach)`, or the job when JSON was asked for.
