@@ -57,7 +57,7 @@ impl Kind {
     pub fn request(self, number: usize, earlier: Option<&str>) -> Value {
         let mut request = match self {
             Self::Ping | Self::Later | Self::Unique | Self::After => json!({"analysis": "ping"}),
-            Self::Number => sql_with("SELECT $1 AS n", json!([number])),
+            Self::Number => sql_with("SELECT $1 AS n", &json!([number])),
             Self::Canceled => sql(&format!("SELECT count(*) + {number} AS n FROM range(3000000)")),
             Self::Large => sql(&format!("SELECT value + {number} AS n FROM range({LARGE_ROWS})")),
             Self::Describe => json!({"analysis": "describe", "input": "penguins"}),
@@ -92,6 +92,6 @@ fn sql(text: &str) -> Value {
     json!({"analysis": "sql", "params": {"sql": text}})
 }
 
-fn sql_with(text: &str, params: Value) -> Value {
+fn sql_with(text: &str, params: &Value) -> Value {
     json!({"analysis": "sql", "params": {"sql": text, "params": params}})
 }

@@ -78,7 +78,7 @@ impl Client {
         }
         assert!([200, 202].contains(&status), "{status}: {answer:#}");
         job.id = answer["id"].as_str().unwrap().to_owned();
-        if turn % 10 == 0 {
+        if turn.is_multiple_of(10) {
             let (_, again) = self.send(|http, url| submission(http, url, &job)).await;
             assert_eq!(again["id"], job.id, "{again:#}");
         }
