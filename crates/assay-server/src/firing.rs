@@ -3,10 +3,12 @@
 //! Any number of servers may do this at once: the store lets one of them fire a time. What is decided before, by the
 //! policies of the schedule, is decided again by whoever comes after a kill.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
-use assay_core::{Code, Error, Fired, JobId, NewJob, Overlap, Plan, Result, Schedule, Timestamp, Timing};
-use futures::StreamExt as _;
+use assay_core::{Code, Error, Fired, JobId, NewJob, Overlap, Plan, Result, Schedule, Schedules, Timestamp, Timing};
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, StreamExt as _};
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -72,15 +74,45 @@ async fn pause(app: &App) -> Result<Duration> {
 }
 
 async fn fire_due(app: &App) -> Result<()> {
+    let fire_one = |seen: Schedule| async move { fire(app, &seen).await }.boxed();
+    fire_each(&*app.schedules, &app.shutdown, fire_one).await
+}
+
+/// Fires every schedule that is due once, and those with further times again.
+///
+/// # Errors
+/// The last of those that left a time due.
+async fn fire_each<'a>(
+    schedules: &dyn Schedules,
+    shutdown: &watch::Receiver<bool>,
+    fire: impl Fn(Schedule) -> BoxFuture<'a, Result<()>>,
+) -> Result<()> {
+    // Those of an owner whose part of the queue is full are the longest due: they must not keep the others out.
+    let mut left = HashSet::new();
+    let mut outcome = Ok(());
     loop {
-        let due = app.schedules.due(MAX_DUE).await?;
-        if due.is_empty() || *app.shutdown.borrow() {
-            return Ok(());
+        let mut due = schedules.due(MAX_DUE + left.len()).await?;
+        due.retain(|schedule| !left.contains(&(schedule.owner.clone(), schedule.name.clone())));
+        if due.is_empty() || *shutdown.borrow() {
+            return outcome;
         }
-        let firing: Vec<_> = due.iter().map(|schedule| fire(app, schedule)).collect();
-        let fired: Vec<Result<()>> = futures::stream::iter(firing).buffer_unordered(AT_ONCE).collect().await;
-        // The others of this round have been fired by now.
-        fired.into_iter().collect::<Result<()>>()?;
+        let named = |schedule: Schedule| {
+            let name = (schedule.owner.clone(), schedule.name.clone());
+            fire(schedule).map(|fired| (name, fired))
+        };
+        let firing: Vec<_> = due.into_iter().map(named).collect();
+        let fired: Vec<_> = futures::stream::iter(firing).buffer_unordered(AT_ONCE).collect().await;
+        for (name, fired) in fired {
+            match fired {
+                Ok(()) => {}
+                Err(error) if error.code == Code::TooManyJobs => {
+                    left.insert(name);
+                    outcome = Err(error);
+                }
+                // The others of this round have been fired by now.
+                Err(error) => return Err(error),
+            }
+        }
     }
 }
 
@@ -217,4 +249,82 @@ pub(crate) async fn job_of(app: &App, schedule: &Schedule) -> Result<NewJob> {
         .job;
     job.spec.schedule = Some(schedule.name.clone());
     Ok(job)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use assay_core::{Misfire, ScheduleName, UserName};
+    use async_trait::async_trait;
+
+    use super::*;
+
+    /// Schedules in the order in which they are due.
+    struct Due(Mutex<Vec<Schedule>>);
+
+    #[async_trait]
+    impl Schedules for Due {
+        async fn due(&self, max: usize) -> Result<Vec<Schedule>> {
+            Ok(self.0.lock().unwrap().iter().take(max).cloned().collect())
+        }
+        async fn put(&self, _: Schedule, _: Option<&Schedule>) -> Result<bool> {
+            unimplemented!()
+        }
+        async fn get(&self, _: &UserName, _: &ScheduleName) -> Result<Schedule> {
+            unimplemented!()
+        }
+        async fn list(&self, _: Option<&UserName>) -> Result<Vec<Schedule>> {
+            unimplemented!()
+        }
+        async fn remove(&self, _: &UserName, _: &ScheduleName) -> Result<()> {
+            unimplemented!()
+        }
+        async fn next_due(&self) -> Result<Option<Timestamp>> {
+            unimplemented!()
+        }
+        async fn fire(&self, _: &Schedule, _: Fired, _: Option<NewJob>, _: Option<Timestamp>) -> Result<bool> {
+            unimplemented!()
+        }
+        fn changed(&self) -> watch::Receiver<u64> {
+            unimplemented!()
+        }
+    }
+
+    fn schedule(owner: &str, number: usize) -> Schedule {
+        Schedule {
+            owner: owner.parse().unwrap(),
+            name: format!("s{number}").parse().unwrap(),
+            cron: "* * * * *".to_owned(),
+            time_zone: "UTC".to_owned(),
+            job: Value::Null,
+            misfire: Misfire::Skip,
+            overlap: Overlap::Skip,
+            paused: false,
+            created_at: Timestamp(0),
+            next_at: Some(Timestamp(1)),
+            last: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_user_whose_queue_is_full_keeps_no_schedule_of_others_from_firing() {
+        let mut all: Vec<Schedule> = (0..2 * MAX_DUE).map(|number| schedule("full", number)).collect();
+        all.push(schedule("other", 0));
+        let due = Due(Mutex::new(all));
+        let fire = |seen: Schedule| {
+            let fired = if seen.owner.as_str() == "full" {
+                Err(Error::new(Code::TooManyJobs, "full"))
+            } else {
+                due.0.lock().unwrap().retain(|schedule| *schedule != seen);
+                Ok(())
+            };
+            async { fired }.boxed()
+        };
+        let (_open, shutdown) = watch::channel(false);
+        let outcome = fire_each(&due, &shutdown, fire).await;
+        assert_eq!(outcome.unwrap_err().code, Code::TooManyJobs);
+        let left = due.0.lock().unwrap();
+        assert!(left.iter().all(|schedule| schedule.owner.as_str() == "full"));
+    }
 }
