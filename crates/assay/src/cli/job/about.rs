@@ -173,7 +173,7 @@ mod tests {
                 " attempt    1 of 3\n",
                 "\n",
                 " attempt  outcome  worker  ms  cpu ms      peak  error\n",
-                "───────────────────────────────────────────────────────────\n",
+                "──────────────────────────────────────────────────────────\n",
                 "       1  failed   w1      12       7  2.00 KiB  it broke\n",
             )
         );
