@@ -41,6 +41,12 @@ pub(crate) async fn analysis(
     idempotency: Option<Idempotency>,
     waits: bool,
 ) -> Result<Submitted> {
+    // Before anything is checked: what was sound then may not be any more, and the answer is the same job all the same.
+    if let Some(idempotency) = &idempotency
+        && let Some(job) = app.queue.replayed(&asker.owner(), idempotency).await?
+    {
+        return Ok(Submitted { job, replayed: true });
+    }
     let checked = checked(app, asker, job).await?;
     if !waits {
         check(app, &checked).await?;

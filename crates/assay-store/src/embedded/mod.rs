@@ -96,6 +96,7 @@ struct Inner {
     reads: Arc<Reads>,
     told: Told,
     objects: DurableFolder,
+    clock: Arc<dyn Clock>,
 }
 
 impl EmbeddedStore {
@@ -121,7 +122,7 @@ impl EmbeddedStore {
             progress: Arc::new(LiveProgress::default()),
         };
         let fences = Fences::of_epoch(epoch);
-        let mut writer = Writer::new(connection, fences, clock, settings, told.clone(), files.lock)
+        let mut writer = Writer::new(connection, fences, clock.clone(), settings, told.clone(), files.lock)
             .map_err(|fault| fault.into_error("read its unfinished jobs"))?;
         let lost = writer.run_now("take back the jobs of the last run", moves::lose_all)?;
         if lost > 0 {
@@ -145,6 +146,7 @@ impl EmbeddedStore {
                 reads,
                 told,
                 objects,
+                clock,
             }),
         })
     }

@@ -1,14 +1,26 @@
 //! The ports that steer and tidy the queue, on the embedded store.
 
 use assay_core::{
-    Finding, Job, JobId, Pause, Queue, QueueStats, Result, Share, ShareLimits, Swept, Upkeep, UserName, Wait,
+    Finding, Idempotency, Job, JobId, Pause, Queue, QueueStats, Result, Share, ShareLimits, Swept, Upkeep, UserName,
+    Wait,
 };
 use async_trait::async_trait;
 
-use super::{EmbeddedStore, check, queue, stats, sweep};
+use super::{EmbeddedStore, check, queue, stats, submit, sweep};
 
 #[async_trait]
 impl Queue for EmbeddedStore {
+    async fn replayed(&self, owner: &UserName, idempotency: &Idempotency) -> Result<Option<Job>> {
+        let (owner, idempotency) = (owner.clone(), idempotency.clone());
+        let now = self.inner.clock.now();
+        let read = move |connection: &rusqlite::Connection| submit::replayed(connection, &owner, &idempotency, now);
+        let mut job = self.inner.reads.run("look for an idempotency key", read).await?;
+        if let Some(job) = &mut job {
+            self.show_progress(job);
+        }
+        Ok(job)
+    }
+
     async fn shares(&self) -> Result<Vec<Share>> {
         self.write("read the shares", |desk| Ok(desk.scheduler.shares.all()))
             .await

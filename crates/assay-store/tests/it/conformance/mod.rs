@@ -30,6 +30,7 @@ macro_rules! conformance {
                 an_id_is_taken_once,
                 the_same_key_and_request_answer_the_same_job,
                 a_replayed_job_is_shown_as_it_is_now,
+                the_job_of_a_key_is_found_without_a_submission,
                 the_same_key_with_another_request_is_refused,
                 fifty_at_once_with_one_key_make_one_job,
                 a_key_is_forgotten_after_a_day,
