@@ -47,7 +47,7 @@ impl Client {
     /// Submits its part of the jobs, no faster than the quota grows.
     pub async fn submit_all(mut self, quota: Arc<Semaphore>) -> Vec<Acknowledged> {
         self.url.changed().await.unwrap();
-        for turn in 0..KILLS * JOBS_PER_LIFE / USERS.len() {
+        for turn in 0..KILLS * JOBS_PER_LIFE {
             if let Ok(permit) = quota.acquire().await {
                 permit.forget();
             }
