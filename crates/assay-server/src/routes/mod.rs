@@ -24,7 +24,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::app::{App, Services};
 use crate::{guard, openapi};
 
-/// All routes over `services`.
+/// All routes over `services`. Must be called inside a Tokio runtime.
 pub fn router(services: Services) -> Router {
     let (routes, api) = openapi::routes().split_for_parts();
     let document = openapi::complete(api, &services.analyses);
