@@ -59,7 +59,9 @@ impl Kind {
             Self::Ping | Self::Later | Self::Unique | Self::After => json!({"analysis": "ping"}),
             Self::Number => sql_with("SELECT $1 AS n", &json!([number])),
             Self::Canceled => sql(&format!("SELECT count(*) + {number} AS n FROM range(3000000)")),
-            Self::Large => sql(&format!("SELECT value + {number} AS n FROM range({LARGE_ROWS}) ORDER BY n")),
+            Self::Large => sql(&format!(
+                "SELECT value + {number} AS n FROM range({LARGE_ROWS}) ORDER BY n"
+            )),
             Self::Describe => json!({"analysis": "describe", "input": "penguins"}),
             Self::Failing => sql(&format!(
                 "SELECT {number} / (body_mass_g - body_mass_g) AS n FROM penguins"
