@@ -13,6 +13,7 @@ mod hook;
 mod host;
 mod job;
 mod load;
+mod notify;
 mod params;
 mod query;
 mod queue;
@@ -45,6 +46,7 @@ Exit codes:
   3    what was named does not exist
   4    no server answers
   5    the job was canceled
+  6    what was to be drained was resumed by somebody
   130  stopped with Ctrl-C
 
 Answers go to stdout, all else to stderr. Answers are tables on a terminal and NDJSON elsewhere;
@@ -198,6 +200,22 @@ mod tests {
     fn global_options_may_stand_before_and_after_the_command() {
         for line in [["assay", "--json", "datasets"], ["assay", "datasets", "--json"]] {
             assert!(Cli::try_parse_from(line).unwrap().global.json);
+        }
+    }
+
+    #[test]
+    fn the_format_of_answers_stands_among_the_plain_options() {
+        let cli = Cli::command();
+        let heading = |command: &str, option: &str| {
+            let mut options = cli.find_subcommand(command).unwrap().get_arguments();
+            options
+                .find(|known| known.get_id() == option)
+                .unwrap()
+                .get_help_heading()
+        };
+        for command in ["run", "query"] {
+            assert_eq!(heading(command, "format"), None, "{command}");
+            assert_eq!(heading(command, "after"), Some("When and how it is run"), "{command}");
         }
     }
 
