@@ -18,6 +18,8 @@ pub enum Failure {
     Canceled { id: String },
     /// Something is wrong with the queue. `tried` says that a repair was asked for.
     Unsound { left: u64, tried: bool },
+    /// Somebody ended the pause of `thing` while it was drained.
+    Resumed { thing: String },
     /// The command line asks for what cannot be.
     Usage(Error),
     /// Something of ours: the store, a file, the terminal.
@@ -63,6 +65,7 @@ impl Failure {
             Failure::Other(error) => error.downcast_ref().map_or(1, code_of),
             Failure::Unsound { .. } => 1,
             Failure::Canceled { .. } => 5,
+            Failure::Resumed { .. } => 6,
             Failure::Interrupted => 130,
         }
     }
@@ -82,6 +85,13 @@ impl Failure {
                 )
             }
             Failure::Unsound { left, tried } => errors::render(&unsound(*left, *tried), None, screen),
+            Failure::Resumed { thing } => {
+                let error = Error::new(
+                    Code::Conflict,
+                    format!("{thing} was resumed before nothing of it ran any more"),
+                );
+                errors::render(&error.hint("`assay queue` shows what is paused now"), None, screen)
+            }
             Failure::Usage(error) => errors::render(error, None, screen),
             Failure::Other(error) => errors::render(&of_ours(error), None, screen),
         }

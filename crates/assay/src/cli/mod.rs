@@ -45,6 +45,7 @@ Exit codes:
   3    what was named does not exist
   4    no server answers
   5    the job was canceled
+  6    what was to be drained was resumed by somebody
   130  stopped with Ctrl-C
 
 Answers go to stdout, all else to stderr. Answers are tables on a terminal and NDJSON elsewhere;

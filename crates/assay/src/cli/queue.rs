@@ -11,8 +11,8 @@ use super::follow::unless_interrupted;
 use crate::output::table::{Heading, Sheet};
 use crate::output::{self, text};
 
-/// How long one request of a drain waits; the next one follows.
-const DRAIN_STEP: Duration = Duration::from_secs(30);
+/// How often a drain looks whether something runs still, and whether the pause is still in force.
+const DRAIN_STEP: Duration = Duration::from_millis(250);
 
 #[derive(Debug, Clone, Args)]
 pub struct QueueArgs {
@@ -63,7 +63,7 @@ pub struct PauseArgs {
     /// Why; shown to those who wait
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     pub reason: String,
-    /// Return when none of it runs any more
+    /// Return when none of it runs any more; the exit code is 6 when the pause ends before
     #[arg(long)]
     pub drain: bool,
 }
@@ -189,27 +189,32 @@ async fn pause(context: &Context, args: PauseArgs) -> Result<(), Failure> {
             "{thing} is paused; waiting for {} to end",
             text::counted(running(&queue, analysis), "job")
         ));
-        queue = unless_interrupted(drained(context, &args)).await?;
+        queue = unless_interrupted(drained(context, analysis)).await?;
     }
     if context.wants_json() {
         output::print(&format!("{}\n", queue.text.get()))?;
     }
+    if queue.pause(analysis).is_none() {
+        return Err(Failure::Resumed { thing });
+    }
     let left = match running(&queue, analysis) {
         0 => "nothing of it runs".to_owned(),
+        1 => "1 job of it still runs".to_owned(),
         left => format!("{} of it still run", text::counted(left, "job")),
     };
     context.say(&format!("{thing} is paused, and {left}"));
     Ok(())
 }
 
-/// Waits until nothing of the analysis runs any more; or until somebody ended the pause.
-async fn drained(context: &Context, args: &PauseArgs) -> Result<Exact<Queue>, Failure> {
-    let analysis = args.analysis.as_deref();
+/// Waits until nothing of the analysis runs any more, or somebody has ended the pause. It only looks: whoever resumes
+/// meanwhile wants that.
+async fn drained(context: &Context, analysis: Option<&str>) -> Result<Exact<Queue>, Failure> {
     loop {
-        let queue = context.client.pause(analysis, &args.reason, DRAIN_STEP).await?;
-        if running(&queue, analysis) == 0 {
+        let queue = context.client.queue().await?;
+        if queue.pause(analysis).is_none_or(|pause| pause.running == 0) {
             return Ok(queue);
         }
+        tokio::time::sleep(DRAIN_STEP).await;
     }
 }
 
