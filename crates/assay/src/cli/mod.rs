@@ -203,6 +203,22 @@ mod tests {
     }
 
     #[test]
+    fn the_format_of_answers_stands_among_the_plain_options() {
+        let cli = Cli::command();
+        let heading = |command: &str, option: &str| {
+            let mut options = cli.find_subcommand(command).unwrap().get_arguments();
+            options
+                .find(|known| known.get_id() == option)
+                .unwrap()
+                .get_help_heading()
+        };
+        for command in ["run", "query"] {
+            assert_eq!(heading(command, "format"), None, "{command}");
+            assert_eq!(heading(command, "after"), Some("When and how it is run"), "{command}");
+        }
+    }
+
+    #[test]
     fn a_user_is_named_before_or_after_the_command() {
         let user = |line: [&str; 5]| Cli::try_parse_from(line).map(|cli| cli.global.user);
         let anna: UserName = "anna".parse().unwrap();

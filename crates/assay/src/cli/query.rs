@@ -32,10 +32,11 @@ pub struct QueryArgs {
     /// Print the job's id and do not wait for its end
     #[arg(long)]
     pub detach: bool,
-    #[command(flatten)]
-    pub submission: SubmissionArgs,
+    // Before the submission, whose heading counts for all that follows.
     #[command(flatten)]
     pub format: FormatArgs,
+    #[command(flatten)]
+    pub submission: SubmissionArgs,
 }
 
 /// Submits the query, follows it and prints its answer. Ctrl-C: see [`follow`].

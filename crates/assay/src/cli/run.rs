@@ -29,10 +29,11 @@ pub struct RunArgs {
     /// Print the job's id and do not wait for its end
     #[arg(long)]
     pub detach: bool,
-    #[command(flatten)]
-    pub submission: SubmissionArgs,
+    // Before the submission, whose heading counts for all that follows.
     #[command(flatten)]
     pub format: FormatArgs,
+    #[command(flatten)]
+    pub submission: SubmissionArgs,
 }
 
 /// `genes` or `genes@3`: names hold no `@`. What begins with `job_` is a job; a data set with such a name is reached by
