@@ -91,7 +91,8 @@ fn footer(job: &Job, page: &ResultPage) -> String {
     } else {
         text::counted(page.row_count, "row")
     };
-    if let Some(usage) = &job.usage {
+    // One that another job's run answered took no time of its own.
+    if let Some(usage) = job.usage.as_ref().filter(|_| job.shares.is_none()) {
         words.push_str(&format!(" · {}", text::duration(Duration::from_millis(usage.run_ms))));
     }
     words.push_str(&format!(" · {}", job.id));

@@ -48,7 +48,9 @@ fn members(job: &Job) -> Vec<(&'static str, String)> {
         lines.push(("shares", sharing(job, other)));
     }
     lines.push(("attempt", format!("{} of {}", job.attempt, job.max_attempts)));
-    if let Some(usage) = &job.usage {
+    // What has not begun, or was answered by another job's run, has no time of its own.
+    let has_run = job.attempts.iter().any(|attempt| attempt.ended_at.is_some());
+    if let Some(usage) = job.usage.as_ref().filter(|_| has_run) {
         lines.push(("ran", text::duration(Duration::from_millis(usage.run_ms))));
     }
     if let Some(result) = &job.result {
@@ -154,6 +156,7 @@ mod tests {
         let job: Job = serde_json::from_str(
             r#"{"id":"job_3","owner":"anna","analysis":"ping","state":"scheduled","attempt":1,"max_attempts":3,
                 "priority":2,"tags":{"team":"blue"},"depends_on":["job_1","job_2"],"deadline":"2030-01-01T00:00:00Z",
+                "usage":{"run_ms":12,"cpu_ms":7,"peak_bytes":2048},
                 "attempts":[{"number":1,"worker":"w1","outcome":"failed","ended_at":"x",
                     "error":{"code":"internal","detail":"it broke"},
                     "usage":{"run_ms":12,"cpu_ms":7,"peak_bytes":2048}}]}"#,
@@ -171,11 +174,22 @@ mod tests {
                 " depends on job_1, job_2\n",
                 " deadline   2030-01-01T00:00:00Z\n",
                 " attempt    1 of 3\n",
+                " ran        12 ms\n",
                 "\n",
                 " attempt  outcome  worker  ms  cpu ms      peak  error\n",
                 "──────────────────────────────────────────────────────────\n",
                 "       1  failed   w1      12       7  2.00 KiB  it broke\n",
             )
         );
+    }
+    #[test]
+    fn a_job_without_an_ended_attempt_has_not_run() {
+        for attempts in ["[]", r#"[{"number":1,"worker":"w1"}]"#] {
+            let job = format!(
+                r#"{{"id":"job_1","analysis":"ping","state":"running","usage":{{"run_ms":0}},"attempts":{attempts}}}"#
+            );
+            let shown = about(&PLAIN, &serde_json::from_str(&job).unwrap());
+            assert!(!shown.contains(" ran "), "{shown}");
+        }
     }
 }
