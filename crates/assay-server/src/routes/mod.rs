@@ -35,6 +35,7 @@ pub fn router(services: Services) -> Router {
         .route("/docs/scalar.js", axum::routing::get(health::docs_script))
         .fallback(guard::no_route)
         .method_not_allowed_fallback(guard::no_method)
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), guard::query))
         .layer(CatchPanicLayer::custom(guard::panicked))
         .layer(middleware::from_fn_with_state(Arc::clone(&app), guard::host))
         .with_state(app)
