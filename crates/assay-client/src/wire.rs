@@ -388,6 +388,9 @@ pub struct NewQuery {
     pub max_age_s: Option<u64>,
     /// Seconds to wait for the answer before the job is handed over.
     pub wait: u64,
+    /// Whom to tell of the end.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notify: Vec<Target>,
 }
 
 /// Which jobs are meant; all that are seen when nothing is said.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use assay_core::{
     Code, CommitMode, DatasetName, Error, IMPORT, Idempotency, ImportFormat, ImportParams, JobId, JobSpec, Limits,
-    NewJob, Result, Submitted, UserName,
+    NewJob, Result, Submitted, Target, UserName,
 };
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
@@ -23,6 +23,7 @@ use crate::extract::Path;
 use crate::prefer::Preferences;
 use crate::problem::Problem;
 use crate::wire::job;
+use crate::wire::notify::{self, TargetForm};
 use crate::{extract, submit};
 
 /// Parts of an upload that may be on their way to the object store at a time.
@@ -44,6 +45,7 @@ const TIMEOUT_MS: u64 = 6 * 3_600_000;
         ("format" = Option<String>, Query, description = "`ndjson`, `json`, `csv`, `tsv` or `parquet`; found from the bytes by default"),
         ("record_path" = Option<String>, Query, description = "JSON pointer to the records inside one document"),
         ("mode" = Option<String>, Query, description = "`replace` (default) or `append`"),
+        ("notify" = Option<Vec<String>>, Query, description = "whom to tell of the end: the address of a webhook or of mail; may come many times"),
         ("Prefer" = Option<String>, Header, description = "`wait=N` seconds"),
         ("Idempotency-Key" = Option<String>, Header),
     ),
@@ -62,15 +64,15 @@ pub(crate) async fn import(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let mut params = options(&name, query.as_deref())?;
+    let (mut params, notify) = options(&app, &name, query.as_deref())?;
     let preferences = Preferences::read(&headers, app.settings.max_wait)?;
     let patience = preferences.wait_or(Duration::ZERO);
     let key = submit::key(&headers)?;
     refuse_too_large(&headers, app.settings.max_upload_bytes)?;
     let upload = Upload::receive(&app, body).await?;
     params.upload_bytes = upload.bytes;
-    let idempotency = submit::idempotency(key, "import", &(&params, &upload.checksum));
-    let submitted = store(&app, asker.owner(), &params, &upload, idempotency).await;
+    let idempotency = submit::idempotency(key, "import", &(&params, &upload.checksum, &notify));
+    let submitted = store(&app, asker.owner(), &params, notify, &upload, idempotency).await;
     if !matches!(&submitted, Ok(submitted) if !submitted.replayed) {
         upload.delete(&app).await;
     }
@@ -78,9 +80,12 @@ pub(crate) async fn import(
     Ok(submit::answer(&app, submitted, patience, preferences).await?)
 }
 
-fn options(name: &str, query: Option<&str>) -> Result<ImportParams> {
+fn options(app: &App, name: &str, query: Option<&str>) -> Result<(ImportParams, Vec<Target>)> {
     let dataset: DatasetName = name.parse()?;
-    let [key, format, record_path, mode] = extract::query(query, ["key", "format", "record_path", "mode"])?;
+    let known = ["key", "format", "record_path", "mode"];
+    let ([key, format, record_path, mode], notify) = extract::query_with_list(query, known, "notify")?;
+    let forms: Vec<TargetForm> = notify.into_iter().map(TargetForm::of_address).collect();
+    let notify = notify::targets(&forms, &app.settings.reach)?;
     if let Some(path) = record_path
         .as_deref()
         .filter(|path| !path.is_empty() && !path.starts_with('/'))
@@ -91,14 +96,15 @@ fn options(name: &str, query: Option<&str>) -> Result<ImportParams> {
         )
         .hint(format!("did you mean `/{path}`?")));
     }
-    Ok(ImportParams {
+    let params = ImportParams {
         dataset,
         key: key.filter(|key| !key.is_empty()),
         format: one_of::<ImportFormat>("format", format.as_deref(), ["ndjson", "json", "csv", "tsv", "parquet"])?,
         mode: one_of::<CommitMode>("mode", mode.as_deref(), ["replace", "append"])?.unwrap_or_default(),
         record_path,
         upload_bytes: 0,
-    })
+    };
+    Ok((params, notify))
 }
 
 /// A word of a query as the enum it stands for.
@@ -140,6 +146,7 @@ async fn store(
     app: &App,
     owner: UserName,
     params: &ImportParams,
+    notify: Vec<Target>,
     upload: &Upload,
     idempotency: Option<Idempotency>,
 ) -> Result<Submitted> {
@@ -156,6 +163,7 @@ async fn store(
                 ..app.settings.default_limits
             },
             upload: Some(upload.path.to_string()),
+            notify,
             ..JobSpec::new(IMPORT, params)
         },
         sharing: None,

@@ -13,6 +13,7 @@ mod hook;
 mod host;
 mod job;
 mod load;
+mod notify;
 mod params;
 mod query;
 mod queue;

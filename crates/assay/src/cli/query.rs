@@ -8,6 +8,7 @@ use clap::Args;
 use serde_json::{Map, Value};
 
 use super::context::{Context, FormatArgs};
+use super::notify::NotifyArgs;
 use super::submission::SubmissionArgs;
 use super::{Failure, answer, follow, params};
 
@@ -29,6 +30,8 @@ pub struct QueryArgs {
     /// Value for `$name` in the query: JSON, or text when it is none
     #[arg(short, long = "param", value_name = "NAME=VALUE", value_parser = params::parse_pair)]
     pub param: Vec<(String, String)>,
+    #[command(flatten)]
+    pub notify: NotifyArgs,
     /// Print the job's id and do not wait for its end
     #[arg(long)]
     pub detach: bool,
@@ -57,7 +60,11 @@ pub async fn run(context: &Context, args: QueryArgs) -> Result<(), Failure> {
     };
     // The job is followed from its id on, so that Ctrl-C can speak of it; the server need not hold the answer back.
     let params = params::for_query(&args.param);
-    let job = args.submission.onto(job_of(&sql, params, args.on));
+    let job = NewJob {
+        notify: args.notify.notify,
+        ..job_of(&sql, params, args.on)
+    };
+    let job = args.submission.onto(job);
     let job = context
         .client
         .submit(&job, Duration::ZERO, None)

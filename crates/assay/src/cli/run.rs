@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use assay_client::{Exact, Input, Job, NewJob, Target};
+use assay_client::{Exact, Input, Job, NewJob};
 use clap::Args;
 
 use super::context::{Context, FormatArgs, OutputFormat};
+use super::notify::NotifyArgs;
 use super::submission::SubmissionArgs;
 use super::{Failure, answer, follow, params};
 use crate::output;
@@ -23,9 +24,8 @@ pub struct RunArgs {
     /// All parameters as one JSON object
     #[arg(long, value_name = "JSON")]
     pub params: Option<String>,
-    /// Whom to tell of the end: address of a webhook, or of mail; may be given several times
-    #[arg(long, value_name = "URL|ADDRESS", value_parser = parse_target)]
-    pub notify: Vec<Target>,
+    #[command(flatten)]
+    pub notify: NotifyArgs,
     /// Print the job's id and do not wait for its end
     #[arg(long)]
     pub detach: bool,
@@ -54,17 +54,6 @@ pub fn parse_input(text: &str) -> Result<Input, String> {
     })
 }
 
-/// What begins like a URL is a webhook; the server checks both.
-fn parse_target(text: &str) -> Result<Target, String> {
-    if text.contains("://") {
-        return Ok(Target::Webhook(text.to_owned()));
-    }
-    match text.contains('@') {
-        true => Ok(Target::Email(text.to_owned())),
-        false => Err("it is neither a URL such as `https://example.org/told` nor a mail address".to_owned()),
-    }
-}
-
 /// Submits the job, follows it and prints its answer. Ctrl-C: see [`follow`].
 ///
 /// # Errors
@@ -77,7 +66,7 @@ pub async fn run(context: &Context, args: RunArgs) -> Result<(), Failure> {
         analysis: args.analysis,
         input: args.on,
         params,
-        notify: args.notify,
+        notify: args.notify.notify,
         ..NewJob::default()
     };
     let job = args.submission.onto(job);
@@ -109,19 +98,6 @@ pub fn detach(context: &Context, job: &Exact<Job>, format: FormatArgs) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn webhooks_and_mail_addresses_are_told_apart() {
-        assert_eq!(
-            parse_target("https://a.example/x@y"),
-            Ok(Target::Webhook("https://a.example/x@y".into()))
-        );
-        assert_eq!(
-            parse_target("anna@a.example"),
-            Ok(Target::Email("anna@a.example".into()))
-        );
-        assert!(parse_target("anna").is_err());
-    }
 
     #[test]
     fn inputs_may_name_a_version() {

@@ -380,3 +380,48 @@ async fn the_command_line_makes_tests_and_removes_hooks() {
     assay(&server, &["hook", "rm", id]).await;
     assert!(!assay(&server, &["hook", "list"]).await.contains(id));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queries_and_imports_tell_of_their_end_over_http_and_from_the_command_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path());
+    let mut receiver = HttpReceiver::answering(&[204]).await;
+    let url = receiver.url("/told");
+    let told = |heard: &Heard| {
+        let body: Value = serde_json::from_str(&heard.body).unwrap();
+        (
+            body["data"]["id"].as_str().unwrap().to_owned(),
+            body["data"]["analysis"].clone(),
+        )
+    };
+    let id = |job: &Value| job["id"].as_str().unwrap().to_owned();
+
+    let query = json!({"sql": "SELECT 1 AS n", "wait": 30, "notify": [{"webhook": url}]});
+    let (status, job) = server.post("/v1/query", &query).await;
+    assert_eq!(status, 200, "{job:#}");
+    assert_eq!(told(&receiver.next().await), (id(&job), json!("sql")));
+    let (_, job) = server
+        .import("numbers", &format!("format=csv&notify={url}"), b"n\n1\n".to_vec())
+        .await;
+    assert_eq!(
+        job["notify"],
+        json!([{"webhook": url, "format": "standard"}]),
+        "{job:#}"
+    );
+    assert_eq!(told(&receiver.next().await), (id(&job), json!("import")));
+
+    assay(&server, &["query", "SELECT 2 AS n", "--notify", &url]).await;
+    assert_eq!(told(&receiver.next().await).1, "sql");
+    let file = folder.path().join("numbers.csv");
+    std::fs::write(&file, "n\n1\n").unwrap();
+    let line = ["load", file.to_str().unwrap(), "--as", "numbers", "--notify", &url];
+    assay(&server, &line).await;
+    assert_eq!(told(&receiver.next().await).1, "import");
+
+    let (status, problem) = server.import("numbers", "notify=anna", b"n\n1\n".to_vec()).await;
+    assert_eq!(
+        (status, &problem["code"]),
+        (422, &json!("invalid_parameter")),
+        "{problem:#}"
+    );
+}
