@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use assay_core::{
-    Code, CommitMode, DatasetName, Error, IMPORT, Idempotency, ImportFormat, ImportParams, JobId, JobSpec, Limits,
+    Code, CommitMode, DatasetName, Error, IMPORT, Idempotency, ImportFormat, ImportParams, Job, JobId, JobSpec, Limits,
     NewJob, Result, Submitted, Target, UserName,
 };
 use axum::body::Body;
@@ -14,6 +14,7 @@ use http::{HeaderMap, header};
 use object_store::path::Path as ObjectPath;
 use object_store::{ObjectStoreExt as _, WriteMultipart};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::app::{App, Shared};
@@ -24,7 +25,7 @@ use crate::prefer::Preferences;
 use crate::problem::Problem;
 use crate::wire::job;
 use crate::wire::notify::{self, TargetForm};
-use crate::{extract, submit};
+use crate::{digest, extract, submit};
 
 /// Parts of an upload that may be on their way to the object store at a time.
 const PARTS_IN_FLIGHT: usize = 4;
@@ -47,7 +48,8 @@ const TIMEOUT_MS: u64 = 6 * 3_600_000;
         ("mode" = Option<String>, Query, description = "`replace` (default) or `append`"),
         ("notify" = Option<Vec<String>>, Query, description = "whom to tell of the end: the address of a webhook or of mail; may come many times"),
         ("Prefer" = Option<String>, Header, description = "`wait=N` seconds"),
-        ("Idempotency-Key" = Option<String>, Header),
+        ("Idempotency-Key" = Option<String>, Header, description = "a repeated one is answered before the file is sent again"),
+        ("Content-Digest" = Option<String>, Header, description = "`sha-256=:…:`; what arrives must have it"),
     ),
     request_body(content = Vec<u8>, content_type = "application/octet-stream"),
     responses(
@@ -64,28 +66,104 @@ pub(crate) async fn import(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let (mut params, notify) = options(&app, &name, query.as_deref())?;
+    let (params, notify) = options(&name, query.as_deref())?;
     let preferences = Preferences::read(&headers, app.settings.max_wait)?;
     let patience = preferences.wait_or(Duration::ZERO);
-    let key = submit::key(&headers)?;
-    refuse_too_large(&headers, app.settings.max_upload_bytes)?;
-    let upload = Upload::receive(&app, body).await?;
-    params.upload_bytes = upload.bytes;
-    let idempotency = submit::idempotency(key, "import", &(&params, &upload.checksum, &notify));
-    let submitted = store(&app, asker.owner(), &params, notify, &upload, idempotency).await;
+    let digest = digest::read(&headers)?;
+    let request = Request {
+        key: submit::key(&headers)?,
+        params,
+        notify,
+    };
+    let length = content_length(&headers)?;
+    let (submitted, body) = repeated(&app, &asker, &request, length, digest.as_deref(), body).await?;
+    if let Some(submitted) = submitted {
+        return Ok(submit::answer(&app, submitted, patience, preferences).await?);
+    }
+    let notify = notify::targets(&request.notify, &app.settings.reach)?;
+    refuse_length(length, app.settings.max_upload_bytes)?;
+    let upload = Upload::receive(&app, body, digest.as_deref()).await?;
+    let submitted = store(&app, asker.owner(), request, notify, &upload).await;
     if !matches!(&submitted, Ok(submitted) if !submitted.replayed) {
         upload.delete(&app).await;
     }
     let submitted = submitted?;
+    if submitted.replayed {
+        refuse_other(&submitted.job, &upload.checksum)?;
+    }
     Ok(submit::answer(&app, submitted, patience, preferences).await?)
 }
 
-fn options(app: &App, name: &str, query: Option<&str>) -> Result<(ImportParams, Vec<Target>)> {
+/// What is asked for beside the bytes.
+struct Request {
+    key: Option<String>,
+    params: ImportParams,
+    notify: Vec<TargetForm>,
+}
+
+impl Request {
+    /// The key with what it stands for: all but the bytes themselves, which are compared by their digest.
+    fn idempotency(&self, bytes: u64) -> Option<Idempotency> {
+        submit::idempotency(self.key.clone(), "import", &(&self.params, bytes, &self.notify))
+    }
+}
+
+/// The job of the same request before, told without receiving the file again as far as can be: by the digest that the
+/// client sends, or by parameters and length. A file that is no longer than a JSON body may be is read and compared.
+///
+/// # Errors
+/// `IdempotencyKeyReused`.
+async fn repeated(
+    app: &App,
+    asker: &Asker,
+    request: &Request,
+    length: Option<u64>,
+    digest: Option<&str>,
+    body: Body,
+) -> Result<(Option<Submitted>, Body)> {
+    let idempotency = length.and_then(|length| request.idempotency(length));
+    let (Some(idempotency), Some(length)) = (idempotency, length) else {
+        return Ok((None, body));
+    };
+    let Some(job) = app.queue.replayed(&asker.owner(), &idempotency).await? else {
+        return Ok((None, body));
+    };
+    let submitted = Submitted { job, replayed: true };
+    let small = app.settings.max_body_bytes;
+    match digest {
+        Some(digest) => refuse_other(&submitted.job, digest)?,
+        None if length <= small as u64 => {
+            let bytes = axum::body::to_bytes(body, small).await.map_err(|_| broken_off())?;
+            refuse_other(&submitted.job, &hex(&Sha256::digest(&bytes)))?;
+            return Ok((Some(submitted), Body::empty()));
+        }
+        None => {}
+    }
+    // Who still sends hears the answer only when what is sent is taken.
+    tokio::spawn(discard(body));
+    Ok((Some(submitted), Body::empty()))
+}
+
+async fn discard(body: Body) {
+    let mut chunks = body.into_data_stream();
+    while let Ok(Some(Ok(_))) = tokio::time::timeout(SILENCE, chunks.next()).await {}
+}
+
+/// # Errors
+/// `IdempotencyKeyReused` when the job loads other bytes.
+fn refuse_other(job: &Job, checksum: &str) -> Result<()> {
+    let known = job.spec.params.get("upload_sha256").and_then(Value::as_str);
+    if known.is_none_or(|known| known == checksum) {
+        return Ok(());
+    }
+    let message = "the idempotency key came with another file before";
+    Err(Error::new(Code::IdempotencyKeyReused, message).hint("use a new key for a new request"))
+}
+
+fn options(name: &str, query: Option<&str>) -> Result<(ImportParams, Vec<TargetForm>)> {
     let dataset: DatasetName = name.parse()?;
     let known = ["key", "format", "record_path", "mode"];
     let ([key, format, record_path, mode], notify) = extract::query_with_list(query, known, "notify")?;
-    let forms: Vec<TargetForm> = notify.into_iter().map(TargetForm::of_address).collect();
-    let notify = notify::targets(&forms, &app.settings.reach)?;
     if let Some(path) = record_path
         .as_deref()
         .filter(|path| !path.is_empty() && !path.starts_with('/'))
@@ -103,8 +181,9 @@ fn options(app: &App, name: &str, query: Option<&str>) -> Result<(ImportParams, 
         mode: one_of::<CommitMode>("mode", mode.as_deref(), ["replace", "append"])?.unwrap_or_default(),
         record_path,
         upload_bytes: 0,
+        upload_sha256: None,
     };
-    Ok((params, notify))
+    Ok((params, notify.into_iter().map(TargetForm::of_address).collect()))
 }
 
 /// A word of a query as the enum it stands for.
@@ -120,8 +199,11 @@ fn one_of<T: DeserializeOwned>(
     })
 }
 
-fn refuse_too_large(headers: &HeaderMap, limit: u64) -> Result<()> {
-    let length = extract::text(headers, &header::CONTENT_LENGTH)?.and_then(|text| text.parse::<u64>().ok());
+fn content_length(headers: &HeaderMap) -> Result<Option<u64>> {
+    Ok(extract::text(headers, &header::CONTENT_LENGTH)?.and_then(|text| text.parse().ok()))
+}
+
+fn refuse_length(length: Option<u64>, limit: u64) -> Result<()> {
     match length {
         Some(0) => Err(empty()),
         Some(length) if length > limit => Err(too_large(limit)),
@@ -145,11 +227,16 @@ fn too_large(limit: u64) -> Error {
 async fn store(
     app: &App,
     owner: UserName,
-    params: &ImportParams,
+    request: Request,
     notify: Vec<Target>,
     upload: &Upload,
-    idempotency: Option<Idempotency>,
 ) -> Result<Submitted> {
+    let idempotency = request.idempotency(upload.bytes);
+    let params = ImportParams {
+        upload_bytes: upload.bytes,
+        upload_sha256: Some(upload.checksum.clone()),
+        ..request.params
+    };
     let params = serde_json::to_value(params).map_err(|cause| {
         tracing::error!(%cause, "the parameters of an import do not serialize");
         Error::internal("submitting the import")
@@ -180,13 +267,18 @@ struct Upload {
 }
 
 impl Upload {
-    /// Streams the body to the object store; nothing is left there when it fails.
-    async fn receive(app: &App, body: Body) -> Result<Self> {
+    /// Streams the body to the object store; nothing is left there when it fails, or is not what `digest` says.
+    async fn receive(app: &App, body: Body, digest: Option<&str>) -> Result<Self> {
         let id = ulid::Ulid::new().to_string().to_ascii_lowercase();
         let path = ObjectPath::from(format!("uploads/{id}"));
         let upload = app.objects.put_multipart(&path).await.map_err(not_stored)?;
         let mut writer = WriteMultipart::new(upload);
-        match copy(body, &mut writer, app.settings.max_upload_bytes).await {
+        let copied = copy(body, &mut writer, app.settings.max_upload_bytes).await;
+        let checked = copied.and_then(|(bytes, checksum)| match digest {
+            Some(digest) if digest != checksum => Err(damaged()),
+            _ => Ok((bytes, checksum)),
+        });
+        match checked {
             Ok((bytes, checksum)) => {
                 writer.finish().await.map_err(not_stored)?;
                 Ok(Self { path, bytes, checksum })
@@ -215,8 +307,7 @@ async fn copy(body: Body, writer: &mut WriteMultipart, limit: u64) -> Result<(u6
             Ok(Some(Ok(chunk))) => chunk,
             Ok(None) => break,
             Ok(Some(Err(_))) | Err(_) => {
-                return Err(Error::new(Code::InvalidRequest, "the upload was broken off")
-                    .hint("send it again; nothing was loaded"));
+                return Err(broken_off());
             }
         };
         bytes += chunk.len() as u64;
@@ -231,6 +322,18 @@ async fn copy(body: Body, writer: &mut WriteMultipart, limit: u64) -> Result<(u6
         return Err(empty());
     }
     Ok((bytes, hex(&digest.finalize())))
+}
+
+fn broken_off() -> Error {
+    Error::new(Code::InvalidRequest, "the upload was broken off").hint("send it again; nothing was loaded")
+}
+
+fn damaged() -> Error {
+    Error::new(
+        Code::InvalidRequest,
+        "the upload does not have the digest of its `Content-Digest`",
+    )
+    .hint("send it again; nothing was loaded")
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "as `map_err` gives it")]

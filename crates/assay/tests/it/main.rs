@@ -21,3 +21,4 @@ mod receivers;
 mod retention;
 mod schedules;
 mod support;
+mod uploads;
