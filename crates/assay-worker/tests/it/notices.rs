@@ -110,7 +110,7 @@ impl Scene {
             disabled: None,
             created_at: self.clock.now(),
         };
-        self.store.put(hook.clone()).await.unwrap();
+        assert!(self.store.put(hook.clone(), None).await.unwrap());
         hook
     }
 

@@ -425,3 +425,35 @@ async fn queries_and_imports_tell_of_their_end_over_http_and_from_the_command_li
         "{problem:#}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_of_one_hook_at_the_same_time_are_all_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path());
+    let (_, hook) = server.post("/v1/hooks", &json!({"url": "https://example.org/a"})).await;
+    let path = format!("/v1/hooks/{}", hook["id"].as_str().unwrap());
+    for round in 0..10 {
+        let wanted = json!({
+            "url": format!("https://example.org/{round}"),
+            "format": if round % 2 == 0 { "slack" } else { "cloudevents" },
+            "states": if round % 2 == 0 { ["failed"] } else { ["canceled"] },
+            "analysis": if round % 2 == 0 { json!("sql") } else { Value::Null },
+            "description": format!("number {round}"),
+            "enabled": round % 2 == 0,
+        });
+        let patches: Vec<Value> = wanted
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(|(name, value)| json!({name: value}))
+            .collect();
+        let sent = patches.iter().map(|patch| server.patch(&path, patch));
+        for (status, told) in futures::future::join_all(sent).await {
+            assert_eq!(status, 200, "{told:#}");
+        }
+        let (_, hook) = server.get(&path).await;
+        for (name, value) in wanted.as_object().unwrap() {
+            assert_eq!(&hook[name], value, "{name}");
+        }
+    }
+}

@@ -176,6 +176,7 @@ macro_rules! conformance {
                 removing_a_hook_gives_up_its_deliveries,
                 a_hook_is_tested_by_a_notice_of_its_own,
                 hooks_are_kept_and_counted,
+                a_change_of_a_hook_that_is_another_by_now_is_not_made,
                 deliveries_are_listed_newest_first_in_pages,
                 secrets_rotate_and_two_are_kept,
                 notices_are_forgotten_after_a_month,
