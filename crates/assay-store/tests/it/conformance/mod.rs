@@ -154,6 +154,7 @@ macro_rules! conformance {
                 an_answer_goes_after_its_time_and_its_job_stays,
                 a_record_goes_after_thirty_days_with_all_that_belongs_to_it,
                 ids_of_events_are_not_given_again_when_all_records_are_gone,
+                ids_of_deliveries_are_not_given_again_when_all_records_are_gone,
                 an_object_goes_with_the_last_job_that_has_it,
                 the_oldest_answers_go_when_all_together_are_too_large,
             );
