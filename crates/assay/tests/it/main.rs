@@ -6,6 +6,7 @@ mod bad_input;
 mod chain;
 mod chaos;
 mod cli;
+mod cli_doctor;
 mod cli_drain;
 mod cli_queue;
 mod crashes;
