@@ -9,6 +9,7 @@ mod cli;
 mod cli_doctor;
 mod cli_drain;
 mod cli_queue;
+mod cli_why;
 mod crashes;
 mod engine_limits;
 mod figures;
