@@ -24,6 +24,9 @@ use crate::engine_process;
 /// Reads of records and checks that run beside the jobs.
 const READ_SLOTS: usize = 2;
 
+/// How much later than its time limit an attempt may still write.
+const PARTING_MS: u64 = 3_600_000;
+
 /// This process as the one that serves.
 pub struct ThisProcess;
 
@@ -122,14 +125,15 @@ async fn start(args: ServeArgs) -> anyhow::Result<Running> {
 
 /// Opens the store and removes what nobody refers to: leftovers of attempts and uploads that a kill cut short.
 async fn open(args: &ServeArgs, clock: &Arc<dyn Clock>) -> Result<EmbeddedStore, Error> {
-    let store = EmbeddedStore::open(
-        &args.store,
-        clock.clone(),
-        StoreSettings {
-            max_result_bytes: args.answers,
-            ..StoreSettings::default()
-        },
-    )?;
+    let default = StoreSettings::default();
+    let longest_ms = u64::try_from(args.timeout.as_millis()).unwrap_or(u64::MAX);
+    let settings = StoreSettings {
+        max_result_bytes: args.answers,
+        // Attempts write their files some time before the answer refers to them.
+        leftover_ms: default.leftover_ms.max(longest_ms.saturating_add(PARTING_MS)),
+        ..default
+    };
+    let store = EmbeddedStore::open(&args.store, clock.clone(), settings)?;
     let referenced = store.referenced_objects().await?;
     let removed = store.folder().sweep(&referenced).await?;
     if removed > 0 {

@@ -6,7 +6,7 @@ use assay_core::{
 };
 use async_trait::async_trait;
 
-use super::{EmbeddedStore, check, queue, stats, submit, sweep};
+use super::{EmbeddedStore, check, leftovers, queue, stats, submit, sweep};
 
 #[async_trait]
 impl Queue for EmbeddedStore {
@@ -83,6 +83,14 @@ impl Queue for EmbeddedStore {
 #[async_trait]
 impl Upkeep for EmbeddedStore {
     async fn sweep(&self) -> Result<Swept> {
-        self.write("remove what has had its time", sweep::sweep).await
+        let swept = self.write("remove what has had its time", sweep::sweep).await?;
+        let inner = &self.inner;
+        // What was removed already must be told in any case.
+        let leftovers = leftovers::sweep(self, inner.clock.now(), inner.leftover_ms).await;
+        let leftovers = leftovers.unwrap_or_else(|error| {
+            tracing::warn!(%error, "could not look for leftover files");
+            0
+        });
+        Ok(Swept { leftovers, ..swept })
     }
 }
