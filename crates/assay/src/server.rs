@@ -6,12 +6,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use assay_core::{Catalog as _, Clock, Error, Limits, Reach, SystemClock};
+use assay_core::{Catalog as _, Clock, Code, Error, Limits, Reach, SystemClock};
 use assay_server::{ServerSettings, Services, fire_schedules_until};
 use assay_store::{EmbeddedStore, StoreSettings};
 use assay_worker::{
-    EngineSettings, MailSettings, NoticePorts, NoticeSettings, ProcessRunner, WorkerPool, WorkerPorts, WorkerSettings,
-    deliver_until, reap_until, sweep_until,
+    Authorities, EngineSettings, MailSettings, NoticePorts, NoticeSettings, ProcessRunner, WorkerPool, WorkerPorts,
+    WorkerSettings, deliver_until, reap_until, sweep_until,
 };
 use async_trait::async_trait;
 use serde_json::json;
@@ -178,16 +178,32 @@ fn engine_args(store: &Path, memory: u64) -> anyhow::Result<Vec<OsString>> {
 }
 
 fn notice_settings(args: &NoticeArgs) -> Result<NoticeSettings, Error> {
+    let authorities = match &args.ca_file {
+        Some(file) => authorities(file)?,
+        None => Authorities::default(),
+    };
     let mail = match (&args.smtp_url, &args.smtp_from) {
-        (Some(url), Some(from)) => Some(MailSettings::new(url.reveal(), from)?),
+        (Some(url), Some(from)) => Some(MailSettings::new(url.reveal(), from, &authorities)?),
         _ => None,
     };
     Ok(NoticeSettings {
         reach: reach(args),
+        authorities,
         public_url: args.public_url.clone(),
         mail,
         mail_pause: args.mail_pause,
         ..NoticeSettings::default()
+    })
+}
+
+fn authorities(file: &Path) -> Result<Authorities, Error> {
+    let read = std::fs::read(file).map_err(|cause| {
+        let message = format!("`{}` could not be read: {cause}", file.display());
+        Error::new(Code::InvalidParameter, message).hint("`--ca-file` names a file of certificates in PEM")
+    })?;
+    Authorities::from_pem(&read).map_err(|mut error| {
+        error.message = format!("`{}`: {}", file.display(), error.message);
+        error
     })
 }
 

@@ -17,6 +17,7 @@ mod floors;
 mod history;
 mod jobs;
 mod notices;
+mod notices_tls;
 mod queue;
 #[path = "../../../assay-worker/tests/it/receivers.rs"]
 mod receivers;
