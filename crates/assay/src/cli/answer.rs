@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use assay_client::{Job, ResultPage};
 use assay_core::Format;
+use serde_json::{Map, Value};
 
 use super::context::{FormatArgs, OutputFormat};
 use super::follow::unless_interrupted;
@@ -15,6 +16,8 @@ use crate::output::{self, text};
 const TABLE_ROWS: u64 = 100;
 /// The longest page that the API gives as one JSON document.
 const JSON_ROWS: u64 = 100_000;
+/// The value beside an answer that holds what should be known of it.
+const WARNINGS: &str = "warnings";
 
 /// Prints the answer of a job that succeeded.
 ///
@@ -27,13 +30,27 @@ pub async fn show(context: &Context, job: &Job, format: FormatArgs) -> Result<()
         match format {
             OutputFormat::Table => table(context, job).await,
             OutputFormat::Json => json(context, job).await,
-            OutputFormat::Ndjson => stream(context, job, Format::Ndjson).await,
+            OutputFormat::Ndjson => {
+                stream(context, job, Format::Ndjson).await?;
+                if let Some(result) = &job.result {
+                    tell_warnings(context, &result.summary);
+                }
+                Ok(())
+            }
             OutputFormat::Csv => stream(context, job, Format::Csv).await,
             OutputFormat::Parquet => stream(context, job, Format::Parquet).await,
             OutputFormat::Arrow => stream(context, job, Format::Arrow).await,
         }
     })
     .await
+}
+
+/// Says what should be known of an answer whose values alone do not tell it.
+fn tell_warnings(context: &Context, summary: &Map<String, Value>) {
+    let warnings = summary.get(WARNINGS).and_then(Value::as_array);
+    for warning in warnings.into_iter().flatten().filter_map(Value::as_str) {
+        context.say(&format!("note: {}", text::printable(warning)));
+    }
 }
 
 /// Says when the answer was not computed for this job.
@@ -76,8 +93,9 @@ async fn table(context: &Context, job: &Job) -> Result<(), Failure> {
 /// When nobody reads it.
 pub fn print_table(context: &Context, page: &ResultPage) -> Result<(), Failure> {
     context.print_sheet(&Sheet::of_answer(&page.columns, &page.rows))?;
+    tell_warnings(context, &page.summary);
     let mut beside = String::new();
-    for (name, value) in &page.summary {
+    for (name, value) in page.summary.iter().filter(|(name, _)| *name != WARNINGS) {
         let shown = text::cell(&value.to_string()).unwrap_or_else(|| "null".to_owned());
         beside.push_str(&format!(" {name}: {shown}\n"));
     }
