@@ -41,17 +41,27 @@ pub(crate) async fn analysis(
     idempotency: Option<Idempotency>,
     waits: bool,
 ) -> Result<Submitted> {
-    // Before anything is checked: what was sound then may not be any more, and the answer is the same job all the same.
-    if let Some(idempotency) = &idempotency
-        && let Some(job) = app.queue.replayed(&asker.owner(), idempotency).await?
-    {
-        return Ok(Submitted { job, replayed: true });
+    if let Some(submitted) = repeated(app, asker, idempotency.as_ref()).await? {
+        return Ok(submitted);
     }
     let checked = checked(app, asker, job).await?;
     if !waits {
         check(app, &checked).await?;
     }
     app.jobs.submit(checked.job, idempotency).await
+}
+
+/// The job of the same request before. Asked before anything is checked: what was sound then may not be any more, and the
+/// answer is the same job all the same.
+///
+/// # Errors
+/// `IdempotencyKeyReused`.
+pub(crate) async fn repeated(app: &App, asker: &Asker, idempotency: Option<&Idempotency>) -> Result<Option<Submitted>> {
+    let Some(idempotency) = idempotency else {
+        return Ok(None);
+    };
+    let job = app.queue.replayed(&asker.owner(), idempotency).await?;
+    Ok(job.map(|job| Submitted { job, replayed: true }))
 }
 
 /// A job as it would be stored now; whether it can start is not known before [`check`].

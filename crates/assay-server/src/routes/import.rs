@@ -125,10 +125,9 @@ async fn repeated(
     let (Some(idempotency), Some(length)) = (idempotency, length) else {
         return Ok((None, body));
     };
-    let Some(job) = app.queue.replayed(&asker.owner(), &idempotency).await? else {
+    let Some(submitted) = submit::repeated(app, asker, Some(&idempotency)).await? else {
         return Ok((None, body));
     };
-    let submitted = Submitted { job, replayed: true };
     let small = app.settings.max_body_bytes;
     match digest {
         Some(digest) => refuse_other(&submitted.job, digest)?,
