@@ -42,11 +42,8 @@ pub(crate) async fn analysis(
     idempotency: Option<Idempotency>,
     waits: bool,
 ) -> Result<Stored> {
-    // Before anything is checked: what was sound then may not be any more, and the answer is the same job all the same.
-    if let Some(idempotency) = &idempotency
-        && let Some(job) = app.queue.replayed(&asker.owner(), idempotency).await?
-    {
-        return Ok(Submitted { job, replayed: true }.into());
+    if let Some(submitted) = repeated(app, asker, idempotency.as_ref()).await? {
+        return Ok(submitted.into());
     }
     let checked = checked(app, asker, job).await?;
     if !waits {
@@ -68,6 +65,19 @@ impl From<Submitted> for Stored {
     fn from(submitted: Submitted) -> Self {
         Self { submitted, watch: None }
     }
+}
+
+/// The job of the same request before. Asked before anything is checked: what was sound then may not be any more, and the
+/// answer is the same job all the same.
+///
+/// # Errors
+/// `IdempotencyKeyReused`.
+pub(crate) async fn repeated(app: &App, asker: &Asker, idempotency: Option<&Idempotency>) -> Result<Option<Submitted>> {
+    let Some(idempotency) = idempotency else {
+        return Ok(None);
+    };
+    let job = app.queue.replayed(&asker.owner(), idempotency).await?;
+    Ok(job.map(|job| Submitted { job, replayed: true }))
 }
 
 /// A job as it would be stored now; whether it can start is not known before [`check`].

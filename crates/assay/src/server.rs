@@ -4,6 +4,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use assay_core::{Catalog as _, Clock, Code, Error, Limits, Reach, SystemClock};
@@ -26,6 +27,10 @@ const READ_SLOTS: usize = 2;
 
 /// How much later than its time limit an attempt may still write.
 const PARTING_MS: u64 = 3_600_000;
+
+/// How long a start waits for a store that is in use, and how often it looks.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+const LOCK_STEP: Duration = Duration::from_millis(50);
 
 /// This process as the one that serves.
 pub struct ThisProcess;
@@ -133,13 +138,30 @@ async fn open(args: &ServeArgs, clock: &Arc<dyn Clock>) -> Result<EmbeddedStore,
         leftover_ms: default.leftover_ms.max(longest_ms.saturating_add(PARTING_MS)),
         ..default
     };
-    let store = EmbeddedStore::open(&args.store, clock.clone(), settings)?;
+    let store = take(&args.store, clock, &settings).await?;
     let referenced = store.referenced_objects().await?;
     let removed = store.folder().sweep(&referenced).await?;
     if removed > 0 {
         tracing::info!(objects = removed, "removed what an earlier run left behind");
     }
     Ok(store)
+}
+
+/// Opens the store; waits a little while another process has it. A server that was killed while it started an engine
+/// process leaves its lock to that one until it has begun, which takes a moment on a busy machine.
+async fn take(folder: &Path, clock: &Arc<dyn Clock>, settings: &StoreSettings) -> Result<EmbeddedStore, Error> {
+    let end = tokio::time::Instant::now() + LOCK_PATIENCE;
+    let mut is_first = true;
+    loop {
+        match EmbeddedStore::open(folder, clock.clone(), settings.clone()) {
+            Err(error) if error.code == Code::StoreLocked && tokio::time::Instant::now() < end => {}
+            opened => return opened,
+        }
+        if std::mem::take(&mut is_first) {
+            tracing::info!(store = %folder.display(), "the store is in use; waiting a moment whether it is left");
+        }
+        tokio::time::sleep(LOCK_STEP).await;
+    }
 }
 
 fn worker_settings(workers: Option<usize>) -> WorkerSettings {

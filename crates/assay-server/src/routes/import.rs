@@ -6,7 +6,7 @@ use assay_core::{
     Code, CommitMode, DatasetName, Error, IMPORT, Idempotency, ImportFormat, ImportParams, Job, JobId, JobSpec, Limits,
     NewJob, Result, Submitted, Target, UserName,
 };
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream, Bytes};
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use futures::StreamExt as _;
@@ -108,8 +108,8 @@ impl Request {
     }
 }
 
-/// The job of the same request before, told without receiving the file again as far as can be: by the digest that the
-/// client sends, or by parameters and length. A file that is no longer than a JSON body may be is read and compared.
+/// The job of the same request before. The digest that the client sends tells it before the file has come again; without
+/// one the file is read and compared, and not kept.
 ///
 /// # Errors
 /// `IdempotencyKeyReused`.
@@ -121,32 +121,39 @@ async fn repeated(
     digest: Option<&str>,
     body: Body,
 ) -> Result<(Option<Submitted>, Body)> {
-    let idempotency = length.and_then(|length| request.idempotency(length));
-    let (Some(idempotency), Some(length)) = (idempotency, length) else {
+    let Some(idempotency) = length.and_then(|length| request.idempotency(length)) else {
         return Ok((None, body));
     };
-    let Some(job) = app.queue.replayed(&asker.owner(), &idempotency).await? else {
+    let Some(submitted) = submit::repeated(app, asker, Some(&idempotency)).await? else {
         return Ok((None, body));
     };
-    let submitted = Submitted { job, replayed: true };
-    let small = app.settings.max_body_bytes;
     match digest {
-        Some(digest) => refuse_other(&submitted.job, digest)?,
-        None if length <= small as u64 => {
-            let bytes = axum::body::to_bytes(body, small).await.map_err(|_| broken_off())?;
-            refuse_other(&submitted.job, &hex(&Sha256::digest(&bytes)))?;
-            return Ok((Some(submitted), Body::empty()));
+        Some(digest) => {
+            refuse_other(&submitted.job, digest)?;
+            // Who still sends hears the answer only when what is sent is taken.
+            tokio::spawn(digest_of(body));
         }
-        None => {}
+        None => refuse_other(&submitted.job, &digest_of(body).await?)?,
     }
-    // Who still sends hears the answer only when what is sent is taken.
-    tokio::spawn(discard(body));
     Ok((Some(submitted), Body::empty()))
 }
 
-async fn discard(body: Body) {
-    let mut chunks = body.into_data_stream();
-    while let Ok(Some(Ok(_))) = tokio::time::timeout(SILENCE, chunks.next()).await {}
+async fn digest_of(body: Body) -> Result<String> {
+    let (mut chunks, mut digest) = (body.into_data_stream(), Sha256::new());
+    while let Some(chunk) = next(&mut chunks).await? {
+        digest.update(&chunk);
+    }
+    Ok(hex(&digest.finalize()))
+}
+
+/// # Errors
+/// `InvalidRequest` when nothing comes any more.
+async fn next(chunks: &mut BodyDataStream) -> Result<Option<Bytes>> {
+    match tokio::time::timeout(SILENCE, chunks.next()).await {
+        Ok(Some(Ok(chunk))) => Ok(Some(chunk)),
+        Ok(None) => Ok(None),
+        Ok(Some(Err(_))) | Err(_) => Err(broken_off()),
+    }
 }
 
 /// # Errors
@@ -302,14 +309,7 @@ impl Upload {
 async fn copy(body: Body, writer: &mut WriteMultipart, limit: u64) -> Result<(u64, String)> {
     let mut chunks = body.into_data_stream();
     let (mut bytes, mut digest) = (0_u64, Sha256::new());
-    loop {
-        let chunk = match tokio::time::timeout(SILENCE, chunks.next()).await {
-            Ok(Some(Ok(chunk))) => chunk,
-            Ok(None) => break,
-            Ok(Some(Err(_))) | Err(_) => {
-                return Err(broken_off());
-            }
-        };
+    while let Some(chunk) = next(&mut chunks).await? {
         bytes += chunk.len() as u64;
         if bytes > limit {
             return Err(too_large(limit));

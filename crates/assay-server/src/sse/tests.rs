@@ -15,6 +15,9 @@ use crate::{ServerSettings, asker::Asker};
 /// More events than a listener may be behind.
 const FLOOD: usize = 2_500;
 
+/// Long beyond what anything here takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 struct NoEngine;
 
 #[async_trait::async_trait]
@@ -87,8 +90,11 @@ async fn flood(app: &Shared) {
     futures::future::join_all((0..FLOOD).map(|_| come_and_go(app))).await;
 }
 
+/// What comes until the stream ends by itself.
 async fn text(body: Body) -> String {
-    String::from_utf8(to_bytes(body, 1 << 24).await.unwrap().to_vec()).unwrap()
+    let whole = tokio::time::timeout(PATIENCE, to_bytes(body, 1 << 24)).await;
+    let whole = whole.expect("the stream ends").unwrap();
+    String::from_utf8(whole.to_vec()).unwrap()
 }
 
 fn names(text: &str) -> Vec<&str> {

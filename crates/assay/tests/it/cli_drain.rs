@@ -1,11 +1,16 @@
 //! `assay queue pause --drain` while jobs run: it waits for them, and says when somebody resumes before.
 
-use std::io::{BufRead as _, BufReader, Read as _};
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::Stdio;
+use std::time::Duration;
 
 use serde_json::json;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+use tokio::process::{Child, ChildStderr, Command};
 
 use crate::support::{ASSAY, TestServer, answer};
+
+/// Less than the server is asked to wait, and far more than a drain takes that has nothing to wait for.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The drain under way; it has said that it waits.
 struct Drain {
@@ -14,26 +19,28 @@ struct Drain {
 }
 
 impl Drain {
-    fn begin(server: &TestServer) -> Self {
+    async fn begin(server: &TestServer) -> Self {
         let mut child = Command::new(ASSAY)
             .args(["queue", "pause", "sql", "--drain"])
             .env("ASSAY_SERVER", &server.url)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
+            .kill_on_drop(true)
             .spawn()
             .unwrap();
         let mut told = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
-        told.read_line(&mut line).unwrap();
+        told.read_line(&mut line).await.unwrap();
         assert_eq!(line, "analysis `sql` is paused; waiting for 1 job to end\n");
         Self { child, told }
     }
 
     /// Exit code, and what was told since it said that it waits.
-    fn end(mut self) -> (Option<i32>, String) {
+    async fn end(mut self) -> (Option<i32>, String) {
         let mut rest = String::new();
-        self.told.read_to_string(&mut rest).unwrap();
-        (self.child.wait().unwrap().code(), rest)
+        let read = tokio::time::timeout(PATIENCE, self.told.read_to_string(&mut rest)).await;
+        read.expect("the drain ends").unwrap();
+        (self.child.wait().await.unwrap().code(), rest)
     }
 }
 
@@ -58,9 +65,9 @@ async fn a_drain_waits_until_nothing_runs() {
     let folder = tempfile::tempdir().unwrap();
     let server = TestServer::start(&folder);
     let job = running(&server).await;
-    let drain = Drain::begin(&server);
+    let drain = Drain::begin(&server).await;
     cancel(&server, &job).await;
-    let (code, told) = drain.end();
+    let (code, told) = drain.end().await;
     assert_eq!(
         (code, told.as_str()),
         (Some(0), "analysis `sql` is paused, and nothing of it runs\n")
@@ -74,10 +81,10 @@ async fn a_drain_that_somebody_resumes_says_so_and_pauses_nothing_again() {
     let folder = tempfile::tempdir().unwrap();
     let server = TestServer::start(&folder);
     let job = running(&server).await;
-    let drain = Drain::begin(&server);
+    let drain = Drain::begin(&server).await;
     let (status, _) = server.post("/v1/queue/resume", &json!({"analysis": "sql"})).await;
     assert_eq!(status, 200);
-    let (code, told) = drain.end();
+    let (code, told) = drain.end().await;
     assert_eq!(
         (code, told.as_str()),
         (
@@ -104,7 +111,8 @@ async fn a_drain_over_http_is_answered_when_somebody_resumes() {
         .await;
     let (status, _) = server.post("/v1/queue/resume", &json!({"analysis": "sql"})).await;
     assert_eq!(status, 200);
-    let (status, queue) = drain.await.unwrap();
+    let answered = tokio::time::timeout(PATIENCE, drain).await;
+    let (status, queue) = answered.expect("it is answered").unwrap();
     assert_eq!((status, &queue["pauses"]), (200, &json!([])));
     let (_, still) = server.get(&format!("/v1/jobs/{job}")).await;
     assert_eq!(still["state"], "running");
