@@ -9,7 +9,6 @@ use datafusion::catalog::memory::{MemoryCatalogProvider, MemoryCatalogProviderLi
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider};
 use datafusion::execution::SessionState;
 use datafusion::execution::context::SQLOptions;
-use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::LogicalPlan;
 use object_store::ObjectStore;
 use serde_json::{Map, Value};
@@ -90,10 +89,10 @@ impl Session {
             .map_err(|cause| fault("registering the inputs", &cause))?;
         let catalogs = MemoryCatalogProviderList::new();
         catalogs.register_catalog(defaults.default_catalog.clone(), Arc::new(catalog));
-        let state = SessionStateBuilder::new_from_existing(template.clone())
-            .with_catalog_list(Arc::new(catalogs))
-            .with_config(config)
-            .build();
+        // A builder would take all functions apart and put them together again.
+        let mut state = template.clone();
+        state.register_catalog_list(Arc::new(catalogs));
+        *state.config_mut() = config;
         Ok(Self {
             state: Arc::new(state),
             inputs: inputs.to_vec(),
@@ -147,7 +146,7 @@ impl Session {
     /// # Errors
     /// `ResultTooLarge` beyond 100,000 rows; what the run meets.
     pub async fn rows(&self, plan: Plan) -> Result<Vec<Map<String, Value>>> {
-        let mut rows = Rows::of_plan(&self.state, plan, Some(MAX_ROWS + 1)).await?;
+        let mut rows = Rows::of_plan(&self.state, plan, None).await?;
         let mut all = Vec::new();
         while let Some(batch) = rows.next().await? {
             if all.len() + batch.num_rows() > MAX_ROWS {

@@ -3,7 +3,7 @@
 //! All figures of a column come from one aggregate function, and those of many columns from one scan: on small data
 //! the planning of statements is what takes the time, on large data the scans are.
 
-use assay_core::{AnalysisSpec, Attribute, Column, Field, Kind, Result, Retry, RunControl};
+use assay_core::{AnalysisSpec, Attribute, Column, Error, Field, Kind, Result, Retry, RunControl};
 use assay_engine::{Answer, quote_identifier};
 use async_trait::async_trait;
 use schemars::JsonSchema;
@@ -114,7 +114,7 @@ async fn summarize(
         let total = rows::count(&found, "rows");
         for (index, column) in batch.iter().enumerate() {
             let figures = found.remove(&figures_name(index)).unwrap_or_default();
-            rows.push(answer_row(column, total, figures));
+            rows.push(answer_row(column, total, read(figures)?));
         }
     }
     Ok(rows)
@@ -124,7 +124,7 @@ fn figures_name(index: usize) -> String {
     format!("figures{index}")
 }
 
-/// An object of all figures, or only the count where values cannot be told apart.
+/// The text of an object of all figures, or only the count where values cannot be told apart.
 fn figures_sql(column: &Attribute, params: &Params, index: usize) -> String {
     let (name, figures_name) = (quote_identifier(&column.name), figures_name(index));
     match is_comparable(&column.kind) {
@@ -136,11 +136,17 @@ fn figures_sql(column: &Attribute, params: &Params, index: usize) -> String {
     }
 }
 
-fn answer_row(column: &Attribute, total: u64, figures: Value) -> Vec<Value> {
-    let mut figures = match figures {
-        Value::Object(figures) => figures,
-        count => Map::from_iter([("count".to_owned(), count)]),
-    };
+fn read(figures: Value) -> Result<Map<String, Value>> {
+    match figures {
+        Value::String(text) => serde_json::from_str(&text).map_err(|cause| {
+            tracing::error!(error = %cause, "the figures of a column could not be read");
+            Error::internal("describing a column")
+        }),
+        count => Ok(Map::from_iter([("count".to_owned(), count)])),
+    }
+}
+
+fn answer_row(column: &Attribute, total: u64, mut figures: Map<String, Value>) -> Vec<Value> {
     let count = rows::count(&figures, "count");
     let mut row = vec![
         json!(column.name),

@@ -1,4 +1,5 @@
-//! `assay_describe(x, top, bins)`: the figures of one column from one pass over it, as one object.
+//! `assay_describe(x, top, bins)`: the figures of one column from one pass over it, as the text of one JSON object: plans
+//! take the longer the more nested their types are.
 //!
 //! All of them follow from how often each value occurs, so that is all it holds: no more than `count(DISTINCT x)` does,
 //! but for the counts. What a figure means is said in the analysis `describe`, which is its only user.
@@ -13,13 +14,15 @@ use arrow::array::{
 use arrow::compute::{SortOptions, cast, take};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Float64Type, Schema, UInt64Type};
 use datafusion::common::utils::SingleRowListArrayBuilder;
-use datafusion::common::{Result, ScalarValue, not_impl_err, plan_err};
+use datafusion::common::{DataFusionError, Result, ScalarValue, not_impl_err, plan_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::{Accumulator, AggregateUDFImpl, ColumnarValue, Signature, Volatility};
 use datafusion::physical_expr::PhysicalExpr;
 
 use super::tally::{self, Tally, counted_type, from_counted, to_counted};
 use crate::bins::Bins;
+use crate::conform;
+use crate::encode::json::{Cells, Nulls};
 
 const NAME: &str = "assay_describe";
 const MAX_TOP: u32 = 100;
@@ -49,7 +52,7 @@ impl AggregateUDFImpl for Describe {
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
         match types {
-            [of, ..] if counted_type(of).is_some() => Ok(DataType::Struct(answer_fields(of))),
+            [of, ..] if counted_type(of).is_some() => Ok(DataType::Utf8),
             _ => plan_err!("`{NAME}` expects a column of plain values"),
         }
     }
@@ -183,7 +186,7 @@ impl Accumulator for Describing {
         columns.push(self.most_frequent(&values, &times, &compare)?);
         columns.extend(self.number_columns(&values, &times)?);
         let answer = StructArray::try_new(answer_fields(&self.data_type), columns, None)?;
-        Ok(ScalarValue::Struct(Arc::new(answer)))
+        Ok(ScalarValue::Utf8(Some(text_of(answer)?)))
     }
 
     fn size(&self) -> usize {
@@ -344,6 +347,15 @@ fn sum(numbers: impl Iterator<Item = f64>) -> f64 {
         total = next;
     }
     total + lost
+}
+
+/// The JSON of the one row of `answer`.
+fn text_of(answer: StructArray) -> Result<String> {
+    let kind = conform::answer_kind(&Field::new("answer", answer.data_type().clone(), true));
+    let answer = conform::to_answer(&(Arc::new(answer) as ArrayRef), &kind)?;
+    let mut text = Vec::new();
+    Cells::new(&answer, &kind)?.write(0, Nulls::Written, &mut text);
+    String::from_utf8(text).map_err(|cause| DataFusionError::External(cause.into()))
 }
 
 /// One list that holds all of `items`.
