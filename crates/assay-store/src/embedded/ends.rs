@@ -144,7 +144,7 @@ fn follow_up(desk: &mut Desk<'_>, job: &Job, live: Live, next: &mut VecDeque<(Jo
 
 /// The followers that end as the job has ended, and those that need a run of their own: a cancel and a deadline are the
 /// job's own, and a time limit says nothing to who has more time.
-fn answered(desk: &Desk<'_>, job: &Job, followers: Vec<JobId>) -> Fallible<(Vec<JobId>, Vec<JobId>)> {
+fn answered(desk: &mut Desk<'_>, job: &Job, followers: Vec<JobId>) -> Fallible<(Vec<JobId>, Vec<JobId>)> {
     let code = job.error.as_ref().map(|error| error.code);
     match (job.state, code) {
         (State::Failed, Some(Code::Timeout)) => {
