@@ -119,7 +119,15 @@ impl Desk<'_> {
     /// Writes a changed job as its next revision, with the event that tells of it.
     pub(super) fn save(&mut self, job: &mut Job) -> Fallible<EventId> {
         job.revision += 1;
-        rows::update_job(self.connection, job)?;
+        rows::update_job(self.connection, self.live(&job.id)?.ticket.rank.seq, job)?;
+        self.hot.put(job);
+        self.tell_state(job)
+    }
+
+    /// Like `save`, for a job that begins an attempt from the queue.
+    pub(super) fn save_begun(&mut self, job: &mut Job) -> Fallible<EventId> {
+        job.revision += 1;
+        rows::start_job(self.connection, self.live(&job.id)?.ticket.rank.seq, job)?;
         self.hot.put(job);
         self.tell_state(job)
     }
