@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use assay_core::{
-    Code, Error, JobId, JobSpec, Jobs, NewJob, Outcome, ResultData, ResultSet, StoredResult, SystemClock, Timestamp,
+    Clock as _, Code, Error, JobId, JobSpec, Jobs, NewJob, Outcome, ResultData, ResultSet, StoredResult, SystemClock,
     Usage, WorkerId,
 };
 use assay_store::{EmbeddedStore, StoreSettings};
@@ -116,7 +116,7 @@ async fn produce(store: EmbeddedStore, begin: Instant) -> Result<Vec<Duration>, 
 
 fn new_job() -> NewJob {
     NewJob {
-        id: JobId::generate(Timestamp(0)),
+        id: JobId::generate(SystemClock.now()),
         spec: JobSpec::new("ping", serde_json::json!({"note": "x".repeat(200)})),
         sharing: None,
     }

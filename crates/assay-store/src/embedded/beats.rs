@@ -57,6 +57,8 @@ fn write(desk: &mut Desk<'_>, id: &JobId, progress: Progress) -> Fallible<()> {
         .connection
         .prepare_cached("UPDATE job SET progress = ?2, revision = revision + 1 WHERE id = ?1 RETURNING revision")?
         .query_row(params![id.as_str(), json(&progress)?], |row| row.get(0))?;
+    // It has another revision now.
+    desk.hot.take(id);
     let owner = desk.live(id)?.ticket.owner.clone();
     desk.tell(id, &owner, unsigned(revision), EventKind::Progress { progress })
         .map(drop)

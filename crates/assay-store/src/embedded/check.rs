@@ -162,6 +162,9 @@ pub(super) fn check(desk: &mut Desk<'_>, fix: bool) -> Fallible<Vec<Finding>> {
             });
         }
     }
+    if fix {
+        desk.hot.clear();
+    }
     let fresh = Scheduler::load(
         desk.connection,
         desk.scheduler,

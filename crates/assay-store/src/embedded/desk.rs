@@ -11,6 +11,7 @@ use rusqlite::Connection;
 
 use super::StoreSettings;
 use super::failure::{Fallible, Fault};
+use super::hot::Hot;
 use super::outbox::Outgoing;
 use super::rows;
 use super::scheduler::{Held, Live, Scheduler};
@@ -67,6 +68,7 @@ pub(super) struct Desk<'a> {
     pub connection: &'a Connection,
     pub scheduler: &'a mut Scheduler,
     pub outgoing: &'a mut Outgoing,
+    pub hot: &'a mut Hot,
     pub fences: &'a mut Fences,
     pub news: &'a mut News,
     pub progress: &'a LiveProgress,
@@ -104,7 +106,10 @@ impl Desk<'_> {
     }
 
     /// A job that others refer to; that it is not there is a fault of the store.
-    pub(super) fn known_job(&self, id: &JobId) -> Fallible<Job> {
+    pub(super) fn known_job(&mut self, id: &JobId) -> Fallible<Job> {
+        if let Some(job) = self.hot.take(id) {
+            return Ok(job);
+        }
         rows::load_job(self.connection, id).map_err(|fault| match fault {
             Fault::Refused(error) => Fault::Stored(error.message),
             fault => fault,
@@ -114,7 +119,16 @@ impl Desk<'_> {
     /// Writes a changed job as its next revision, with the event that tells of it.
     pub(super) fn save(&mut self, job: &mut Job) -> Fallible<EventId> {
         job.revision += 1;
-        rows::update_job(self.connection, job)?;
+        rows::update_job(self.connection, self.live(&job.id)?.ticket.rank.seq, job)?;
+        self.hot.put(job);
+        self.tell_state(job)
+    }
+
+    /// Like `save`, for a job that begins an attempt from the queue.
+    pub(super) fn save_begun(&mut self, job: &mut Job) -> Fallible<EventId> {
+        job.revision += 1;
+        rows::start_job(self.connection, self.live(&job.id)?.ticket.rank.seq, job)?;
+        self.hot.put(job);
         self.tell_state(job)
     }
 

@@ -15,6 +15,7 @@ use crate::objects::{create_private_folder, sync_folder};
 const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0001.sql"),
     include_str!("../../migrations/0002.sql"),
+    include_str!("../../migrations/0003.sql"),
 ];
 
 /// The folder of a store that this process owns.

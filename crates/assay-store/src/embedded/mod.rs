@@ -12,6 +12,7 @@ mod failure;
 mod files;
 mod history;
 mod hooks;
+mod hot;
 mod leftovers;
 mod moves;
 mod outbox;
@@ -45,7 +46,7 @@ use failure::Fallible;
 use files::Files;
 use leftovers::Leftovers;
 use reads::Reads;
-use writer::{Message, Told, Writer};
+use writer::{Message, Told, Undo, Writer};
 
 /// Events that a slow listener may be behind before it has to list what it missed.
 const BROADCAST: usize = 4_096;
@@ -195,7 +196,25 @@ impl EmbeddedStore {
         T: Send + 'static,
         F: FnOnce(&mut Desk<'_>) -> Fallible<T> + Send + 'static,
     {
-        let (operation, answered) = writer::operation(attempted, work);
+        self.ask(attempted, Undo::Operation, work).await
+    }
+
+    /// Like `write`, for the moves that most writes are. They refuse before they write, so no way back is kept for each
+    /// of them: what fails one midway, which only the database can, fails all that it shares its commit with.
+    async fn write_move<T, F>(&self, attempted: &'static str, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Desk<'_>) -> Fallible<T> + Send + 'static,
+    {
+        self.ask(attempted, Undo::Batch, work).await
+    }
+
+    async fn ask<T, F>(&self, attempted: &'static str, undo: Undo, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Desk<'_>) -> Fallible<T> + Send + 'static,
+    {
+        let (operation, answered) = writer::operation(attempted, undo, work);
         self.send(Message::Do(operation)).await?;
         answered.await.unwrap_or_else(|_| Err(failure::closed()))
     }

@@ -55,7 +55,7 @@ fn begin(desk: &mut Desk<'_>, worker: &WorkerId, id: &JobId) -> Fallible<(Lease,
         usage: Usage::default(),
     };
     rows::insert_attempt(desk.connection, id, &attempt)?;
-    desk.save(&mut job)?;
+    desk.save_begun(&mut job)?;
     let held = Held {
         fence,
         worker: worker.clone(),

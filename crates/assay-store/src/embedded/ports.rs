@@ -15,7 +15,7 @@ use super::{EmbeddedStore, beats, moves, reads, submit, versions};
 #[async_trait]
 impl Jobs for EmbeddedStore {
     async fn submit(&self, job: NewJob, idempotency: Option<Idempotency>) -> Result<Submitted> {
-        self.write("submit a job", move |desk| {
+        self.write_move("submit a job", move |desk| {
             submit::submit(desk, job, idempotency.as_ref())
         })
         .await
@@ -23,23 +23,24 @@ impl Jobs for EmbeddedStore {
 
     async fn claim(&self, worker: &WorkerId, max: usize) -> Result<Vec<(Lease, Job)>> {
         let worker = worker.clone();
-        self.write("claim jobs", move |desk| moves::claim(desk, &worker, max))
+        self.write_move("claim jobs", move |desk| moves::claim(desk, &worker, max))
             .await
     }
 
     async fn beat(&self, beats: Vec<Beat>) -> Result<Vec<Directive>> {
-        self.write("extend leases", move |desk| beats::beat(desk, beats)).await
+        self.write_move("extend leases", move |desk| beats::beat(desk, beats))
+            .await
     }
 
     async fn finish(&self, lease: &Lease, outcome: Outcome) -> Result<Job> {
         let lease = lease.clone();
-        self.write("finish a job", move |desk| moves::finish(desk, &lease, outcome))
+        self.write_move("finish a job", move |desk| moves::finish(desk, &lease, outcome))
             .await
     }
 
     async fn release(&self, lease: &Lease) -> Result<()> {
         let lease = lease.clone();
-        self.write("release a job", move |desk| moves::release(desk, &lease))
+        self.write_move("release a job", move |desk| moves::release(desk, &lease))
             .await
     }
 

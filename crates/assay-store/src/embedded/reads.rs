@@ -105,7 +105,7 @@ pub(super) fn jobs(connection: &Connection, filter: &JobFilter, page: &PageReque
     let after = page.after.as_deref().unwrap_or(AFTER_ALL);
     let mut found = match filter.states.as_slice() {
         // One ordered walk per state, merged.
-        states if !states.is_empty() && filter.dataset.is_none() && filter.tag.is_none() => {
+        states if !states.is_empty() && is_by_state(filter) => {
             let mut found = Vec::new();
             for state in State::ALL.into_iter().filter(|state| states.contains(state)) {
                 found.extend(search(connection, filter, &[state], after, most)?);
@@ -117,6 +117,11 @@ pub(super) fn jobs(connection: &Connection, filter: &JobFilter, page: &PageReque
     found.sort_by(|a, b| b.id.cmp(&a.id));
     found.truncate(most);
     Ok(page_of(found, limit, |job| job.id.as_str().to_owned()))
+}
+
+/// Whether the states are the narrowest condition.
+fn is_by_state(filter: &JobFilter) -> bool {
+    filter.dataset.is_none() && filter.tag.is_none() && filter.schedule.is_none()
 }
 
 /// The conditions of a filter as SQL, with their values.
@@ -170,6 +175,9 @@ fn search(
         walk.get_or_insert("job.id");
         conditions.push(format!("{plus}job.{name} {condition}"));
     };
+    if let Some(schedule) = schedule {
+        column("schedule", format!("= {}", value(schedule.as_str())));
+    }
     if !states.is_empty() {
         let states: Vec<String> = states.iter().map(|state| value(state.as_str())).collect();
         match states.as_slice() {
@@ -182,12 +190,6 @@ fn search(
     }
     if let Some(owner) = owner {
         column("owner", format!("= {}", value(owner.as_str())));
-    }
-    if let Some(schedule) = schedule {
-        conditions.push(format!(
-            "json_extract(job.spec, '$.schedule') = {}",
-            value(schedule.as_str())
-        ));
     }
     let walk = walk.unwrap_or("job.id");
     conditions.push(format!("{walk} < ?1"));

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use assay_core::{
     Attempt, AttemptOutcome, Code, DatasetName, Error, Event, EventId, EventKind, Fence, IMPORT, ImportParams, Job,
-    JobId, PinnedInput, ResultData, State, StoredResult, Timestamp, UserName, Version, WorkerId,
+    JobId, PinnedInput, ResultData, ScheduleName, State, StoredResult, Timestamp, UserName, Version, WorkerId,
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde::{Deserialize as _, Serialize};
@@ -88,8 +88,8 @@ pub(super) fn insert_job(connection: &Connection, job: &Job, share_key: Option<&
     let inserted = connection
         .prepare_cached(
             "INSERT INTO job (id, analysis, priority, spec, state, cancel_requested, revision, attempt, progress,
-                              submitted_at, usage, owner, share_key, shares, run_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, 0, ?7, ?8, ?9, ?10, ?11, ?12, ?13) ON CONFLICT (id) DO NOTHING",
+                              submitted_at, usage, owner, share_key, shares, run_at, schedule)
+             VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, 0, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) ON CONFLICT (id) DO NOTHING",
         )?
         .execute(params![
             id.as_str(),
@@ -105,6 +105,7 @@ pub(super) fn insert_job(connection: &Connection, job: &Job, share_key: Option<&
             share_key,
             job.shares.as_ref().map(JobId::as_str),
             job.run_at.map(|at| at.0),
+            spec.schedule.as_ref().map(ScheduleName::as_str),
         ])?;
     if inserted == 0 {
         let error = Error::new(Code::Conflict, format!("job `{id}` exists already"));
@@ -134,17 +135,34 @@ pub(super) fn insert_job_dataset(connection: &Connection, job: &JobId, dataset: 
     Ok(())
 }
 
+/// Writes what the begin of an attempt changes.
+pub(super) fn start_job(connection: &Connection, seq: i64, job: &Job) -> Fallible<()> {
+    connection
+        .prepare_cached(
+            "UPDATE job SET state = ?2, revision = ?3, attempt = ?4, progress = ?5, started_at = ?6 WHERE seq = ?1",
+        )?
+        .execute(params![
+            seq,
+            job.state.as_str(),
+            signed(job.revision),
+            job.attempt,
+            json(&job.progress)?,
+            job.started_at.map(|at| at.0),
+        ])?;
+    Ok(())
+}
+
 /// Writes what changes in the life of a job; the result is written by [`insert_result`].
-pub(super) fn update_job(connection: &Connection, job: &Job) -> Fallible<()> {
+pub(super) fn update_job(connection: &Connection, seq: i64, job: &Job) -> Fallible<()> {
     connection
         .prepare_cached(
             "UPDATE job SET state = ?2, cancel_requested = ?3, revision = ?4, attempt = ?5, progress = ?6, run_at = ?7,
                     started_at = ?8, finished_at = ?9, error = ?10, wrote_name = ?11, wrote_version = ?12, usage = ?13,
                     shares = ?14, expires_at = ?15, forget_at = ?16
-             WHERE id = ?1",
+             WHERE seq = ?1",
         )?
         .execute(params![
-            job.id.as_str(),
+            seq,
             job.state.as_str(),
             job.cancel_requested,
             signed(job.revision),

@@ -210,6 +210,7 @@ fn store(
         let key = owned_key(&job.spec.owner, key);
         rows::insert_idempotency(desk.connection, &key, fingerprint, &job.id, desk.now)?;
     }
+    desk.hot.put(job);
     desk.tell_state(job)?;
     Ok(seq)
 }

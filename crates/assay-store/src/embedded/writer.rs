@@ -12,6 +12,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use super::StoreSettings;
 use super::desk::{Desk, Fences, LiveProgress, News};
 use super::failure::{self, Fallible, Fault};
+use super::hot::Hot;
 use super::outbox::Outgoing;
 use super::scheduler::Scheduler;
 use super::trim;
@@ -36,8 +37,18 @@ pub(super) enum Verdict {
     },
 }
 
+/// What is undone when an operation fails after its first write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Undo {
+    /// The operation alone. The database keeps a copy of every page that it changes until it is done.
+    Operation,
+    /// Its whole batch. For operations that refuse before they write: only a fault of the database stops them midway.
+    Batch,
+}
+
 /// An operation whose type of answer is hidden.
 pub(super) trait Operation: Send {
+    fn undo(&self) -> Undo;
     fn apply(self: Box<Self>, desk: &mut Desk<'_>) -> (Verdict, Reply);
     fn refuse(self: Box<Self>, error: Error);
 }
@@ -45,6 +56,7 @@ pub(super) trait Operation: Send {
 struct Asked<T, F> {
     /// What the caller wanted, as in "the store could not …".
     attempted: &'static str,
+    undo: Undo,
     work: F,
     answer: oneshot::Sender<Result<T>>,
 }
@@ -54,9 +66,14 @@ where
     T: Send + 'static,
     F: FnOnce(&mut Desk<'_>) -> Fallible<T> + Send + 'static,
 {
+    fn undo(&self) -> Undo {
+        self.undo
+    }
+
     fn apply(self: Box<Self>, desk: &mut Desk<'_>) -> (Verdict, Reply) {
         let Self {
             attempted,
+            undo: _,
             work,
             answer,
         } = *self;
@@ -88,7 +105,11 @@ where
 }
 
 /// An operation and where its answer will come.
-pub(super) fn operation<T, F>(attempted: &'static str, work: F) -> (Box<dyn Operation>, oneshot::Receiver<Result<T>>)
+pub(super) fn operation<T, F>(
+    attempted: &'static str,
+    undo: Undo,
+    work: F,
+) -> (Box<dyn Operation>, oneshot::Receiver<Result<T>>)
 where
     T: Send + 'static,
     F: FnOnce(&mut Desk<'_>) -> Fallible<T> + Send + 'static,
@@ -96,6 +117,7 @@ where
     let (answer, answered) = oneshot::channel();
     let asked = Asked {
         attempted,
+        undo,
         work,
         answer,
     };
@@ -122,6 +144,7 @@ pub(super) struct Writer {
     connection: Connection,
     scheduler: Scheduler,
     outgoing: Outgoing,
+    hot: Hot,
     fences: Fences,
     clock: Arc<dyn Clock>,
     settings: StoreSettings,
@@ -149,6 +172,7 @@ impl Writer {
             connection,
             scheduler,
             outgoing,
+            hot: Hot::default(),
             fences,
             clock,
             settings,
@@ -164,7 +188,7 @@ impl Writer {
         T: Send + 'static,
         F: FnOnce(&mut Desk<'_>) -> Fallible<T> + Send + 'static,
     {
-        let (operation, mut answered) = operation(attempted, work);
+        let (operation, mut answered) = operation(attempted, Undo::Operation, work);
         self.run_batch(vec![operation]);
         answered.try_recv().unwrap_or_else(|_| Err(failure::closed()))
     }
@@ -254,16 +278,21 @@ impl Writer {
 
     /// Runs one operation so that it happens whole or not at all.
     fn apply(&mut self, operation: Box<dyn Operation>, news: &mut News) -> (Verdict, Reply) {
-        if let Err(cause) = execute(&self.connection, "SAVEPOINT operation") {
+        let undo = operation.undo();
+        if undo == Undo::Operation
+            && let Err(cause) = execute(&self.connection, "SAVEPOINT operation")
+        {
             let error = self.fail(cause, "begin to write");
             let told = error.clone();
             let reply = move |_| operation.refuse(told);
             return (Verdict::Broken { fatal: false, error }, Box::new(reply));
         }
+        let changes = self.connection.total_changes();
         let mut desk = Desk {
             connection: &self.connection,
             scheduler: &mut self.scheduler,
             outgoing: &mut self.outgoing,
+            hot: &mut self.hot,
             fences: &mut self.fences,
             news,
             progress: &self.told.progress,
@@ -275,20 +304,48 @@ impl Writer {
         if self.connection.is_autocommit() {
             return (verdict, reply);
         }
+        let is_half_done = !matches!(verdict, Verdict::Done) && self.connection.total_changes() != changes;
+        if is_half_done {
+            self.hot.clear();
+        }
+        let verdict = match undo {
+            Undo::Operation => self.leave_savepoint(verdict),
+            Undo::Batch if is_half_done => self.undo_batch(verdict),
+            Undo::Batch => verdict,
+        };
+        if matches!(verdict, Verdict::Broken { .. }) && !self.connection.is_autocommit() {
+            self.reload();
+        }
+        (verdict, reply)
+    }
+
+    fn leave_savepoint(&mut self, verdict: Verdict) -> Verdict {
         let undone = match verdict {
             Verdict::Done => Ok(()),
             Verdict::Refused | Verdict::Broken { .. } => execute(&self.connection, "ROLLBACK TO operation"),
         };
-        if let Err(cause) = undone.and_then(|()| execute(&self.connection, "RELEASE operation")) {
-            // Half an operation must never be committed: without its savepoint the batch cannot go on.
-            self.failed = true;
-            let error = self.fail(cause, "undo a write");
-            return (Verdict::Broken { fatal: true, error }, reply);
+        match undone.and_then(|()| execute(&self.connection, "RELEASE operation")) {
+            Ok(()) => verdict,
+            Err(cause) => {
+                // Half an operation must never be committed: without its savepoint the batch cannot go on.
+                self.failed = true;
+                let error = self.fail(cause, "undo a write");
+                Verdict::Broken { fatal: true, error }
+            }
         }
-        if matches!(verdict, Verdict::Broken { .. }) {
-            self.reload();
+    }
+
+    /// Undoes everything since the last commit; nothing of the batch is stored.
+    fn undo_batch(&self, verdict: Verdict) -> Verdict {
+        self.roll_back();
+        match verdict {
+            Verdict::Broken { .. } => verdict,
+            Verdict::Done | Verdict::Refused => {
+                tracing::error!("an operation was refused after it had begun to write");
+                let error = failure::store_failed("write");
+                Verdict::Broken { fatal: false, error }
+            }
         }
-        (verdict, reply)
     }
 
     /// Makes the batch durable. `broken` is the error of the operation that may have taken the transaction with it.
@@ -334,8 +391,9 @@ impl Writer {
         Fault::from(cause).into_error(attempted)
     }
 
-    /// Builds the scheduler again from what is stored.
+    /// Builds what lies in memory again from what is stored.
     fn reload(&mut self) {
+        self.hot.clear();
         let until = self.clock.now().plus_millis(self.settings.lease_ms);
         let share = self.settings.default_share;
         let loaded = Scheduler::load(&self.connection, &self.scheduler, share, until).and_then(|scheduler| {

@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use assay_core::{Catalog as _, Code, Jobs as _, Queue as _, State, UserName};
+use assay_core::{Catalog as _, Code, JobFilter, JobId, Jobs as _, PageRequest, Queue as _, State, UserName};
 use rusqlite::Connection;
 
-use crate::support::{EmbeddedHarness, open, worker};
+use crate::support::{EmbeddedHarness, open, succeeded, worker};
 
 /// A store as the program of that format left it.
 fn write(folder: &Path, format: u32, migrations: &[&str], sample: &str) {
@@ -54,5 +54,37 @@ async fn a_store_of_format_1_goes_on() {
 
     let (lease, job) = store.claim(&worker(), 1).await.unwrap().remove(0);
     assert_eq!((job.id, lease.fence.0 >> 32), (id("3"), 5));
+    assert_eq!(store.check(false).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_store_of_format_2_goes_on() {
+    let harness = EmbeddedHarness::new();
+    let migrations = [
+        include_str!("../../migrations/0001.sql"),
+        include_str!("../../migrations/0002.sql"),
+    ];
+    write(harness.folder(), 2, &migrations, include_str!("../compat/0002.sql"));
+    let store = open(harness.folder());
+    let id = |end: &str| -> JobId { format!("job_01jd8q2x5m7k9n3p4r6s8t0v3{end}").parse().unwrap() };
+    assert_eq!(store.check(false).await.unwrap(), []);
+
+    let of_schedule = JobFilter {
+        schedule: Some("nightly".parse().unwrap()),
+        ..JobFilter::default()
+    };
+    let listed = assay_core::Jobs::list(&store, of_schedule, PageRequest { after: None, limit: 10 }).await;
+    let listed: Vec<JobId> = listed.unwrap().items.into_iter().map(|job| job.id).collect();
+    assert_eq!(listed, [id("2"), id("1")]);
+    assert!(assay_core::Outbox::next_due(&store).await.unwrap().is_some());
+
+    // What ran runs again, and what waited for it is free but paused.
+    let (lease, job) = store.claim(&worker(), 1).await.unwrap().remove(0);
+    assert_eq!((job.id, job.attempt, lease.fence.0 >> 32), (id("2"), 2, 7));
+    store.finish(&lease, succeeded()).await.unwrap();
+    assert_eq!(store.get(&id("3")).await.unwrap().0.state, State::Queued);
+    assert_eq!(store.claim(&worker(), 1).await.unwrap(), []);
+    assert!(store.resume(Some("sql")).await.unwrap());
+    assert_eq!(store.claim(&worker(), 1).await.unwrap()[0].1.id, id("3"));
     assert_eq!(store.check(false).await.unwrap(), []);
 }

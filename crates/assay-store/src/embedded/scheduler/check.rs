@@ -77,7 +77,15 @@ impl Scheduler {
             };
             *counted.entry(live.ticket.owner.clone()).or_default() += 1;
         }
-        let faults = self.shares.faults(&running, &waiting);
+        let mut faults = self.shares.faults(&running, &waiting);
+        let counted = self.running_at.values().sum::<u64>();
+        if counted != self.leases.len() as u64 {
+            let message = format!(
+                "there are {} leases, counted for workers are {counted}",
+                self.leases.len()
+            );
+            faults.push(("I12", message));
+        }
         let finding = |(invariant, message): (&str, String)| Finding {
             invariant: invariant.to_owned(),
             job: None,

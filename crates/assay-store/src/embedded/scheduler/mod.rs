@@ -88,6 +88,8 @@ pub(super) struct Scheduler {
     in_flight: HashMap<String, JobId>,
     /// When workers were last heard of, and how many jobs they run at most.
     workers: BTreeMap<String, (Timestamp, u64)>,
+    /// How many jobs each worker runs; who runs none is not in it.
+    running_at: HashMap<WorkerId, u64>,
 }
 
 impl Scheduler {
@@ -108,6 +110,7 @@ impl Scheduler {
             followers: HashMap::new(),
             in_flight: HashMap::new(),
             workers: BTreeMap::new(),
+            running_at: HashMap::new(),
         }
     }
 
@@ -359,8 +362,7 @@ impl Scheduler {
 
     /// Jobs that a worker runs.
     pub(super) fn running_at(&self, worker: &WorkerId) -> u64 {
-        let held = self.leases.iter().filter_map(|(_, id)| self.held(id));
-        held.filter(|held| held.worker == *worker).count() as u64
+        self.running_at.get(worker).copied().unwrap_or(0)
     }
 
     /// Files a job under its place.
@@ -387,6 +389,7 @@ impl Scheduler {
             Place::Running(held) => {
                 self.leases.insert((held.until, id.clone()));
                 self.fences.insert(held.fence, id.clone());
+                *self.running_at.entry(held.worker.clone()).or_default() += 1;
                 self.shares.add_running(owner);
             }
         }
@@ -424,6 +427,12 @@ impl Scheduler {
             Place::Running(held) => {
                 self.leases.remove(&(held.until, id.clone()));
                 self.fences.remove(&held.fence);
+                if let Some(running) = self.running_at.get_mut(&held.worker) {
+                    *running -= 1;
+                    if *running == 0 {
+                        self.running_at.remove(&held.worker);
+                    }
+                }
                 self.shares.remove_running(owner);
             }
         }
