@@ -10,6 +10,7 @@ mod cli_doctor;
 mod cli_drain;
 mod cli_queue;
 mod cli_why;
+mod contract;
 mod crashes;
 mod engine_limits;
 mod figures;
