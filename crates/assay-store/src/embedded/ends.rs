@@ -219,6 +219,21 @@ fn take_lead(desk: &mut Desk<'_>, followers: &[JobId], share_key: Option<String>
     Ok(heir)
 }
 
+/// Has a waiting leader and all who follow it follow another job.
+pub(super) fn follow(desk: &mut Desk<'_>, leader: &JobId, other: &JobId) -> Fallible<()> {
+    let mut all = desk.scheduler.followers(leader);
+    all.push(leader.clone());
+    rows::set_share_key(desk.connection, leader, None)?;
+    for id in &all {
+        let mut job = desk.known_job(id)?;
+        job.shares = Some(other.clone());
+        desk.save(&mut job)?;
+        desk.scheduler.move_to(id, Place::Following(other.clone()));
+    }
+    desk.scheduler.lead(leader, None);
+    Ok(())
+}
+
 /// Cancels a running job whose run others share: only the asker goes, and the run is theirs from now on.
 pub(super) fn hand_over(desk: &mut Desk<'_>, job: Job, held: Held, followers: &[JobId]) -> Fallible<Job> {
     let started_at = job.started_at.unwrap_or(desk.now);

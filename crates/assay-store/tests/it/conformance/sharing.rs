@@ -250,3 +250,36 @@ pub async fn all_who_share_a_run_and_a_deadline_end_without_taking_the_lead(scen
     assert_eq!(told, [Some(State::Queued), Some(State::Failed)]);
     scene.is_sound().await;
 }
+
+pub async fn a_newcomer_does_not_wait_behind_the_backlog_of_an_identical_job(mut scene: Scene) {
+    for _ in 0..10 {
+        scene.submit_for("busy").await;
+    }
+    let busy = share(&scene, |spec| spec.owner = "busy".parse().unwrap()).await;
+    let follower = share(&scene, |spec| spec.owner = "busy".parse().unwrap()).await;
+    let newcomer = share(&scene, |spec| spec.owner = "newcomer".parse().unwrap()).await;
+    assert_eq!(newcomer.shares, None);
+    scene.is_sound().await;
+    scene.reopen();
+    scene.is_sound().await;
+    let late = share(&scene, |spec| spec.owner = "newcomer".parse().unwrap()).await;
+    for job in [&busy, &follower, &late] {
+        assert_eq!(scene.get(&job.id).await.shares, Some(newcomer.id.clone()));
+    }
+    let claimed = scene.claim(2).await;
+    let (lease, _) = claimed.iter().find(|(lease, _)| lease.job == newcomer.id).unwrap();
+    scene.jobs().finish(lease, succeeded()).await.unwrap();
+    for job in [&busy, &follower, &newcomer, &late] {
+        assert_eq!(scene.state(&job.id).await, State::Succeeded);
+    }
+    scene.is_sound().await;
+}
+
+pub async fn an_urgent_job_does_not_wait_behind_an_identical_one(scene: Scene) {
+    let patient = share(&scene, |spec| spec.priority = 200).await;
+    scene.submit_as(|spec| spec.priority = 50).await;
+    let urgent = share(&scene, |spec| spec.priority = 1).await;
+    assert_eq!(scene.claim_one().await.job, urgent.id);
+    assert_eq!(scene.get(&patient.id).await.shares, Some(urgent.id));
+    scene.is_sound().await;
+}
