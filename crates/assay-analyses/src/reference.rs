@@ -7,6 +7,25 @@ use serde_json::Value;
 
 use crate::specs;
 
+/// How values look in an answer, whichever analysis gave it.
+const ANSWERS: &str = "
+## Answers
+
+Every answer is a table, with named values beside it in `summary`. Its values look like this in JSON, as those of
+records do; Parquet and Arrow have the types themselves.
+
+| type | in JSON |
+| --- | --- |
+| `bool` | `true`, `false` |
+| `int64`, `decimal(p,s)` | a number with all of its digits |
+| `double` | a number, the shortest that reads back as the same; NaN and the infinities, as from `1.0 / 0`, are `null`, for JSON has no such numbers: `summary.warnings` then names their columns, and CSV, Parquet and Arrow have them as they are |
+| `text` | a text |
+| `date`, `timestamp` | a text after RFC 3339, e.g. `2024-02-29`, `2024-02-29T12:00:00Z` |
+| `binary` | a text in base64 |
+| `json` | the JSON as it was loaded |
+| `list`, `struct` | an array, an object |
+";
+
 /// `docs/reference/analyses.md`.
 #[must_use]
 pub fn reference_page() -> String {
@@ -16,6 +35,7 @@ pub fn reference_page() -> String {
          `assay run ANALYSIS --on DATASET_OR_JOB -p name=value`, or `POST /v1/jobs` with `analysis`, `input` and `params`. \
          `GET /v1/analyses` gives the same descriptions with JSON Schemas.\n",
     );
+    page.push_str(ANSWERS);
     for spec in specs() {
         section(&mut page, &spec);
     }

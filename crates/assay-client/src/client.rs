@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use assay_core::UserName;
 use reqwest::{Method, RequestBuilder, Response, Url};
 use serde::de::DeserializeOwned;
 
@@ -16,6 +17,7 @@ pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 pub struct Client {
     http: reqwest::Client,
     base: Url,
+    user: Option<UserName>,
 }
 
 impl Client {
@@ -42,7 +44,14 @@ impl Client {
             builder = builder.no_proxy();
         }
         let http = builder.build().map_err(|error| refused(&error.to_string()))?;
-        Ok(Self { http, base })
+        Ok(Self { http, base, user: None })
+    }
+
+    /// The same client in the name of a user: what it submits is that user's, and it sees nothing else.
+    #[must_use]
+    pub fn in_the_name_of(self, user: UserName) -> Self {
+        let user = Some(user);
+        Self { user, ..self }
     }
 
     /// The address of the server, without a slash at the end.
@@ -134,7 +143,11 @@ impl Client {
     }
 
     pub(crate) fn request(&self, method: Method, url: Url) -> RequestBuilder {
-        self.http.request(method, url)
+        let request = self.http.request(method, url);
+        match &self.user {
+            Some(user) => request.header("assay-user", user.as_str()),
+            None => request,
+        }
     }
 
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: &[&str], query: &[(&str, String)]) -> Result<T> {

@@ -1,9 +1,74 @@
 //! Hooks: webhooks that are told of every job, and what became of each notice.
 
 use reqwest::Method;
+use serde::{Deserialize, Serialize};
 
 use crate::client::{ANSWER_WITHIN, read};
-use crate::{Client, Delivery, Exact, Hook, NewHook, Page, Result};
+use crate::{Client, Exact, Page, Result};
+
+/// A hook to be made. The defaults are the server's where absent.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct NewHook {
+    pub url: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub format: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub states: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub analysis: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+}
+
+/// A webhook that is told of every job of its owner.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Hook {
+    pub id: String,
+    pub url: String,
+    #[serde(default)]
+    pub format: String,
+    #[serde(default)]
+    pub states: Vec<String>,
+    #[serde(default)]
+    pub analysis: Option<String>,
+    #[serde(default)]
+    pub description: String,
+    #[serde(default)]
+    pub enabled: bool,
+    #[serde(default)]
+    pub disabled_reason: Option<String>,
+    #[serde(default)]
+    pub created_at: Option<String>,
+    /// Only in the answer to what made it.
+    #[serde(default)]
+    pub secret: Option<String>,
+}
+
+/// One notice to one receiver.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Delivery {
+    pub id: u64,
+    pub message_id: String,
+    #[serde(default)]
+    pub job: Option<String>,
+    pub state: String,
+    #[serde(default)]
+    pub next_at: Option<String>,
+    #[serde(default)]
+    pub tries: u32,
+    #[serde(default)]
+    pub created_at: Option<String>,
+    #[serde(default)]
+    pub log: Vec<DeliveryTry>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct DeliveryTry {
+    #[serde(default)]
+    pub status: Option<u16>,
+    #[serde(default)]
+    pub error: Option<String>,
+}
 
 impl Client {
     /// Makes a hook; the answer has its secret.

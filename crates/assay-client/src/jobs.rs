@@ -9,10 +9,14 @@ use serde::Serialize;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
 use crate::client::{ANSWER_WITHIN, read};
-use crate::{Client, ClientError, Exact, Job, JobQuery, NewJob, NewQuery, Page, Result, ResultPage};
+use crate::{
+    Canceled, Client, ClientError, Exact, Job, JobFilter, JobQuery, NewJob, NewQuery, Page, Result, ResultPage, Wait,
+};
 
 /// The longest wait that the server grants to one request.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// Thousands of jobs are canceled one by one.
+const CANCELED_WITHIN: Duration = Duration::from_secs(300);
 /// Silence inside a download after which the connection counts as lost.
 const SILENCE: Duration = Duration::from_secs(120);
 /// Failed polls in a row after which following a job is given up, about 80 seconds.
@@ -60,20 +64,8 @@ impl Client {
     /// # Errors
     /// As every request.
     pub async fn jobs(&self, query: &JobQuery) -> Result<Exact<Page<Exact<Job>>>> {
-        let JobQuery {
-            states,
-            analysis,
-            dataset,
-            limit,
-            cursor,
-        } = query;
-        let mut pairs = Vec::new();
-        if !states.is_empty() {
-            let names: Vec<&str> = states.iter().map(|state| state.as_str()).collect();
-            pairs.push(("state", names.join(",")));
-        }
-        pairs.extend(analysis.clone().map(|analysis| ("analysis", analysis)));
-        pairs.extend(dataset.clone().map(|dataset| ("dataset", dataset)));
+        let JobQuery { filter, limit, cursor } = query;
+        let mut pairs = filter.pairs();
         pairs.extend(limit.map(|limit| ("limit", limit.to_string())));
         pairs.extend(cursor.clone().map(|cursor| ("cursor", cursor)));
         self.get(&["v1", "jobs"], &pairs).await
@@ -138,6 +130,56 @@ impl Client {
         read(self.send(request.timeout(ANSWER_WITHIN)).await?).await
     }
 
+    /// Asks for every unfinished job that the filter passes to be canceled; with [`Client::count_cancelable`] it is
+    /// known before how many those are.
+    ///
+    /// # Errors
+    /// `Problem` with `invalid_parameter` when the filter names a state in which jobs have ended.
+    pub async fn cancel_all(&self, filter: &JobFilter) -> Result<Exact<Canceled>> {
+        self.cancel_where(filter, false).await
+    }
+
+    /// What [`Client::cancel_all`] would cancel.
+    ///
+    /// # Errors
+    /// As [`Client::cancel_all`].
+    pub async fn count_cancelable(&self, filter: &JobFilter) -> Result<Exact<Canceled>> {
+        self.cancel_where(filter, true).await
+    }
+
+    async fn cancel_where(&self, filter: &JobFilter, dry_run: bool) -> Result<Exact<Canceled>> {
+        let mut pairs = filter.pairs();
+        pairs.push(("dry_run", dry_run.to_string()));
+        let request = self.request(Method::POST, self.url(&["v1", "jobs", "cancel"], &pairs));
+        read(self.send(request.timeout(CANCELED_WITHIN)).await?).await
+    }
+
+    /// Tries a job again: one that has ended is submitted anew, one that waits for its next attempt is queued at once.
+    ///
+    /// # Errors
+    /// `Problem` with `unknown_job`, or `conflict` when it has succeeded, runs or is queued.
+    pub async fn retry(&self, id: &str) -> Result<Exact<Job>> {
+        let request = self.request(Method::POST, self.url(&["v1", "jobs", id, "retry"], &[]));
+        read(self.send(prefer(request, Duration::ZERO)).await?).await
+    }
+
+    /// Queues a job at once that waits for its time.
+    ///
+    /// # Errors
+    /// `Problem` with `unknown_job`, or `conflict` when it does not wait for a time.
+    pub async fn run_now(&self, id: &str) -> Result<Exact<Job>> {
+        let request = self.request(Method::POST, self.url(&["v1", "jobs", id, "run"], &[]));
+        read(self.send(request.timeout(ANSWER_WITHIN)).await?).await
+    }
+
+    /// Why a job waits.
+    ///
+    /// # Errors
+    /// `Problem` with `unknown_job`; as every request.
+    pub async fn explain(&self, id: &str) -> Result<Exact<Wait>> {
+        self.get(&["v1", "jobs", id, "wait"], &[]).await
+    }
+
     /// The first `limit` rows of an answer.
     ///
     /// # Errors
@@ -178,7 +220,7 @@ async fn copy(response: Response, to: &mut (impl AsyncWrite + Unpin)) -> Result<
 }
 
 /// Asks the server to hold its answer back for so long, and gives it time beyond that.
-fn prefer(request: RequestBuilder, wait: Duration) -> RequestBuilder {
+pub(crate) fn prefer(request: RequestBuilder, wait: Duration) -> RequestBuilder {
     let request = request.timeout(wait + ANSWER_WITHIN);
     match wait.as_secs() {
         0 => request.header("prefer", "respond-async"),

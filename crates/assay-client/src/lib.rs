@@ -8,6 +8,7 @@ mod events;
 mod exact;
 mod hooks;
 mod jobs;
+mod queue;
 mod schedules;
 mod upload;
 mod wire;
@@ -16,12 +17,15 @@ pub use client::Client;
 pub use error::ClientError;
 pub use events::{Event, EventStream};
 pub use exact::{Exact, Row};
+pub use hooks::{Delivery, DeliveryTry, Hook, NewHook};
+pub use queue::{
+    AnalysisStats, Canceled, Checkup, Finding, Pause, Queue, Share, ShareLimits, Stats, Wait, WaitCause, WorkerInfo,
+};
 pub use schedules::{LastRun, NewSchedule, Run, Runs, Schedule, ScheduledJob};
 pub use upload::{ImportOptions, Upload};
 pub use wire::{
-    Analysis, Attempt, Attribute, Column, Dataset, DatasetVersion, Delivery, DeliveryTry, Hook, Input, Job, JobQuery,
-    JobResult, NewHook, NewJob, NewQuery, Page, Problem, Progress, RecordPage, ResultPage, Schema, SeenTypes, Target,
-    Usage,
+    Analysis, Attempt, Attribute, Column, Dataset, DatasetVersion, Input, Job, JobFilter, JobQuery, JobResult, NewJob,
+    NewQuery, NewRetry, Page, Problem, Progress, RecordPage, ResultPage, Schema, SeenTypes, Target, Usage,
 };
 
 pub type Result<T, E = ClientError> = std::result::Result<T, E>;

@@ -8,7 +8,7 @@ use reqwest::{Body, Method};
 use tokio_util::io::ReaderStream;
 
 use crate::client::read;
-use crate::{Client, ClientError, Exact, Job, Result};
+use crate::{Client, ClientError, Exact, Job, Result, Target};
 
 const CHUNK_BYTES: usize = 256 << 10;
 
@@ -77,6 +77,8 @@ pub struct ImportOptions {
     pub format: Option<String>,
     pub record_path: Option<String>,
     pub append: bool,
+    /// Whom to tell of the end.
+    pub notify: Vec<Target>,
 }
 
 impl Client {
@@ -124,10 +126,15 @@ fn query_of(options: &ImportOptions) -> Vec<(&'static str, String)> {
         format,
         record_path,
         append,
+        notify,
     } = options;
     let mut pairs = vec![("mode", if *append { "append" } else { "replace" }.to_owned())];
     pairs.extend(key.clone().map(|key| ("key", key)));
     pairs.extend(format.clone().map(|format| ("format", format)));
     pairs.extend(record_path.clone().map(|path| ("record_path", path)));
+    let address = |target: &Target| match target {
+        Target::Webhook(address) | Target::Email(address) => address.clone(),
+    };
+    pairs.extend(notify.iter().map(|target| ("notify", address(target))));
     pairs
 }

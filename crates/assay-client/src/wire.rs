@@ -125,6 +125,8 @@ pub struct Attempt {
 #[derive(Debug, Clone, Deserialize)]
 pub struct Job {
     pub id: String,
+    #[serde(default)]
+    pub owner: String,
     pub analysis: String,
     pub state: State,
     #[serde(default)]
@@ -143,10 +145,18 @@ pub struct Job {
     pub attempt: u32,
     #[serde(default)]
     pub max_attempts: u32,
+    /// 0 first, 9 last.
+    #[serde(default)]
+    pub priority: Option<u8>,
     #[serde(default)]
     pub params: Option<Box<RawValue>>,
     #[serde(default)]
     pub inputs: Vec<DatasetVersion>,
+    /// The job whose answer it reads.
+    #[serde(default)]
+    pub input_job: Option<String>,
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
     #[serde(default)]
     pub progress: Option<Progress>,
     #[serde(default)]
@@ -155,6 +165,22 @@ pub struct Job {
     pub result: Option<JobResult>,
     #[serde(default)]
     pub wrote: Option<DatasetVersion>,
+    /// When the answer is removed.
+    #[serde(default)]
+    pub expires_at: Option<String>,
+    /// The identical job whose run answers, or has answered, this one.
+    #[serde(default)]
+    pub shares: Option<String>,
+    #[serde(default)]
+    pub depends_on: Vec<String>,
+    #[serde(default)]
+    pub deadline: Option<String>,
+    #[serde(default)]
+    pub unique_key: Option<String>,
+    #[serde(default)]
+    pub schedule: Option<String>,
+    #[serde(default)]
+    pub retry_of: Option<String>,
     #[serde(default)]
     pub attempts: Vec<Attempt>,
     #[serde(default)]
@@ -300,6 +326,42 @@ pub struct NewJob {
     pub tags: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notify: Vec<Target>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry: Option<NewRetry>,
+    /// Not before this time, in RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run_at: Option<String>,
+    /// The job fails when it has not ended by then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<String>,
+    /// Of the unfinished jobs of a user only one may have this key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unique_key: Option<String>,
+    /// Jobs that must have succeeded before this one begins.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub depends_on: Vec<String>,
+    /// Seconds for which the answer is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result_ttl_s: Option<u64>,
+    /// Whether an identical job's run may answer this one; yes when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache: Option<bool>,
+    /// The oldest finished run that may answer, in seconds since its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_age_s: Option<u64>,
+}
+
+/// How often a failed attempt is tried again; the defaults of the analysis where absent.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct NewRetry {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_attempts: Option<u32>,
+    /// Pause before the second attempt; it doubles with each further one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base_ms: Option<u64>,
+    /// Longest pause.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_ms: Option<u64>,
 }
 
 /// Who is told of the end of a job.
@@ -311,70 +373,6 @@ pub enum Target {
     Email(String),
 }
 
-/// A hook to be made. The defaults are the server's where absent.
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct NewHook {
-    pub url: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub format: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub states: Option<Vec<String>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub analysis: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
-}
-
-/// A webhook that is told of every job of its owner.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Hook {
-    pub id: String,
-    pub url: String,
-    #[serde(default)]
-    pub format: String,
-    #[serde(default)]
-    pub states: Vec<String>,
-    #[serde(default)]
-    pub analysis: Option<String>,
-    #[serde(default)]
-    pub description: String,
-    #[serde(default)]
-    pub enabled: bool,
-    #[serde(default)]
-    pub disabled_reason: Option<String>,
-    #[serde(default)]
-    pub created_at: Option<String>,
-    /// Only in the answer to what made it.
-    #[serde(default)]
-    pub secret: Option<String>,
-}
-
-/// One notice to one receiver.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Delivery {
-    pub id: u64,
-    pub message_id: String,
-    #[serde(default)]
-    pub job: Option<String>,
-    pub state: String,
-    #[serde(default)]
-    pub next_at: Option<String>,
-    #[serde(default)]
-    pub tries: u32,
-    #[serde(default)]
-    pub created_at: Option<String>,
-    #[serde(default)]
-    pub log: Vec<DeliveryTry>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-pub struct DeliveryTry {
-    #[serde(default)]
-    pub status: Option<u16>,
-    #[serde(default)]
-    pub error: Option<String>,
-}
-
 /// A query: a job of the analysis `sql`.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct NewQuery {
@@ -382,16 +380,60 @@ pub struct NewQuery {
     /// Values by name or by position.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub params: Option<Value>,
+    /// Whether an identical query's run may answer this one; yes when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache: Option<bool>,
+    /// The oldest finished run that may answer, in seconds since its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_age_s: Option<u64>,
     /// Seconds to wait for the answer before the job is handed over.
     pub wait: u64,
+    /// Whom to tell of the end.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notify: Vec<Target>,
+}
+
+/// Which jobs are meant; all that are seen when nothing is said.
+#[derive(Debug, Clone, Default)]
+pub struct JobFilter {
+    pub states: Vec<State>,
+    pub analysis: Option<String>,
+    pub dataset: Option<String>,
+    /// Name and value.
+    pub tag: Option<(String, String)>,
+    pub schedule: Option<String>,
+    pub owner: Option<String>,
+}
+
+impl JobFilter {
+    pub(crate) fn pairs(&self) -> Vec<(&'static str, String)> {
+        let JobFilter {
+            states,
+            analysis,
+            dataset,
+            tag,
+            schedule,
+            owner,
+        } = self;
+        let names: Vec<&str> = states.iter().map(|state| state.as_str()).collect();
+        let said = [
+            ("state", (!names.is_empty()).then(|| names.join(","))),
+            ("analysis", analysis.clone()),
+            ("dataset", dataset.clone()),
+            ("tag", tag.as_ref().map(|(name, value)| format!("{name}:{value}"))),
+            ("schedule", schedule.clone()),
+            ("owner", owner.clone()),
+        ];
+        said.into_iter()
+            .filter_map(|(name, value)| Some((name, value?)))
+            .collect()
+    }
 }
 
 /// Which jobs to list.
 #[derive(Debug, Clone, Default)]
 pub struct JobQuery {
-    pub states: Vec<State>,
-    pub analysis: Option<String>,
-    pub dataset: Option<String>,
+    pub filter: JobFilter,
     pub limit: Option<u32>,
     pub cursor: Option<String>,
 }
@@ -412,5 +454,36 @@ mod tests {
         assert_eq!(cursor("job_1").as_deref(), Some("job_1"));
         assert_eq!(cursor("/v1/jobs?limit=2&cursor=a%20b").as_deref(), Some("a b"));
         assert_eq!(cursor("/v1/jobs?limit=2"), None);
+    }
+
+    #[test]
+    fn a_submission_says_only_what_was_asked_for() {
+        let job = NewJob {
+            analysis: "ping".into(),
+            depends_on: vec!["job_1".into()],
+            cache: Some(false),
+            retry: Some(NewRetry {
+                max_attempts: Some(2),
+                ..NewRetry::default()
+            }),
+            ..NewJob::default()
+        };
+        assert_eq!(
+            serde_json::to_string(&job).unwrap(),
+            r#"{"analysis":"ping","retry":{"max_attempts":2},"depends_on":["job_1"],"cache":false}"#
+        );
+    }
+
+    #[test]
+    fn a_filter_says_only_what_was_asked_for() {
+        let filter = JobFilter {
+            states: vec![State::Queued, State::Running],
+            tag: Some(("team".into(), "a:b".into())),
+            ..JobFilter::default()
+        };
+        assert_eq!(
+            filter.pairs(),
+            [("state", "queued,running".into()), ("tag", "team:a:b".into())]
+        );
     }
 }

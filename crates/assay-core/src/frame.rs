@@ -1,5 +1,7 @@
 //! Frames on the pipe between the server and an engine process: a length in four bytes (big endian), then JSON.
 
+use std::io::Read;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -29,18 +31,43 @@ pub async fn write_frame<T: Serialize>(to: &mut (impl AsyncWrite + Unpin), value
 /// When the pipe breaks inside a frame or the frame is not what was expected.
 pub async fn read_frame<T: DeserializeOwned>(from: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Option<T>> {
     let mut head = [0; 4];
-    match from.read_exact(&mut head).await {
-        Ok(_) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(None),
-        Err(error) => return Err(error),
+    if !some(from.read_exact(&mut head).await)? {
+        return Ok(None);
     }
+    let mut body = vec![0; length(head)?];
+    from.read_exact(&mut body).await?;
+    Ok(Some(serde_json::from_slice(&body)?))
+}
+
+/// As [`read_frame`], for a thread that may wait.
+///
+/// # Errors
+/// As [`read_frame`].
+pub fn read_frame_blocking<T: DeserializeOwned>(from: &mut impl Read) -> std::io::Result<Option<T>> {
+    let mut head = [0; 4];
+    if !some(from.read_exact(&mut head))? {
+        return Ok(None);
+    }
+    let mut body = vec![0; length(head)?];
+    from.read_exact(&mut body)?;
+    Ok(Some(serde_json::from_slice(&body)?))
+}
+
+/// Whether there was something to read before the end.
+fn some<T>(read: std::io::Result<T>) -> std::io::Result<bool> {
+    match read {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn length(head: [u8; 4]) -> std::io::Result<usize> {
     let length = u32::from_be_bytes(head);
     if length > MAX_FRAME_BYTES {
         return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, "frame too large"));
     }
-    let mut body = vec![0; length as usize];
-    from.read_exact(&mut body).await?;
-    Ok(Some(serde_json::from_slice(&body)?))
+    Ok(length as usize)
 }
 
 #[cfg(test)]
@@ -60,9 +87,20 @@ mod tests {
         writer.await.unwrap();
     }
 
+    #[test]
+    fn a_thread_may_wait_for_frames() {
+        let bytes: &[u8] = &[0, 0, 0, 1, b'7', 0, 0, 0, 3, b'"', b'a', b'"', 0, 0];
+        let mut from = bytes;
+        assert_eq!(read_frame_blocking::<i32>(&mut from).unwrap(), Some(7));
+        assert_eq!(read_frame_blocking::<String>(&mut from).unwrap().unwrap(), "a");
+        assert_eq!(read_frame_blocking::<i32>(&mut from).unwrap(), None);
+        assert!(read_frame_blocking::<String>(&mut &bytes[5..11]).is_err());
+    }
+
     #[tokio::test]
     async fn a_length_beyond_the_bound_is_refused_before_it_is_read() {
-        let mut bytes: &[u8] = &[0xff, 0xff, 0xff, 0xff, b'x'];
-        assert!(read_frame::<String>(&mut bytes).await.is_err());
+        let bytes: &[u8] = &[0xff, 0xff, 0xff, 0xff, b'x'];
+        assert!(read_frame::<String>(&mut &*bytes).await.is_err());
+        assert!(read_frame_blocking::<String>(&mut &*bytes).is_err());
     }
 }

@@ -23,4 +23,7 @@ pub struct ImportParams {
     #[serde(default)]
     pub record_path: Option<String>,
     pub upload_bytes: u64,
+    /// SHA-256 of the upload as it was sent, in hexadecimal digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upload_sha256: Option<String>,
 }

@@ -29,7 +29,7 @@ pub use analysis::AnalysisSpec;
 pub use dataset::{Commit, CommitMode, Dataset, Part, Snapshot};
 pub use error::{Code, Detail, Error, Result};
 pub use event::{Event, EventKind};
-pub use frame::{read_frame, write_frame};
+pub use frame::{read_frame, read_frame_blocking, write_frame};
 pub use history::{HISTORY_ROWS, HistoryTable};
 pub use ids::{DatasetName, DeliveryId, EventId, Fence, HookId, JobId, ScheduleName, UserName, Version, WorkerId};
 pub use import::{IMPORT, ImportParams};

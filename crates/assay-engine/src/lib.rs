@@ -5,6 +5,7 @@
 
 mod adapter;
 mod answer;
+mod bins;
 mod conform;
 mod encode;
 mod engine;
@@ -25,6 +26,7 @@ mod table;
 mod tests;
 
 pub use answer::Answer;
+pub use bins::Bins;
 pub use engine::{Engine, EngineSettings};
 pub use session::{Plan, Session, SqlParams};
 pub use sql::{quote_identifier, quote_literal};

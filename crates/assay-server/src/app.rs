@@ -14,6 +14,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::params;
+use crate::wait::Waits;
 
 /// The ports and what the server is told about itself.
 #[derive(Clone)]
@@ -90,6 +91,7 @@ pub(crate) struct App {
     pub(crate) services: Services,
     validators: HashMap<String, Validator>,
     pub(crate) openapi: Value,
+    pub(crate) waits: Arc<Waits>,
 }
 
 pub(crate) type Shared = Arc<App>;
@@ -103,6 +105,7 @@ impl std::ops::Deref for App {
 }
 
 impl App {
+    /// Must be called inside a Tokio runtime.
     pub(crate) fn new(services: Services, openapi: Value) -> Self {
         let mut validators = HashMap::new();
         for spec in services.analyses.iter() {
@@ -114,10 +117,12 @@ impl App {
                 Err(cause) => tracing::error!(analysis = spec.name, %cause, "the schema of an analysis is not valid"),
             }
         }
+        let waits = Waits::over(services.events.subscribe());
         Self {
             services,
             validators,
             openapi,
+            waits,
         }
     }
 

@@ -117,14 +117,36 @@ pub(crate) fn pairs(query: Option<&str>) -> Vec<(String, String)> {
 /// # Errors
 /// `InvalidParameter` that names the parameter and what is known.
 pub(crate) fn query<const N: usize>(query: Option<&str>, known: [&str; N]) -> Result<[Option<String>; N], Error> {
+    once(pairs(query), known, None)
+}
+
+/// As [`query`], beside a parameter that may come many times.
+///
+/// # Errors
+/// As [`query`].
+pub(crate) fn query_with_list<const N: usize>(
+    query: Option<&str>,
+    known: [&str; N],
+    list: &str,
+) -> Result<([Option<String>; N], Vec<String>), Error> {
+    let (listed, others): (Vec<_>, Vec<_>) = pairs(query).into_iter().partition(|(name, _)| name == list);
+    let values = once(others, known, Some(list))?;
+    Ok((values, listed.into_iter().map(|(_, value)| value).collect()))
+}
+
+fn once<const N: usize>(
+    pairs: Vec<(String, String)>,
+    known: [&str; N],
+    list: Option<&str>,
+) -> Result<[Option<String>; N], Error> {
     let mut values = [const { None }; N];
-    for (name, value) in pairs(query) {
+    for (name, value) in pairs {
         let Some(place) = known.iter().position(|known| *known == name) else {
             return Err(Error::new(
                 Code::InvalidParameter,
                 format!("the parameter `{name}` is not known here"),
             )
-            .hint(assay_core::names::suggest(&name, known)));
+            .hint(assay_core::names::suggest(&name, known.into_iter().chain(list))));
         };
         if values[place].replace(value).is_some() {
             return Err(
@@ -233,6 +255,10 @@ mod tests {
         let unknown = query(Some("limt=5"), ["limit"]).unwrap_err();
         assert_eq!(unknown.hint.as_deref(), Some("did you mean `limit`?"));
         assert!(query(Some("limit=5&limit=6"), ["limit"]).is_err());
+        let ([limit], tags) = query_with_list(Some("tag=a&limit=5&tag=b"), ["limit"], "tag").unwrap();
+        assert_eq!((limit.as_deref(), tags.concat().as_str()), (Some("5"), "ab"));
+        let unknown = query_with_list(Some("tags=a"), ["limit"], "tag").unwrap_err();
+        assert_eq!(unknown.hint.as_deref(), Some("did you mean `tag`?"));
         assert_eq!(number("limit", None, 1, 10, 7), Ok(7));
         assert!(number("limit", Some("11"), 1, 10, 7).is_err());
     }

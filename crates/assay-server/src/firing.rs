@@ -253,45 +253,14 @@ pub(crate) async fn job_of(app: &App, schedule: &Schedule) -> Result<NewJob> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use std::sync::Arc;
 
-    use assay_core::{Misfire, ScheduleName, UserName};
-    use async_trait::async_trait;
+    use assay_core::{ManualClock, Misfire};
+    use assay_store::{EmbeddedStore, StoreSettings};
 
     use super::*;
 
-    /// Schedules in the order in which they are due.
-    struct Due(Mutex<Vec<Schedule>>);
-
-    #[async_trait]
-    impl Schedules for Due {
-        async fn due(&self, max: usize) -> Result<Vec<Schedule>> {
-            Ok(self.0.lock().unwrap().iter().take(max).cloned().collect())
-        }
-        async fn put(&self, _: Schedule, _: Option<&Schedule>) -> Result<bool> {
-            unimplemented!()
-        }
-        async fn get(&self, _: &UserName, _: &ScheduleName) -> Result<Schedule> {
-            unimplemented!()
-        }
-        async fn list(&self, _: Option<&UserName>) -> Result<Vec<Schedule>> {
-            unimplemented!()
-        }
-        async fn remove(&self, _: &UserName, _: &ScheduleName) -> Result<()> {
-            unimplemented!()
-        }
-        async fn next_due(&self) -> Result<Option<Timestamp>> {
-            unimplemented!()
-        }
-        async fn fire(&self, _: &Schedule, _: Fired, _: Option<NewJob>, _: Option<Timestamp>) -> Result<bool> {
-            unimplemented!()
-        }
-        fn changed(&self) -> watch::Receiver<u64> {
-            unimplemented!()
-        }
-    }
-
-    fn schedule(owner: &str, number: usize) -> Schedule {
+    fn schedule(owner: &str, number: usize, next_at: i64) -> Schedule {
         Schedule {
             owner: owner.parse().unwrap(),
             name: format!("s{number}").parse().unwrap(),
@@ -302,29 +271,35 @@ mod tests {
             overlap: Overlap::Skip,
             paused: false,
             created_at: Timestamp(0),
-            next_at: Some(Timestamp(1)),
+            next_at: Some(Timestamp(next_at)),
             last: None,
         }
     }
 
     #[tokio::test]
     async fn a_user_whose_queue_is_full_keeps_no_schedule_of_others_from_firing() {
-        let mut all: Vec<Schedule> = (0..2 * MAX_DUE).map(|number| schedule("full", number)).collect();
-        all.push(schedule("other", 0));
-        let due = Due(Mutex::new(all));
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::at(Timestamp(10)));
+        let store = EmbeddedStore::open(folder.path(), clock, StoreSettings::default()).unwrap();
+        for number in 0..2 * MAX_DUE {
+            store.put(schedule("full", number, 1), None).await.unwrap();
+        }
+        store.put(schedule("other", 0, 2), None).await.unwrap();
         let fire = |seen: Schedule| {
-            let fired = if seen.owner.as_str() == "full" {
-                Err(Error::new(Code::TooManyJobs, "full"))
-            } else {
-                due.0.lock().unwrap().retain(|schedule| *schedule != seen);
-                Ok(())
-            };
-            async { fired }.boxed()
+            let store = store.clone();
+            async move {
+                if seen.owner.as_str() == "full" {
+                    return Err(Error::new(Code::TooManyJobs, "full"));
+                }
+                store.remove(&seen.owner, &seen.name).await
+            }
+            .boxed()
         };
         let (_open, shutdown) = watch::channel(false);
-        let outcome = fire_each(&due, &shutdown, fire).await;
+        let outcome = fire_each(&store, &shutdown, fire).await;
         assert_eq!(outcome.unwrap_err().code, Code::TooManyJobs);
-        let left = due.0.lock().unwrap();
+        let left = Schedules::list(&store, None).await.unwrap();
+        assert_eq!(left.len(), 2 * MAX_DUE);
         assert!(left.iter().all(|schedule| schedule.owner.as_str() == "full"));
     }
 }

@@ -6,6 +6,7 @@ mod answer;
 mod app;
 mod asker;
 mod cursor;
+mod digest;
 mod extract;
 mod firing;
 mod guard;

@@ -154,12 +154,14 @@ fn respond(events: impl Stream<Item = sse::Event> + Send + 'static) -> Response 
     response
 }
 
-/// Reads the log up to now and then follows the channel; back to the log whenever the channel was too fast.
+/// Reads the log up to now and then follows the channel; back to the log whenever the channel was too fast. What the
+/// log does not have any more is made good by snapshots.
 struct Feed {
     app: Shared,
     receiver: Receiver<Event>,
     of: Of,
     after: EventId,
+    snapshots: VecDeque<sse::Event>,
     pending: VecDeque<Event>,
     follows: bool,
     is_over: bool,
@@ -172,6 +174,7 @@ impl Feed {
             receiver,
             of,
             after,
+            snapshots: VecDeque::new(),
             pending: VecDeque::new(),
             follows: false,
             is_over,
@@ -186,15 +189,19 @@ impl Feed {
         };
         stream::unfold(self, |mut feed| async move {
             let next = feed.next().await?;
-            let name = next.kind.name();
-            let sent = event(next.id, name, &EventForm::from(next));
-            Some((sent, feed))
+            Some((next, feed))
         })
         .take_until(Box::pin(ended))
     }
 
-    async fn next(&mut self) -> Option<Event> {
-        while !self.is_over {
+    async fn next(&mut self) -> Option<sse::Event> {
+        loop {
+            if let Some(snapshot) = self.snapshots.pop_front() {
+                return Some(snapshot);
+            }
+            if self.is_over {
+                return None;
+            }
             let event = match self.pending.pop_front() {
                 Some(event) => event,
                 None if self.follows => match self.receiver.recv().await {
@@ -210,29 +217,59 @@ impl Feed {
                     continue;
                 }
             };
-            if event.id <= self.after || !self.of.has(&event) {
+            if event.id <= self.after {
                 continue;
             }
             self.after = event.id;
-            self.is_over = self.of.job().is_some() && event.kind.is_last();
-            return Some(event);
+            if self.of.has(&event) {
+                self.is_over = self.of.job().is_some() && event.kind.is_last();
+                return Some(told(event));
+            }
         }
-        None
     }
 
     /// Takes a batch from the log; an empty one means that the channel has the rest. `None` ends the stream, and the
     /// client comes again.
     async fn read_log(&mut self) -> Option<()> {
-        match self.app.events.list(self.after, self.of.job(), BATCH).await {
-            Ok(events) => {
-                self.follows = events.is_empty();
-                self.pending.extend(events);
-                Some(())
-            }
+        match self.catch_up().await {
+            Ok(()) => Some(()),
             Err(error) => {
                 tracing::warn!(%error, "could not read the event log for a stream");
                 None
             }
         }
     }
+
+    async fn catch_up(&mut self) -> Result<()> {
+        let events = self.app.events.list(self.after, self.of.job(), BATCH).await?;
+        // After the list: what was removed from the log before it is missing there.
+        if is_kept(&self.app, self.after).await? {
+            self.follows = events.is_empty();
+            self.pending.extend(events);
+            return Ok(());
+        }
+        let newest = self.app.events.newest().await?;
+        match &self.of {
+            Of::Job(id) => {
+                let (job, attempts) = self.app.jobs.get(id).await?;
+                self.is_over = job.state.is_terminal();
+                let whole = job::Job::whole(job, attempts);
+                self.snapshots.push_back(event(newest, "job.snapshot", &whole));
+            }
+            Of::Owner(owner) => {
+                let jobs = unfinished(&self.app, owner.clone(), newest).await?;
+                self.snapshots.extend(jobs);
+            }
+        }
+        self.after = newest;
+        Ok(())
+    }
 }
+
+fn told(next: Event) -> sse::Event {
+    let name = next.kind.name();
+    event(next.id, name, &EventForm::from(next))
+}
+
+#[cfg(test)]
+mod tests;

@@ -16,8 +16,9 @@ use crate::asker::Asker;
 use crate::cursor::fingerprint;
 use crate::pins::Pins;
 use crate::prefer::Preferences;
+use crate::wait::{Aim, Watch};
 use crate::wire::{notify, request};
-use crate::{extract, pins, read, sharing, wait};
+use crate::{extract, pins, read, sharing};
 
 pub(crate) const SQL: &str = "sql";
 const MAX_KEY_CHARS: usize = 255;
@@ -40,12 +41,43 @@ pub(crate) async fn analysis(
     job: request::NewJob,
     idempotency: Option<Idempotency>,
     waits: bool,
-) -> Result<Submitted> {
+) -> Result<Stored> {
+    if let Some(submitted) = repeated(app, asker, idempotency.as_ref()).await? {
+        return Ok(submitted.into());
+    }
     let checked = checked(app, asker, job).await?;
     if !waits {
         check(app, &checked).await?;
     }
-    app.jobs.submit(checked.job, idempotency).await
+    let watch = app.waits.watch(&checked.job.id, Aim::End);
+    let submitted = app.jobs.submit(checked.job, idempotency).await?;
+    let watch = Some(watch).filter(|watch| watch.is_of(&submitted.job.id));
+    Ok(Stored { submitted, watch })
+}
+
+/// A job that is in the store, and the watch over it if there was one before it was.
+pub(crate) struct Stored {
+    submitted: Submitted,
+    watch: Option<Watch>,
+}
+
+impl From<Submitted> for Stored {
+    fn from(submitted: Submitted) -> Self {
+        Self { submitted, watch: None }
+    }
+}
+
+/// The job of the same request before. Asked before anything is checked: what was sound then may not be any more, and the
+/// answer is the same job all the same.
+///
+/// # Errors
+/// `IdempotencyKeyReused`.
+pub(crate) async fn repeated(app: &App, asker: &Asker, idempotency: Option<&Idempotency>) -> Result<Option<Submitted>> {
+    let Some(idempotency) = idempotency else {
+        return Ok(None);
+    };
+    let job = app.queue.replayed(&asker.owner(), idempotency).await?;
+    Ok(job.map(|job| Submitted { job, replayed: true }))
 }
 
 /// A job as it would be stored now; whether it can start is not known before [`check`].
@@ -185,12 +217,15 @@ pub(crate) fn idempotency(key: Option<String>, route: &str, request: &impl serde
 /// What the store says.
 pub(crate) async fn answer(
     app: &App,
-    submitted: Submitted,
+    stored: impl Into<Stored>,
     patience: Duration,
     preferences: Preferences,
 ) -> Result<Response> {
-    let id = submitted.job.id;
-    let (job, attempts) = wait::until(app, &id, patience, |job| job.state.is_terminal()).await?;
+    let Stored { submitted, watch } = stored.into();
+    let is_news = watch.is_some() && !submitted.job.state.is_terminal();
+    let mut watch = watch.unwrap_or_else(|| app.waits.watch(&submitted.job.id, Aim::End));
+    let ended = watch.until(app, patience, !is_news, |job| job.state.is_terminal());
+    let (job, attempts) = ended.await?;
     let submission = Submission {
         replayed: submitted.replayed,
         waited: !patience.is_zero(),

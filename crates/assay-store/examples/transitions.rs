@@ -1,5 +1,5 @@
-//! Prints how many durable transitions a second the store makes, and how long submit, claim, finish and get of one job
-//! take. It is a measurement, not a test: nothing is checked.
+//! Prints how many durable transitions a second the store makes, what CPU time each costs, and how long submit, claim,
+//! finish and get of one job take. It is a measurement, not a test: nothing is checked.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ async fn main() -> Result<(), Error> {
 
 async fn measure(folder: &Path, producers: usize) -> Result<(), Error> {
     let store = EmbeddedStore::open(folder, Arc::new(SystemClock), StoreSettings::default())?;
-    let begin = Instant::now();
+    let (begin, cpu) = (Instant::now(), CpuTime::now());
     let tasks: Vec<_> = (0..producers)
         .map(|_| tokio::spawn(produce(store.clone(), begin)))
         .collect();
@@ -35,18 +35,67 @@ async fn measure(folder: &Path, producers: usize) -> Result<(), Error> {
                 .map_err(|cause| Error::new(Code::Internal, cause.to_string()))??,
         );
     }
-    let seconds = begin.elapsed().as_secs_f64();
+    let (seconds, cpu) = (begin.elapsed().as_secs_f64(), cpu.since());
     cycles.sort();
     let at = |percent: usize| cycles.get(cycles.len() * percent / 100).copied().unwrap_or_default();
     #[expect(clippy::cast_precision_loss, reason = "a rate for display")]
-    let rate = cycles.len() as f64 * 3.0 / seconds;
+    let transitions = cycles.len() as f64 * 3.0;
+    let microseconds = |time: Duration| time.as_secs_f64() * 1e6 / transitions;
     println!(
-        "{producers:>4} producers: {rate:>8.0} transitions/s, cycle p50 {:?}, p99 {:?}",
+        "{producers:>4} producers: {:>8.0} transitions/s, CPU each {:.1} µs, of the writer {:.1} µs; cycle p50 {:?}, p99 {:?}",
+        transitions / seconds,
+        microseconds(cpu.process),
+        microseconds(cpu.writer),
         at(50),
         at(99)
     );
     store.close().await;
     Ok(())
+}
+
+/// CPU time of this process and of the thread that writes, as Linux counts it; nothing elsewhere.
+#[derive(Clone, Copy)]
+struct CpuTime {
+    process: Duration,
+    writer: Duration,
+}
+
+impl CpuTime {
+    fn now() -> Self {
+        Self {
+            process: process_time().unwrap_or_default(),
+            writer: writer_time().unwrap_or_default(),
+        }
+    }
+
+    fn since(self) -> Self {
+        let now = Self::now();
+        Self {
+            process: now.process.saturating_sub(self.process),
+            writer: now.writer.saturating_sub(self.writer),
+        }
+    }
+}
+
+/// User and system time, the 14th and 15th of the numbers: hundredths of a second.
+fn process_time() -> Option<Duration> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // The second one is the name in parentheses, which may hold spaces.
+    let numbers: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks = |place: usize| numbers.get(place)?.parse::<u64>().ok();
+    Some(Duration::from_millis((ticks(11)? + ticks(12)?) * 10))
+}
+
+/// The first of the numbers: nanoseconds on a core.
+fn writer_time() -> Option<Duration> {
+    for task in std::fs::read_dir("/proc/self/task").ok()? {
+        let path = task.ok()?.path();
+        if std::fs::read_to_string(path.join("comm")).ok()?.trim() == "store-writer" {
+            let times = std::fs::read_to_string(path.join("schedstat")).ok()?;
+            return Some(Duration::from_nanos(times.split_whitespace().next()?.parse().ok()?));
+        }
+    }
+    None
 }
 
 /// Submits, claims, finishes and gets one job after another, until the time is up.

@@ -9,6 +9,7 @@ use std::io;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use assay_core::{Code, Error, Result};
 use async_trait::async_trait;
@@ -65,14 +66,43 @@ impl DurableFolder {
     /// # Errors
     /// `StoreFailed` when a reference is no path of an object or the folder cannot be read. Nothing is removed then.
     pub async fn sweep(&self, referenced: &HashSet<String>) -> Result<u64> {
-        let mut kept = HashSet::with_capacity(referenced.len());
-        for path in referenced {
-            let location = Path::parse(path).map_err(|cause| sweep_failed(&cause))?;
-            let file = self.files.path_to_filesystem(&location);
-            kept.insert(file.map_err(|cause| sweep_failed(&cause))?);
-        }
+        let kept = self.files_of(referenced)?;
         let root = Arc::clone(&self.root);
         let removed = off_thread(move || remove_others(&root, &kept)).await;
+        removed.map_err(|cause| sweep_failed(&cause))
+    }
+
+    /// The files of objects.
+    ///
+    /// # Errors
+    /// `StoreFailed` when one is no path of an object.
+    pub(crate) fn files_of(&self, objects: &HashSet<String>) -> Result<HashSet<PathBuf>> {
+        let mut files = HashSet::with_capacity(objects.len());
+        for path in objects {
+            let location = Path::parse(path).map_err(|cause| sweep_failed(&cause))?;
+            let file = self.files.path_to_filesystem(&location);
+            files.insert(file.map_err(|cause| sweep_failed(&cause))?);
+        }
+        Ok(files)
+    }
+
+    /// A walk through all files.
+    ///
+    /// # Errors
+    /// `StoreFailed` when the folder cannot be read.
+    pub(crate) async fn walk(&self) -> Result<Walk> {
+        let root = Arc::clone(&self.root);
+        let open = off_thread(move || fs::read_dir(root)).await;
+        let open = open.map_err(|cause| sweep_failed(&cause))?;
+        Ok(Walk { open: vec![open] })
+    }
+
+    /// Removes these files and says how many.
+    ///
+    /// # Errors
+    /// `StoreFailed` when the work was broken off.
+    pub(crate) async fn remove(&self, files: Vec<PathBuf>) -> Result<u64> {
+        let removed = off_thread(move || Ok(remove_all(files))).await;
         removed.map_err(|cause| sweep_failed(&cause))
     }
 
@@ -99,7 +129,7 @@ impl DurableFolder {
     ) -> object_store::Result<()> {
         let published = self.publish(partial, location, mode).await;
         if published.is_err() {
-            // The sweep at the next start removes what this cannot.
+            // A sweep removes what this cannot.
             let _ = self.files.delete(partial).await;
         }
         published
@@ -290,15 +320,69 @@ fn remove_others(root: &FilePath, kept: &HashSet<PathBuf>) -> io::Result<u64> {
             }
         }
     }
+    Ok(remove_all(leftovers))
+}
+
+fn remove_all(files: Vec<PathBuf>) -> u64 {
     let mut removed = 0;
-    for path in leftovers {
+    for path in files {
         match fs::remove_file(&path) {
             Ok(()) => removed += 1,
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
             Err(cause) => tracing::warn!(file = %path.display(), error = %cause, "a leftover could not be removed"),
         }
     }
-    Ok(removed)
+    removed
+}
+
+/// A walk through the files of a folder, a number of entries at a time.
+#[derive(Debug)]
+pub(crate) struct Walk {
+    /// The folders under way, the innermost last.
+    open: Vec<fs::ReadDir>,
+}
+
+impl Walk {
+    /// Looks at the next `most` entries: the files among them that were last written before `before`, and the rest of
+    /// the walk when there is one.
+    ///
+    /// # Errors
+    /// `StoreFailed` when a folder cannot be read.
+    pub(crate) async fn next(mut self, most: usize, before: SystemTime) -> Result<(Vec<PathBuf>, Option<Self>)> {
+        let looked = off_thread(move || {
+            let mut old = Vec::new();
+            for _ in 0..most {
+                if self.open.is_empty() {
+                    break;
+                }
+                old.extend(self.step(before)?);
+            }
+            let rest = Some(self).filter(|walk| !walk.open.is_empty());
+            Ok((old, rest))
+        });
+        looked.await.map_err(|cause| sweep_failed(&cause))
+    }
+
+    /// The next entry, when it is an old file. What goes away meanwhile needs no look.
+    fn step(&mut self, before: SystemTime) -> io::Result<Option<PathBuf>> {
+        let Some(entry) = self.open.last_mut().and_then(Iterator::next) else {
+            self.open.pop();
+            return Ok(None);
+        };
+        let look = || -> io::Result<Option<PathBuf>> {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                self.open.push(fs::read_dir(entry.path())?);
+                return Ok(None);
+            }
+            let is_old = entry.metadata()?.modified()? < before;
+            Ok(is_old.then(|| entry.path()))
+        };
+        match look() {
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
+            looked => looked,
+        }
+    }
 }
 
 fn sweep_failed(cause: &dyn std::fmt::Display) -> Error {

@@ -8,6 +8,6 @@ mod pool;
 mod reaper;
 
 pub use engine_pool::{EngineSettings, ProcessRunner};
-pub use notices::{MailSettings, NoticePorts, NoticeSettings, deliver_until};
+pub use notices::{Authorities, MailSettings, NoticePorts, NoticeSettings, deliver_until};
 pub use pool::{WorkerPool, WorkerPorts, WorkerSettings};
 pub use reaper::{reap_until, sweep_until};

@@ -51,10 +51,11 @@ async fn sweep(upkeep: &dyn Upkeep, objects: &dyn ObjectStore) -> bool {
     for path in &swept.objects {
         leftovers::delete(objects, path).await;
     }
-    if swept.results + swept.jobs > 0 {
+    if swept.results + swept.jobs + swept.leftovers > 0 {
         tracing::info!(
             results = swept.results,
             jobs = swept.jobs,
+            leftovers = swept.leftovers,
             "removed what has had its time"
         );
     }

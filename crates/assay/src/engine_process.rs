@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use assay_analyses::LocalRunner;
-use assay_core::{EngineMessage, EngineReply, Order, RunControl, Runner, read_frame, write_frame};
+use assay_core::{EngineMessage, EngineReply, Order, RunControl, Runner, read_frame_blocking, write_frame};
 use assay_engine::{Engine, EngineSettings};
 use assay_store::DurableFolder;
 use tokio::sync::{mpsc, watch};
@@ -73,16 +73,13 @@ async fn serve(objects: &Path, memory_bytes: u64) -> anyhow::Result<()> {
 /// Reads frames on a thread of its own, so that the end of stdin is seen while all others compute.
 fn spawn_reader() -> anyhow::Result<mpsc::UnboundedReceiver<EngineMessage>> {
     let (sender, receiver) = mpsc::unbounded_channel();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new().name("orders".to_owned()).spawn(move || {
-        runtime.block_on(async {
-            let mut stdin = tokio::io::stdin();
-            while let Ok(Some(message)) = read_frame(&mut stdin).await {
-                if sender.send(message).is_err() {
-                    break;
-                }
+        let mut stdin = std::io::stdin().lock();
+        while let Ok(Some(message)) = read_frame_blocking(&mut stdin) {
+            if sender.send(message).is_err() {
+                break;
             }
-        });
+        }
         std::process::exit(0);
     })?;
     Ok(receiver)

@@ -4,14 +4,15 @@
 use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
-use assay_core::{Catalog as _, Clock, Error, Limits, Reach, SystemClock};
+use assay_core::{Catalog as _, Clock, Code, Error, Limits, Reach, SystemClock};
 use assay_server::{ServerSettings, Services, fire_schedules_until};
 use assay_store::{EmbeddedStore, StoreSettings};
 use assay_worker::{
-    EngineSettings, MailSettings, NoticePorts, NoticeSettings, ProcessRunner, WorkerPool, WorkerPorts, WorkerSettings,
-    deliver_until, reap_until, sweep_until,
+    Authorities, EngineSettings, MailSettings, NoticePorts, NoticeSettings, ProcessRunner, WorkerPool, WorkerPorts,
+    WorkerSettings, deliver_until, reap_until, sweep_until,
 };
 use async_trait::async_trait;
 use serde_json::json;
@@ -23,6 +24,13 @@ use crate::engine_process;
 
 /// Reads of records and checks that run beside the jobs.
 const READ_SLOTS: usize = 2;
+
+/// How much later than its time limit an attempt may still write.
+const PARTING_MS: u64 = 3_600_000;
+
+/// How long a start waits for a store that is in use, and how often it looks.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+const LOCK_STEP: Duration = Duration::from_millis(50);
 
 /// This process as the one that serves.
 pub struct ThisProcess;
@@ -122,20 +130,38 @@ async fn start(args: ServeArgs) -> anyhow::Result<Running> {
 
 /// Opens the store and removes what nobody refers to: leftovers of attempts and uploads that a kill cut short.
 async fn open(args: &ServeArgs, clock: &Arc<dyn Clock>) -> Result<EmbeddedStore, Error> {
-    let store = EmbeddedStore::open(
-        &args.store,
-        clock.clone(),
-        StoreSettings {
-            max_result_bytes: args.answers,
-            ..StoreSettings::default()
-        },
-    )?;
+    let default = StoreSettings::default();
+    let longest_ms = u64::try_from(args.timeout.as_millis()).unwrap_or(u64::MAX);
+    let settings = StoreSettings {
+        max_result_bytes: args.answers,
+        // Attempts write their files some time before the answer refers to them.
+        leftover_ms: default.leftover_ms.max(longest_ms.saturating_add(PARTING_MS)),
+        ..default
+    };
+    let store = take(&args.store, clock, &settings).await?;
     let referenced = store.referenced_objects().await?;
     let removed = store.folder().sweep(&referenced).await?;
     if removed > 0 {
         tracing::info!(objects = removed, "removed what an earlier run left behind");
     }
     Ok(store)
+}
+
+/// Opens the store; waits a little while another process has it. A server that was killed while it started an engine
+/// process leaves its lock to that one until it has begun, which takes a moment on a busy machine.
+async fn take(folder: &Path, clock: &Arc<dyn Clock>, settings: &StoreSettings) -> Result<EmbeddedStore, Error> {
+    let end = tokio::time::Instant::now() + LOCK_PATIENCE;
+    let mut is_first = true;
+    loop {
+        match EmbeddedStore::open(folder, clock.clone(), settings.clone()) {
+            Err(error) if error.code == Code::StoreLocked && tokio::time::Instant::now() < end => {}
+            opened => return opened,
+        }
+        if std::mem::take(&mut is_first) {
+            tracing::info!(store = %folder.display(), "the store is in use; waiting a moment whether it is left");
+        }
+        tokio::time::sleep(LOCK_STEP).await;
+    }
 }
 
 fn worker_settings(workers: Option<usize>) -> WorkerSettings {
@@ -174,16 +200,32 @@ fn engine_args(store: &Path, memory: u64) -> anyhow::Result<Vec<OsString>> {
 }
 
 fn notice_settings(args: &NoticeArgs) -> Result<NoticeSettings, Error> {
+    let authorities = match &args.ca_file {
+        Some(file) => authorities(file)?,
+        None => Authorities::default(),
+    };
     let mail = match (&args.smtp_url, &args.smtp_from) {
-        (Some(url), Some(from)) => Some(MailSettings::new(url.reveal(), from)?),
+        (Some(url), Some(from)) => Some(MailSettings::new(url.reveal(), from, &authorities)?),
         _ => None,
     };
     Ok(NoticeSettings {
         reach: reach(args),
+        authorities,
         public_url: args.public_url.clone(),
         mail,
         mail_pause: args.mail_pause,
         ..NoticeSettings::default()
+    })
+}
+
+fn authorities(file: &Path) -> Result<Authorities, Error> {
+    let read = std::fs::read(file).map_err(|cause| {
+        let message = format!("`{}` could not be read: {cause}", file.display());
+        Error::new(Code::InvalidParameter, message).hint("`--ca-file` names a file of certificates in PEM")
+    })?;
+    Authorities::from_pem(&read).map_err(|mut error| {
+        error.message = format!("`{}`: {}", file.display(), error.message);
+        error
     })
 }
 

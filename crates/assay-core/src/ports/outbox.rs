@@ -58,11 +58,13 @@ pub struct DeliveryFilter {
 /// The hooks of users, and the secrets that sign what is sent without a hook.
 #[async_trait]
 pub trait Hooks: Send + Sync {
-    /// Stores a hook, new or changed. What waits for a hook that is disabled is given up.
+    /// Stores a hook in place of `seen`; `None` means that there is none yet. Answers whether it was stored: not when
+    /// there is another one than `seen` now, so that no change is lost. What waits for a hook that is disabled is given
+    /// up.
     ///
     /// # Errors
-    /// `Conflict` when the owner has 100 hooks already.
-    async fn put(&self, hook: Hook) -> Result<()>;
+    /// `Conflict` when it is new and the owner has 100 hooks already.
+    async fn put(&self, hook: Hook, seen: Option<&Hook>) -> Result<bool>;
 
     /// # Errors
     /// `UnknownHook`.

@@ -2,11 +2,17 @@
 
 use async_trait::async_trait;
 
-use crate::{Finding, Job, JobId, Pause, QueueStats, Result, Share, ShareLimits, UserName, Wait};
+use crate::{Finding, Idempotency, Job, JobId, Pause, QueueStats, Result, Share, ShareLimits, UserName, Wait};
 
 /// Changes are durable when they are answered, and count from the next claim on.
 #[async_trait]
 pub trait Queue: Send + Sync {
+    /// The job that was submitted under the key within the last day, as it is now.
+    ///
+    /// # Errors
+    /// `IdempotencyKeyReused` when the key came with another fingerprint.
+    async fn replayed(&self, owner: &UserName, idempotency: &Idempotency) -> Result<Option<Job>>;
+
     /// Users who have limits of their own, or jobs that have not ended.
     async fn shares(&self) -> Result<Vec<Share>>;
 

@@ -16,10 +16,11 @@ use arrow::array::RecordBatch;
 use assay_core::{
     Code, Column, Error, Format, Limits, Progress, Result, ResultData, ResultSet, RunControl, StoredResult,
 };
+use serde_json::{Map, Value};
 
 use crate::answer::{Answer, Source};
-use crate::encode::BatchWriter;
 use crate::encode::json::{Nulls, RowEncoder};
+use crate::encode::{BatchWriter, NotFinite};
 use crate::engine::Engine;
 use crate::execute::{self, Rows};
 
@@ -41,12 +42,15 @@ impl Engine {
         limits: &Limits,
         control: &mut RunControl,
     ) -> Result<StoredResult> {
-        let Answer { source, summary } = answer;
+        let Answer { source, mut summary } = answer;
         let mut batches = Batches::new(source, limits.rows).await?;
         let path = format!("{scratch}/result.arrow");
         let sink = Sink::new(&self.objects, path, INLINE_RESULT_BYTES, limits.result_bytes);
         let columns = batches.columns().to_vec();
         let written = write_all(&mut batches, &columns, sink, limits.rows, control).await?;
+        if let Some(warning) = written.warning {
+            warn(&mut summary, warning);
+        }
         let set = ResultSet {
             columns,
             rows: written.rows,
@@ -63,6 +67,14 @@ impl Engine {
             rows_json,
             data: written.data,
         })
+    }
+}
+
+/// Adds to the warnings beside an answer.
+fn warn(summary: &mut Map<String, Value>, warning: String) {
+    let warnings = summary.entry("warnings").or_insert_with(|| Value::Array(Vec::new()));
+    if let Value::Array(warnings) = warnings {
+        warnings.push(warning.into());
     }
 }
 
@@ -114,6 +126,8 @@ struct Written {
     bytes: u64,
     truncated: bool,
     rows_json: Option<String>,
+    /// What readers of JSON should know.
+    warning: Option<String>,
 }
 
 async fn write_all(
@@ -124,15 +138,10 @@ async fn write_all(
     control: &mut RunControl,
 ) -> Result<Written> {
     match write_batches(batches, columns, &mut sink, max_rows, control).await {
-        Ok((rows, truncated, rows_json)) => {
-            let bytes = sink.written();
-            Ok(Written {
-                data: sink.finish().await?,
-                rows,
-                bytes,
-                truncated,
-                rows_json,
-            })
+        Ok(mut written) => {
+            written.bytes = sink.written();
+            written.data = sink.finish().await?;
+            Ok(written)
         }
         Err(error) => {
             sink.abort().await;
@@ -147,7 +156,8 @@ async fn write_batches(
     sink: &mut Sink,
     max_rows: u64,
     control: &mut RunControl,
-) -> Result<(u64, bool, Option<String>)> {
+) -> Result<Written> {
+    let mut not_finite = NotFinite::of(columns);
     let mut writer = BatchWriter::new(Format::Arrow, columns, Nulls::Written)?;
     let mut json = SmallJson::new();
     let mut truncated = false;
@@ -166,6 +176,7 @@ async fn write_batches(
         if batch.num_rows() > 0 {
             writer.write(&batch)?;
             json.push(&batch, columns)?;
+            not_finite.look(&batch);
             sink.push(writer.take()).await?;
             if let Batches::Running(_) = batches {
                 report(control, writer.rows());
@@ -177,7 +188,15 @@ async fn write_batches(
     }
     let rows = writer.rows();
     sink.push(writer.finish()?).await?;
-    Ok((rows, truncated, json.finish()))
+    Ok(Written {
+        // Both are known when the sink is finished.
+        data: ResultData::Inline(Vec::new()),
+        bytes: 0,
+        rows,
+        truncated,
+        rows_json: json.finish(),
+        warning: not_finite.warning(columns),
+    })
 }
 
 pub(crate) fn report(control: &RunControl, rows: u64) {

@@ -141,6 +141,39 @@ async fn values_keep_their_digits_and_times_their_zone() {
 }
 
 #[tokio::test]
+async fn what_json_cannot_say_is_named_beside_the_answer() {
+    let lab = Lab::new();
+    let warnings = async |sql: &str| {
+        let stored = lab.stored(sql, &Limits::default()).await.unwrap();
+        stored.set.summary.get("warnings").cloned()
+    };
+    assert_eq!(
+        warnings("SELECT 1.0 / 0 AS x, 1.5 AS y, [1.5, 'NaN'::double] AS z, NULL::double AS n").await,
+        Some(json!(["`x`, `z` have numbers that are NaN or infinite: \
+                     JSON shows them as null, CSV, Parquet and Arrow as they are"]))
+    );
+    let one = warnings("SELECT -1.0 / CAST(value AS DOUBLE) AS x FROM range(100000) ORDER BY value DESC").await;
+    assert!(one.unwrap()[0].as_str().unwrap().starts_with("`x` has numbers"));
+    assert_eq!(
+        warnings("SELECT 1.0 / CAST(value + 1 AS DOUBLE) AS x FROM range(10)").await,
+        None
+    );
+    // What the limit on rows cut is not spoken of.
+    let limits = Limits {
+        rows: 1,
+        ..Limits::default()
+    };
+    let cut = lab
+        .stored(
+            "SELECT 1.0 / CAST(1 - value AS DOUBLE) AS x FROM range(2) ORDER BY value",
+            &limits,
+        )
+        .await
+        .unwrap();
+    assert!(cut.set.truncated && cut.set.summary.is_empty(), "{:?}", cut.set.summary);
+}
+
+#[tokio::test]
 async fn small_answers_stay_inline_and_large_ones_become_objects() {
     let lab = Lab::new();
     let small = lab.stored("SELECT * FROM range(3)", &Limits::default()).await.unwrap();

@@ -14,6 +14,9 @@ use crate::problem::Problem;
 use crate::wire::hook::{DeliveryForm, HookForm, HookList, HookPatch, NewHook, SecretList};
 use crate::{answer, extract};
 
+/// How often a change is tried again when another one comes in between.
+const TRIES: usize = 16;
+
 /// Make a hook.
 ///
 /// The answer shows the secret that signs what is sent; it is not shown again.
@@ -47,7 +50,7 @@ pub(crate) async fn create_hook(
         disabled: None,
         created_at: now,
     };
-    app.hooks.put(hook.clone()).await?;
+    app.hooks.put(hook.clone(), None).await?;
     let mut headers = HeaderMap::new();
     answer::set(&mut headers, header::LOCATION, &format!("/v1/hooks/{}", hook.id));
     answer::set(&mut headers, header::CACHE_CONTROL, "no-store");
@@ -120,10 +123,26 @@ pub(crate) async fn change_hook(
 ) -> Result<Json<HookForm>, Problem> {
     let patch: HookPatch = extract::json(&headers, body, app.settings.max_body_bytes).await?;
     check_analysis(&app, patch.analysis.as_ref().and_then(Option::as_deref))?;
-    let mut hook = find(&app, &asker, &id).await?;
-    patch.apply(&mut hook, &app.settings.reach)?;
-    app.hooks.put(hook.clone()).await?;
+    let reach = &app.settings.reach;
+    let hook = change(&app, &asker, &id, |hook| patch.clone().apply(hook, reach)).await?;
     Ok(Json(HookForm::from(hook)))
+}
+
+/// Changes the hook as it is now. When another change comes in between, this one is made on top of it.
+///
+/// # Errors
+/// `UnknownHook`; `Conflict` when others change it all the time; what `apply` says.
+async fn change(app: &App, asker: &Asker, id: &str, apply: impl Fn(&mut Hook) -> Result<()>) -> Result<Hook> {
+    for _ in 0..TRIES {
+        let seen = find(app, asker, id).await?;
+        let mut hook = seen.clone();
+        apply(&mut hook)?;
+        if app.hooks.put(hook.clone(), Some(&seen)).await? {
+            return Ok(hook);
+        }
+    }
+    let message = format!("hook `{id}` was changed by others at the same time");
+    Err(Error::new(Code::Conflict, message).hint("try again"))
 }
 
 /// Remove a hook.
@@ -163,10 +182,13 @@ pub(crate) async fn rotate_hook(
     asker: Asker,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let mut hook = find(&app, &asker, &id).await?;
-    hook.secrets.insert(0, SigningSecret::generate()?);
-    hook.secrets.truncate(2);
-    app.hooks.put(hook.clone()).await?;
+    let fresh = SigningSecret::generate()?;
+    let rotate = |hook: &mut Hook| {
+        hook.secrets.insert(0, fresh.clone());
+        hook.secrets.truncate(2);
+        Ok(())
+    };
+    let hook = change(&app, &asker, &id, rotate).await?;
     Ok(secret_answer(HookForm::with_secret(hook)))
 }
 

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use assay_core::{
-    Code, CommitMode, DatasetName, Error, IMPORT, Idempotency, ImportFormat, ImportParams, JobId, JobSpec, Limits,
-    NewJob, Result, Submitted, UserName,
+    Code, CommitMode, DatasetName, Error, IMPORT, Idempotency, ImportFormat, ImportParams, Job, JobId, JobSpec, Limits,
+    NewJob, Result, Submitted, Target, UserName,
 };
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream, Bytes};
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use futures::StreamExt as _;
@@ -14,6 +14,7 @@ use http::{HeaderMap, header};
 use object_store::path::Path as ObjectPath;
 use object_store::{ObjectStoreExt as _, WriteMultipart};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::app::{App, Shared};
@@ -23,7 +24,8 @@ use crate::extract::Path;
 use crate::prefer::Preferences;
 use crate::problem::Problem;
 use crate::wire::job;
-use crate::{extract, submit};
+use crate::wire::notify::{self, TargetForm};
+use crate::{digest, extract, submit};
 
 /// Parts of an upload that may be on their way to the object store at a time.
 const PARTS_IN_FLIGHT: usize = 4;
@@ -44,8 +46,10 @@ const TIMEOUT_MS: u64 = 6 * 3_600_000;
         ("format" = Option<String>, Query, description = "`ndjson`, `json`, `csv`, `tsv` or `parquet`; found from the bytes by default"),
         ("record_path" = Option<String>, Query, description = "JSON pointer to the records inside one document"),
         ("mode" = Option<String>, Query, description = "`replace` (default) or `append`"),
+        ("notify" = Option<Vec<String>>, Query, description = "whom to tell of the end: the address of a webhook or of mail; may come many times"),
         ("Prefer" = Option<String>, Header, description = "`wait=N` seconds"),
-        ("Idempotency-Key" = Option<String>, Header),
+        ("Idempotency-Key" = Option<String>, Header, description = "a repeated one is answered before the file is sent again"),
+        ("Content-Digest" = Option<String>, Header, description = "`sha-256=:…:`; what arrives must have it"),
     ),
     request_body(content = Vec<u8>, content_type = "application/octet-stream"),
     responses(
@@ -62,25 +66,111 @@ pub(crate) async fn import(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let mut params = options(&name, query.as_deref())?;
+    let (params, notify) = options(&name, query.as_deref())?;
     let preferences = Preferences::read(&headers, app.settings.max_wait)?;
     let patience = preferences.wait_or(Duration::ZERO);
-    let key = submit::key(&headers)?;
-    refuse_too_large(&headers, app.settings.max_upload_bytes)?;
-    let upload = Upload::receive(&app, body).await?;
-    params.upload_bytes = upload.bytes;
-    let idempotency = submit::idempotency(key, "import", &(&params, &upload.checksum));
-    let submitted = store(&app, asker.owner(), &params, &upload, idempotency).await;
+    let digest = digest::read(&headers)?;
+    let request = Request {
+        key: submit::key(&headers)?,
+        params,
+        notify,
+    };
+    let length = content_length(&headers)?;
+    let (submitted, body) = repeated(&app, &asker, &request, length, digest.as_deref(), body).await?;
+    if let Some(submitted) = submitted {
+        return Ok(submit::answer(&app, submitted, patience, preferences).await?);
+    }
+    let notify = notify::targets(&request.notify, &app.settings.reach)?;
+    refuse_length(length, app.settings.max_upload_bytes)?;
+    let upload = Upload::receive(&app, body, digest.as_deref()).await?;
+    let submitted = store(&app, asker.owner(), request, notify, &upload).await;
     if !matches!(&submitted, Ok(submitted) if !submitted.replayed) {
         upload.delete(&app).await;
     }
     let submitted = submitted?;
+    if submitted.replayed {
+        refuse_other(&submitted.job, &upload.checksum)?;
+    }
     Ok(submit::answer(&app, submitted, patience, preferences).await?)
 }
 
-fn options(name: &str, query: Option<&str>) -> Result<ImportParams> {
+/// What is asked for beside the bytes.
+struct Request {
+    key: Option<String>,
+    params: ImportParams,
+    notify: Vec<TargetForm>,
+}
+
+impl Request {
+    /// The key with what it stands for: all but the bytes themselves, which are compared by their digest.
+    fn idempotency(&self, bytes: u64) -> Option<Idempotency> {
+        submit::idempotency(self.key.clone(), "import", &(&self.params, bytes, &self.notify))
+    }
+}
+
+/// The job of the same request before. The digest that the client sends tells it before the file has come again; without
+/// one the file is read and compared, and not kept.
+///
+/// # Errors
+/// `IdempotencyKeyReused`.
+async fn repeated(
+    app: &App,
+    asker: &Asker,
+    request: &Request,
+    length: Option<u64>,
+    digest: Option<&str>,
+    body: Body,
+) -> Result<(Option<Submitted>, Body)> {
+    let Some(idempotency) = length.and_then(|length| request.idempotency(length)) else {
+        return Ok((None, body));
+    };
+    let Some(submitted) = submit::repeated(app, asker, Some(&idempotency)).await? else {
+        return Ok((None, body));
+    };
+    match digest {
+        Some(digest) => {
+            refuse_other(&submitted.job, digest)?;
+            // Who still sends hears the answer only when what is sent is taken.
+            tokio::spawn(digest_of(body));
+        }
+        None => refuse_other(&submitted.job, &digest_of(body).await?)?,
+    }
+    Ok((Some(submitted), Body::empty()))
+}
+
+async fn digest_of(body: Body) -> Result<String> {
+    let (mut chunks, mut digest) = (body.into_data_stream(), Sha256::new());
+    while let Some(chunk) = next(&mut chunks).await? {
+        digest.update(&chunk);
+    }
+    Ok(hex(&digest.finalize()))
+}
+
+/// # Errors
+/// `InvalidRequest` when nothing comes any more.
+async fn next(chunks: &mut BodyDataStream) -> Result<Option<Bytes>> {
+    match tokio::time::timeout(SILENCE, chunks.next()).await {
+        Ok(Some(Ok(chunk))) => Ok(Some(chunk)),
+        Ok(None) => Ok(None),
+        Ok(Some(Err(_))) | Err(_) => Err(broken_off()),
+    }
+}
+
+/// # Errors
+/// `IdempotencyKeyReused` when the job loads other bytes.
+fn refuse_other(job: &Job, checksum: &str) -> Result<()> {
+    let known = job.spec.params.get("upload_sha256").and_then(Value::as_str);
+    if known.is_none_or(|known| known == checksum) {
+        return Ok(());
+    }
+    let message = "the idempotency key came with another file before";
+    Err(Error::new(Code::IdempotencyKeyReused, message).hint("use a new key for a new request"))
+}
+
+fn options(name: &str, query: Option<&str>) -> Result<(ImportParams, Vec<TargetForm>)> {
     let dataset: DatasetName = name.parse()?;
-    let [key, format, record_path, mode] = extract::query(query, ["key", "format", "record_path", "mode"])?;
+    let known = ["key", "format", "record_path", "mode"];
+    let ([key, format, record_path, mode], notify) = extract::query_with_list(query, known, "notify")?;
     if let Some(path) = record_path
         .as_deref()
         .filter(|path| !path.is_empty() && !path.starts_with('/'))
@@ -91,14 +181,16 @@ fn options(name: &str, query: Option<&str>) -> Result<ImportParams> {
         )
         .hint(format!("did you mean `/{path}`?")));
     }
-    Ok(ImportParams {
+    let params = ImportParams {
         dataset,
         key: key.filter(|key| !key.is_empty()),
         format: one_of::<ImportFormat>("format", format.as_deref(), ["ndjson", "json", "csv", "tsv", "parquet"])?,
         mode: one_of::<CommitMode>("mode", mode.as_deref(), ["replace", "append"])?.unwrap_or_default(),
         record_path,
         upload_bytes: 0,
-    })
+        upload_sha256: None,
+    };
+    Ok((params, notify.into_iter().map(TargetForm::of_address).collect()))
 }
 
 /// A word of a query as the enum it stands for.
@@ -114,8 +206,11 @@ fn one_of<T: DeserializeOwned>(
     })
 }
 
-fn refuse_too_large(headers: &HeaderMap, limit: u64) -> Result<()> {
-    let length = extract::text(headers, &header::CONTENT_LENGTH)?.and_then(|text| text.parse::<u64>().ok());
+fn content_length(headers: &HeaderMap) -> Result<Option<u64>> {
+    Ok(extract::text(headers, &header::CONTENT_LENGTH)?.and_then(|text| text.parse().ok()))
+}
+
+fn refuse_length(length: Option<u64>, limit: u64) -> Result<()> {
     match length {
         Some(0) => Err(empty()),
         Some(length) if length > limit => Err(too_large(limit)),
@@ -139,10 +234,16 @@ fn too_large(limit: u64) -> Error {
 async fn store(
     app: &App,
     owner: UserName,
-    params: &ImportParams,
+    request: Request,
+    notify: Vec<Target>,
     upload: &Upload,
-    idempotency: Option<Idempotency>,
 ) -> Result<Submitted> {
+    let idempotency = request.idempotency(upload.bytes);
+    let params = ImportParams {
+        upload_bytes: upload.bytes,
+        upload_sha256: Some(upload.checksum.clone()),
+        ..request.params
+    };
     let params = serde_json::to_value(params).map_err(|cause| {
         tracing::error!(%cause, "the parameters of an import do not serialize");
         Error::internal("submitting the import")
@@ -156,6 +257,7 @@ async fn store(
                 ..app.settings.default_limits
             },
             upload: Some(upload.path.to_string()),
+            notify,
             ..JobSpec::new(IMPORT, params)
         },
         sharing: None,
@@ -172,13 +274,18 @@ struct Upload {
 }
 
 impl Upload {
-    /// Streams the body to the object store; nothing is left there when it fails.
-    async fn receive(app: &App, body: Body) -> Result<Self> {
+    /// Streams the body to the object store; nothing is left there when it fails, or is not what `digest` says.
+    async fn receive(app: &App, body: Body, digest: Option<&str>) -> Result<Self> {
         let id = ulid::Ulid::new().to_string().to_ascii_lowercase();
         let path = ObjectPath::from(format!("uploads/{id}"));
         let upload = app.objects.put_multipart(&path).await.map_err(not_stored)?;
         let mut writer = WriteMultipart::new(upload);
-        match copy(body, &mut writer, app.settings.max_upload_bytes).await {
+        let copied = copy(body, &mut writer, app.settings.max_upload_bytes).await;
+        let checked = copied.and_then(|(bytes, checksum)| match digest {
+            Some(digest) if digest != checksum => Err(damaged()),
+            _ => Ok((bytes, checksum)),
+        });
+        match checked {
             Ok((bytes, checksum)) => {
                 writer.finish().await.map_err(not_stored)?;
                 Ok(Self { path, bytes, checksum })
@@ -202,15 +309,7 @@ impl Upload {
 async fn copy(body: Body, writer: &mut WriteMultipart, limit: u64) -> Result<(u64, String)> {
     let mut chunks = body.into_data_stream();
     let (mut bytes, mut digest) = (0_u64, Sha256::new());
-    loop {
-        let chunk = match tokio::time::timeout(SILENCE, chunks.next()).await {
-            Ok(Some(Ok(chunk))) => chunk,
-            Ok(None) => break,
-            Ok(Some(Err(_))) | Err(_) => {
-                return Err(Error::new(Code::InvalidRequest, "the upload was broken off")
-                    .hint("send it again; nothing was loaded"));
-            }
-        };
+    while let Some(chunk) = next(&mut chunks).await? {
         bytes += chunk.len() as u64;
         if bytes > limit {
             return Err(too_large(limit));
@@ -223,6 +322,18 @@ async fn copy(body: Body, writer: &mut WriteMultipart, limit: u64) -> Result<(u6
         return Err(empty());
     }
     Ok((bytes, hex(&digest.finalize())))
+}
+
+fn broken_off() -> Error {
+    Error::new(Code::InvalidRequest, "the upload was broken off").hint("send it again; nothing was loaded")
+}
+
+fn damaged() -> Error {
+    Error::new(
+        Code::InvalidRequest,
+        "the upload does not have the digest of its `Content-Digest`",
+    )
+    .hint("send it again; nothing was loaded")
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "as `map_err` gives it")]

@@ -14,8 +14,9 @@ use crate::asker::Asker;
 use crate::extract::Path;
 use crate::prefer::Preferences;
 use crate::problem::Problem;
+use crate::wait::Aim;
 use crate::wire::{job, request};
-use crate::{extract, submit, wait};
+use crate::{extract, submit};
 
 const PAGE: u64 = 50;
 const LARGEST_PAGE: u64 = 1_000;
@@ -87,7 +88,11 @@ pub(crate) async fn get_job(
         Some(_) => !is_known(job),
         None => job.state.is_terminal(),
     };
-    let waited = wait::until(&app, &id, patience, is_enough).await;
+    let aim = match known {
+        Some(_) => Aim::Change,
+        None => Aim::End,
+    };
+    let waited = app.waits.watch(&id, aim).until(&app, patience, true, is_enough).await;
     let (job, attempts) = waited.map_err(|error| gone(&app, &id, error))?;
     let is_unchanged = is_known(&job);
     let (mut headers, body) = answer::told(job, attempts, app.clock.now());

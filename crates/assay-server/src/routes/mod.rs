@@ -24,7 +24,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::app::{App, Services};
 use crate::{guard, openapi};
 
-/// All routes over `services`.
+/// All routes over `services`. Must be called inside a Tokio runtime.
 pub fn router(services: Services) -> Router {
     let (routes, api) = openapi::routes().split_for_parts();
     let document = openapi::complete(api, &services.analyses);
@@ -35,6 +35,7 @@ pub fn router(services: Services) -> Router {
         .route("/docs/scalar.js", axum::routing::get(health::docs_script))
         .fallback(guard::no_route)
         .method_not_allowed_fallback(guard::no_method)
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), guard::query))
         .layer(CatchPanicLayer::custom(guard::panicked))
         .layer(middleware::from_fn_with_state(Arc::clone(&app), guard::host))
         .with_state(app)

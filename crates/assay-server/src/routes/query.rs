@@ -63,6 +63,7 @@ fn job_of(query: request::NewQuery) -> request::NewJob {
         limits: query.limits,
         cache: query.cache,
         max_age_s: query.max_age_s,
+        notify: query.notify,
         ..request::NewJob::of(submit::SQL)
     }
 }

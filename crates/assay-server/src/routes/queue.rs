@@ -133,7 +133,7 @@ pub(crate) async fn remove_limits(
 /// Stop new runs of an analysis, or of all.
 ///
 /// What runs goes on, and submissions are taken. With `Prefer: wait=N` it answers when nothing runs any more (a drain),
-/// or after N seconds; `running` says how many are left.
+/// when somebody has resumed it, or after N seconds; `pauses` says what is in force, and `running` how many are left.
 #[utoipa::path(
     post, path = "/v1/queue/pause", tag = "queue",
     params(("Prefer" = Option<String>, Header, description = "`wait=N` seconds, at most 60")),
@@ -157,11 +157,11 @@ pub(crate) async fn pause(
     get_queue(State(app), asker).await
 }
 
-/// Returns when nothing of the analysis runs, at `end`, or when the server ends.
+/// Returns when nothing of the analysis runs or may run again, at `end`, or when the server ends.
 async fn drained(app: &App, analysis: Option<String>, end: Instant) -> Result<()> {
     let mut events = app.events.subscribe();
     let mut shutdown = app.shutdown.clone();
-    while running(app, analysis.clone()).await? > 0 {
+    while running(app, analysis.clone()).await? > 0 && is_paused(app, analysis.as_deref()).await? {
         tokio::select! {
             // An error means that events were missed: look again.
             heard = timeout_at(end, events.recv()) => {
@@ -176,6 +176,11 @@ async fn drained(app: &App, analysis: Option<String>, end: Instant) -> Result<()
         }
     }
     Ok(())
+}
+
+async fn is_paused(app: &App, analysis: Option<&str>) -> Result<bool> {
+    let pauses = app.queue.pauses().await?;
+    Ok(pauses.iter().any(|pause| pause.analysis.as_deref() == analysis))
 }
 
 async fn request(app: &App, headers: &HeaderMap, body: Body) -> Result<queue::PauseRequest> {

@@ -196,11 +196,14 @@ pub(crate) async fn run_schedule(
     Path(name): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let found = find(&app, &asker, &name).await?;
     let preferences = Preferences::read(&headers, app.settings.max_wait)?;
     let patience = preferences.wait_or(std::time::Duration::ZERO);
     let route = format!("{}/run", schedule::path(&name));
     let idempotency = submit::idempotency(submit::key(&headers)?, &route, &());
+    if let Some(submitted) = submit::repeated(&app, &asker, idempotency.as_ref()).await? {
+        return Ok(submit::answer(&app, submitted, patience, preferences).await?);
+    }
+    let found = find(&app, &asker, &name).await?;
     let job = firing::job_of(&app, &found).await?;
     let submitted = app.jobs.submit(job, idempotency).await?;
     Ok(submit::answer(&app, submitted, patience, preferences).await?)

@@ -102,6 +102,19 @@ pub(crate) fn targets(forms: &[TargetForm], reach: &Reach) -> Result<Vec<Target>
 }
 
 impl TargetForm {
+    /// Of an address alone, as a query has it: what begins like a URL is a webhook.
+    pub(crate) fn of_address(address: String) -> Self {
+        let (webhook, email) = match address.contains("://") {
+            true => (Some(address), None),
+            false => (None, Some(address)),
+        };
+        Self {
+            webhook,
+            email,
+            ..Self::default()
+        }
+    }
+
     fn checked(&self, place: &str, reach: &Reach) -> Result<Target> {
         match (&self.webhook, &self.email) {
             (Some(url), None) => Ok(Target::Webhook {
@@ -176,6 +189,17 @@ mod tests {
         assert_eq!(shown, r#"{"webhook":"https://example.org/a","format":"slack"}"#);
         let form: TargetForm = serde_json::from_value(json!({"secret": secret.reveal()})).unwrap();
         assert!(!format!("{form:?}").contains(secret.reveal()));
+    }
+
+    #[test]
+    fn addresses_alone_tell_what_they_are() {
+        let forms = ["https://example.org/a@b", "anna@example.org"].map(|text| TargetForm::of_address(text.to_owned()));
+        let taken = targets(&forms, &Reach::default()).unwrap();
+        assert!(
+            matches!(&taken[..], [Target::Webhook { .. }, Target::Email { .. }]),
+            "{taken:?}"
+        );
+        assert!(targets(&[TargetForm::of_address("anna".to_owned())], &Reach::default()).is_err());
     }
 
     #[test]

@@ -158,6 +158,9 @@ pub(crate) struct NewQuery {
     #[serde(default)]
     #[schema(maximum = 60)]
     pub(crate) wait: Option<u64>,
+    /// Who is told of the end, beside the hooks of the owner; at most 10.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) notify: Vec<TargetForm>,
 }
 
 impl NewLimits {

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use assay_core::{Code, Error, Result};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::failure::{Fallible, Fault};
@@ -95,8 +96,15 @@ fn open(path: &Path) -> Fallible<Connection> {
          PRAGMA wal_autocheckpoint = 4000;
          PRAGMA journal_size_limit = 67108864;",
     )?;
-    connection.set_prepared_statement_cache_capacity(64);
+    keep_statements(&connection)?;
     Ok(connection)
+}
+
+/// Has statements prepared once: their plans do not depend on the values that are bound, and none is crowded out.
+pub(super) fn keep_statements(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    connection.set_prepared_statement_cache_capacity(256);
+    Ok(())
 }
 
 fn migrate(connection: &mut Connection) -> Fallible<()> {

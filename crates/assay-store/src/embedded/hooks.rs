@@ -57,16 +57,24 @@ fn hook_of(row: &Row<'_>) -> Fallible<Hook> {
     })
 }
 
-pub(super) fn put(desk: &mut Desk<'_>, hook: Hook) -> Fallible<()> {
-    let known = desk.outgoing.hooks();
-    let is_new = known.iter().all(|known| known.id != hook.id);
-    if is_new && known.iter().filter(|known| known.owner == hook.owner).count() >= MAX_HOOKS {
+/// Stores a hook in place of `seen`; nothing when there is another one now.
+pub(super) fn put(desk: &mut Desk<'_>, hook: Hook, seen: Option<&Hook>) -> Fallible<bool> {
+    if desk.outgoing.find_hook(&hook.id) != seen {
+        return Ok(false);
+    }
+    let of_owner = |known: &&Hook| known.owner == hook.owner;
+    if seen.is_none() && desk.outgoing.hooks().iter().filter(of_owner).count() >= MAX_HOOKS {
         let error = Error::new(
             Code::Conflict,
             format!("there are {MAX_HOOKS} hooks already, no more are taken"),
         );
         return Err(error.hint("remove one that is not needed any more").into());
     }
+    store(desk, hook)?;
+    Ok(true)
+}
+
+fn store(desk: &mut Desk<'_>, hook: Hook) -> Fallible<()> {
     write(desk, &hook)?;
     if hook.disabled.is_some() {
         outbox::give_up(desk, &hook.id, DISABLED)?;
@@ -115,7 +123,7 @@ pub(super) fn disable(desk: &mut Desk<'_>, id: &HookId, reason: String) -> Falli
     if hook.disabled.is_none() {
         tracing::warn!(hook.id = %id, reason, "disabled a hook");
         hook.disabled = Some(reason);
-        put(desk, hook)?;
+        store(desk, hook)?;
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ mod failure;
 mod files;
 mod history;
 mod hooks;
+mod leftovers;
 mod moves;
 mod outbox;
 mod ports;
@@ -42,6 +43,7 @@ use crate::objects::DurableFolder;
 use desk::{Desk, Fences, LiveProgress};
 use failure::Fallible;
 use files::Files;
+use leftovers::Leftovers;
 use reads::Reads;
 use writer::{Message, Told, Writer};
 
@@ -61,6 +63,9 @@ pub struct StoreSettings {
     pub max_result_bytes: u64,
     /// The newest events that are kept.
     pub kept_events: u64,
+    /// How long ago a file must have been written to be a leftover when nobody refers to it: longer than any upload or
+    /// attempt takes.
+    pub leftover_ms: u64,
 }
 
 impl Default for StoreSettings {
@@ -75,6 +80,7 @@ impl Default for StoreSettings {
             },
             max_result_bytes: 50 << 30,
             kept_events: 200_000,
+            leftover_ms: 25 * 3_600_000,
         }
     }
 }
@@ -96,6 +102,9 @@ struct Inner {
     reads: Arc<Reads>,
     told: Told,
     objects: DurableFolder,
+    leftovers: Leftovers,
+    leftover_ms: u64,
+    clock: Arc<dyn Clock>,
 }
 
 impl EmbeddedStore {
@@ -121,7 +130,8 @@ impl EmbeddedStore {
             progress: Arc::new(LiveProgress::default()),
         };
         let fences = Fences::of_epoch(epoch);
-        let mut writer = Writer::new(connection, fences, clock, settings, told.clone(), files.lock)
+        let leftover_ms = settings.leftover_ms;
+        let mut writer = Writer::new(connection, fences, clock.clone(), settings, told.clone(), files.lock)
             .map_err(|fault| fault.into_error("read its unfinished jobs"))?;
         let lost = writer.run_now("take back the jobs of the last run", moves::lose_all)?;
         if lost > 0 {
@@ -145,6 +155,9 @@ impl EmbeddedStore {
                 reads,
                 told,
                 objects,
+                leftovers: Leftovers::default(),
+                leftover_ms,
+                clock,
             }),
         })
     }

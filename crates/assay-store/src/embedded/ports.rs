@@ -82,7 +82,7 @@ impl Jobs for EmbeddedStore {
 
 impl EmbeddedStore {
     /// Puts the newest word of a running attempt in place of the one last written.
-    fn show_progress(&self, job: &mut Job) {
+    pub(super) fn show_progress(&self, job: &mut Job) {
         if job.state == State::Running
             && let Some(progress) = self.inner.told.progress.get(&job.id)
         {

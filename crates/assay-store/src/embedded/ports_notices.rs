@@ -59,8 +59,10 @@ impl Outbox for EmbeddedStore {
 
 #[async_trait]
 impl Hooks for EmbeddedStore {
-    async fn put(&self, hook: Hook) -> Result<()> {
-        self.write("store a hook", move |desk| hooks::put(desk, hook)).await
+    async fn put(&self, hook: Hook, seen: Option<&Hook>) -> Result<bool> {
+        let seen = seen.cloned();
+        self.write("store a hook", move |desk| hooks::put(desk, hook, seen.as_ref()))
+            .await
     }
 
     async fn get(&self, id: &HookId) -> Result<Hook> {

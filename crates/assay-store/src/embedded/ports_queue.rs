@@ -1,14 +1,26 @@
 //! The ports that steer and tidy the queue, on the embedded store.
 
 use assay_core::{
-    Finding, Job, JobId, Pause, Queue, QueueStats, Result, Share, ShareLimits, Swept, Upkeep, UserName, Wait,
+    Finding, Idempotency, Job, JobId, Pause, Queue, QueueStats, Result, Share, ShareLimits, Swept, Upkeep, UserName,
+    Wait,
 };
 use async_trait::async_trait;
 
-use super::{EmbeddedStore, check, queue, stats, sweep};
+use super::{EmbeddedStore, check, leftovers, queue, stats, submit, sweep};
 
 #[async_trait]
 impl Queue for EmbeddedStore {
+    async fn replayed(&self, owner: &UserName, idempotency: &Idempotency) -> Result<Option<Job>> {
+        let (owner, idempotency) = (owner.clone(), idempotency.clone());
+        let now = self.inner.clock.now();
+        let read = move |connection: &rusqlite::Connection| submit::replayed(connection, &owner, &idempotency, now);
+        let mut job = self.inner.reads.run("look for an idempotency key", read).await?;
+        if let Some(job) = &mut job {
+            self.show_progress(job);
+        }
+        Ok(job)
+    }
+
     async fn shares(&self) -> Result<Vec<Share>> {
         self.write("read the shares", |desk| Ok(desk.scheduler.shares.all()))
             .await
@@ -71,6 +83,14 @@ impl Queue for EmbeddedStore {
 #[async_trait]
 impl Upkeep for EmbeddedStore {
     async fn sweep(&self) -> Result<Swept> {
-        self.write("remove what has had its time", sweep::sweep).await
+        let swept = self.write("remove what has had its time", sweep::sweep).await?;
+        let inner = &self.inner;
+        // What was removed already must be told in any case.
+        let leftovers = leftovers::sweep(self, inner.clock.now(), inner.leftover_ms).await;
+        let leftovers = leftovers.unwrap_or_else(|error| {
+            tracing::warn!(%error, "could not look for leftover files");
+            0
+        });
+        Ok(Swept { leftovers, ..swept })
     }
 }

@@ -8,6 +8,7 @@ use rusqlite::{Connection, OpenFlags, params};
 use tokio::sync::Semaphore;
 
 use super::failure::{self, Fallible, Fault};
+use super::files;
 use super::rows::{self, JOB_COLUMNS, event_of, job_of, signed, unsigned};
 
 /// Reads at the same time; more wait.
@@ -72,7 +73,7 @@ impl Reads {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&self.path, flags)?;
         connection.execute_batch("PRAGMA busy_timeout = 5000; PRAGMA cache_size = -8192;")?;
-        connection.set_prepared_statement_cache_capacity(64);
+        files::keep_statements(&connection)?;
         Ok(connection)
     }
 }

@@ -6,7 +6,7 @@ use assay_core::{
     Code, Error, Idempotency, Job, JobId, JobSpec, NewJob, Progress, Sharing, State, Submitted, Timestamp, Usage,
     UserName,
 };
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::desk::Desk;
 use super::ends::{self, End};
@@ -20,8 +20,9 @@ pub(super) const IDEMPOTENCY_MS: i64 = 24 * 60 * 60 * 1000;
 
 pub(super) fn submit(desk: &mut Desk<'_>, new: NewJob, idempotency: Option<&Idempotency>) -> Fallible<Submitted> {
     if let Some(idempotency) = idempotency
-        && let Some(job) = replayed(desk, &new.spec.owner, idempotency)?
+        && let Some(mut job) = replayed(desk.connection, &new.spec.owner, idempotency, desk.now)?
     {
+        show_progress(desk, &mut job);
         return Ok(Submitted { job, replayed: true });
     }
     refuse_taken_key(desk, &new.spec)?;
@@ -80,10 +81,15 @@ pub(super) fn submit(desk: &mut Desk<'_>, new: NewJob, idempotency: Option<&Idem
 }
 
 /// The job that came with the same key and the same request before.
-fn replayed(desk: &Desk<'_>, owner: &UserName, idempotency: &Idempotency) -> Fallible<Option<Job>> {
-    let since = Timestamp(desk.now.0.saturating_sub(IDEMPOTENCY_MS));
+pub(super) fn replayed(
+    connection: &Connection,
+    owner: &UserName,
+    idempotency: &Idempotency,
+    now: Timestamp,
+) -> Fallible<Option<Job>> {
+    let since = Timestamp(now.0.saturating_sub(IDEMPOTENCY_MS));
     let key = owned_key(owner, &idempotency.key);
-    let Some((fingerprint, id)) = rows::find_idempotency(desk.connection, &key, since)? else {
+    let Some((fingerprint, id)) = rows::find_idempotency(connection, &key, since)? else {
         return Ok(None);
     };
     if fingerprint != idempotency.fingerprint {
@@ -91,9 +97,7 @@ fn replayed(desk: &Desk<'_>, owner: &UserName, idempotency: &Idempotency) -> Fal
         let error = Error::new(Code::IdempotencyKeyReused, message);
         return Err(error.hint("use a new key for a new request").into());
     }
-    let mut job = desk.known_job(&id)?;
-    show_progress(desk, &mut job);
-    Ok(Some(job))
+    Ok(Some(rows::load_job(connection, &id)?))
 }
 
 /// Keys of different users are different keys. No name has a space.

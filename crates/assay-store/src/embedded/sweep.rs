@@ -93,14 +93,14 @@ fn remove_result(connection: &Connection, seq: i64, id: &JobId, swept: &mut Swep
     Ok(unsigned(bytes))
 }
 
-/// The newest event of all stays, whosever it is: its id would be given again.
+/// The newest event and the newest delivery of all stay, whosever they are: their ids would be given again.
 fn remove_record(connection: &Connection, id: &JobId) -> Fallible<()> {
     for sql in [
         "DELETE FROM attempt WHERE job = ?1",
         "DELETE FROM event WHERE job = ?1 AND id < (SELECT max(id) FROM event)",
         "DELETE FROM job_dataset WHERE job = ?1",
         "DELETE FROM job_tag WHERE job = ?1",
-        "DELETE FROM delivery WHERE job = ?1",
+        "DELETE FROM delivery WHERE job = ?1 AND id < (SELECT max(id) FROM delivery)",
         "DELETE FROM job WHERE id = ?1",
     ] {
         connection.prepare_cached(sql)?.execute([id.as_str()])?;

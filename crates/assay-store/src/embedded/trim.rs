@@ -35,9 +35,10 @@ pub(super) fn trim(connection: &Connection, now: Timestamp, added: usize, kept_e
             "DELETE FROM idempotency WHERE key IN (SELECT key FROM idempotency WHERE at <= ?1 ORDER BY at LIMIT ?2)",
         )?
         .execute(params![now.0.saturating_sub(IDEMPOTENCY_MS), MAX_REMOVED])?;
+    // The newest of all stays: its id would be given again.
     connection
         .prepare_cached(
-            "DELETE FROM delivery WHERE id IN
+            "DELETE FROM delivery WHERE id < (SELECT max(id) FROM delivery) AND id IN
                  (SELECT id FROM delivery WHERE next_at IS NULL AND created_at <= ?1 ORDER BY created_at LIMIT ?2)",
         )?
         .execute(params![now.0.saturating_sub(DELIVERY_MS), MAX_REMOVED])?;

@@ -7,6 +7,7 @@ mod compat;
 mod conformance;
 mod doctor;
 mod folder;
+mod leftovers;
 mod model;
 mod objects;
 mod support;

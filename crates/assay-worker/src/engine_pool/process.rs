@@ -8,7 +8,7 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -80,7 +80,7 @@ impl EngineProcess {
         let (sender, replies) = mpsc::channel(REPLIES);
         let last_words = LastWords::default();
         let mut readers = JoinSet::new();
-        readers.spawn(read_replies(stdout, sender));
+        readers.spawn(read_replies(BufReader::new(stdout), sender));
         readers.spawn(listen(stderr, last_words.clone()));
         Ok(Self {
             child,

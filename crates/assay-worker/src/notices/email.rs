@@ -1,17 +1,19 @@
 //! Mail: where it is handed in, and one try of one.
 
 use std::fmt;
+use std::io;
 use std::time::{Duration, SystemTime};
 
 use assay_core::{Code, Error, Result, Timestamp};
 use lettre::message::header::{Header, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart};
 use lettre::transport::smtp::authentication::Credentials;
-use lettre::transport::smtp::client::{CertificateStore, Tls, TlsParameters};
+use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls, TlsParameters};
 use lettre::{AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
 use percent_encoding::percent_decode_str;
 use url::Url;
 
+use super::authorities::Authorities;
 use super::letter::Letter;
 
 const SUBMISSION: u16 = 587;
@@ -29,11 +31,12 @@ pub struct MailSettings {
 impl MailSettings {
     /// `server` is `smtps://user:password@host:port` (TLS from the start, port 465) or `smtp://…` (port 587), which goes
     /// over to TLS where the server offers it, and insists on it when there is a password and the server is not on
-    /// this machine. `?tls=none`, `opportunistic` or `required` says otherwise. `from` is the sender of all mail.
+    /// this machine. `?tls=none`, `opportunistic` or `required` says otherwise. `from` is the sender of all mail. The web
+    /// and `authorities` vouch for the server.
     ///
     /// # Errors
     /// `InvalidParameter`, without the address: it holds a password.
-    pub fn new(server: &str, from: &str) -> Result<Self> {
+    pub fn new(server: &str, from: &str, authorities: &Authorities) -> Result<Self> {
         let refused = |reason: &str| {
             Error::new(
                 Code::InvalidParameter,
@@ -49,7 +52,9 @@ impl MailSettings {
         let password = url.password().map(decode).transpose();
         let password = password.map_err(|_| refused("the password is not text"))?;
         let encryption = encryption(&url, &host).ok_or_else(|| refused("its scheme or `tls` is not known"))?;
-        let (tls, port) = encryption.of(&host).ok_or_else(|| refused("TLS could not be set up"))?;
+        let (tls, port) = encryption
+            .of(&host, authorities)
+            .ok_or_else(|| refused("TLS could not be set up"))?;
         let mut transport = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&host)
             .port(url.port().unwrap_or(port))
             .tls(tls)
@@ -102,14 +107,15 @@ fn encryption(url: &Url, host: &str) -> Option<Encryption> {
 
 impl Encryption {
     /// What the transport is told, and the usual port.
-    fn of(self, host: &str) -> Option<(Tls, u16)> {
+    fn of(self, host: &str, authorities: &Authorities) -> Option<(Tls, u16)> {
         if self == Encryption::None {
             return Some((Tls::None, SUBMISSION));
         }
-        let parameters = TlsParameters::builder(host.to_owned())
-            .certificate_store(CertificateStore::WebpkiRoots)
-            .build()
-            .ok()?;
+        let mut parameters = TlsParameters::builder(host.to_owned()).certificate_store(CertificateStore::WebpkiRoots);
+        for certificate in authorities.certificates() {
+            parameters = parameters.add_root_certificate(Certificate::from_der(certificate.to_vec()).ok()?);
+        }
+        let parameters = parameters.build().ok()?;
         Some(match self {
             Encryption::None => (Tls::None, SUBMISSION),
             Encryption::Opportunistic => (Tls::Opportunistic(parameters), SUBMISSION),
@@ -187,7 +193,7 @@ fn explain(cause: &lettre::transport::smtp::Error) -> NotSent {
     let reason = match status {
         Some(status) => format!("the mail server answered {status}"),
         None if cause.is_timeout() => "the mail server did not answer in time".to_owned(),
-        None if cause.is_tls() => "the certificate of the mail server was not accepted".to_owned(),
+        None if cause.is_tls() || is_of_tls(cause) => "the certificate of the mail server was not accepted".to_owned(),
         None => "the mail server does not take connections, or not as they were made".to_owned(),
     };
     NotSent {
@@ -196,6 +202,20 @@ fn explain(cause: &lettre::transport::smtp::Error) -> NotSent {
         // No such mailbox, moved, or not allowed there (RFC 5321, 4.2.3).
         is_final: matches!(status, Some(550 | 551 | 553)),
     }
+}
+
+/// Whether TLS was the reason: a certificate that is refused comes as a connection that failed.
+fn is_of_tls(cause: &lettre::transport::smtp::Error) -> bool {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(cause);
+    while let Some(error) = next {
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        if error.is::<rustls::Error>() || inner.is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>)
+        {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 #[cfg(test)]
@@ -216,14 +236,19 @@ mod tests {
         assert_eq!(chosen("smtp://mail.example.org?tls=maybe"), None);
         assert_eq!(chosen("http://mail.example.org"), None);
 
-        let settings = MailSettings::new("smtps://anna:hunter2@mail.example.org", "assay@example.org").unwrap();
+        let settings = MailSettings::new(
+            "smtps://anna:hunter2@mail.example.org",
+            "assay@example.org",
+            &Authorities::default(),
+        )
+        .unwrap();
         assert!(!format!("{settings:?}").contains("hunter2"));
         for (server, from) in [
             ("smtp:anna:hunter2", "a@b.c"),
             ("ftp://anna:hunter2@x", "a@b.c"),
             ("smtp://anna:hunter2@x", "nobody"),
         ] {
-            let error = MailSettings::new(server, from).unwrap_err();
+            let error = MailSettings::new(server, from, &Authorities::default()).unwrap_err();
             assert_eq!(error.code, Code::InvalidParameter);
             assert!(!error.message.contains("hunter2"), "{}", error.message);
         }

@@ -4,6 +4,7 @@
 //! notice that was sent and not yet noted is sent again, under the same id.
 
 mod address;
+mod authorities;
 mod bodies;
 mod chart;
 mod email;
@@ -21,6 +22,7 @@ use std::time::Duration;
 use assay_core::{Clock, Hooks, Jobs, Outbox, Reach};
 use tokio::sync::watch;
 
+pub use authorities::Authorities;
 pub use email::MailSettings;
 
 /// What notices are sent with.
@@ -43,6 +45,8 @@ pub struct NoticeSettings {
     pub timeout: Duration,
     /// Addresses that webhooks may be sent to.
     pub reach: Reach,
+    /// Who vouches for receivers of webhooks, beside those that the web trusts.
+    pub authorities: Authorities,
     /// Where users reach this server, e.g. `https://assay.example.org`, for links.
     pub public_url: Option<String>,
     /// Without it every mail fails.
@@ -62,6 +66,7 @@ impl Default for NoticeSettings {
             at_once_each: 4,
             timeout: Duration::from_secs(15),
             reach: Reach::default(),
+            authorities: Authorities::default(),
             public_url: None,
             mail: None,
             mail_pause: Duration::from_secs(30),

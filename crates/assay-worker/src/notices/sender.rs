@@ -60,7 +60,7 @@ pub(super) struct Sender {
 
 impl Sender {
     pub(super) fn new(ports: NoticePorts, settings: NoticeSettings) -> Self {
-        let tls = webhook::tls();
+        let tls = webhook::tls(&settings.authorities);
         Self {
             shared: Arc::new(Shared { ports, settings, tls }),
             waiting: VecDeque::new(),

@@ -20,6 +20,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::address::{self, Unreachable};
+use super::authorities::Authorities;
 use super::bodies::Body;
 
 const USER_AGENT: &str = concat!("assay/", env!("CARGO_PKG_VERSION"));
@@ -57,11 +58,9 @@ pub(super) enum NoReply {
     Broken,
 }
 
-/// TLS as receivers are spoken to: certificates that the web trusts.
-pub(super) fn tls() -> TlsConnector {
-    tls_with(rustls::RootCertStore {
-        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-    })
+/// TLS as receivers are spoken to: with certificates that the web or these authorities vouch for.
+pub(super) fn tls(authorities: &Authorities) -> TlsConnector {
+    tls_with(authorities.roots())
 }
 
 fn tls_with(roots: rustls::RootCertStore) -> TlsConnector {
@@ -240,7 +239,10 @@ mod tests {
     #[tokio::test]
     async fn a_certificate_that_nobody_vouches_for_is_refused() {
         let (address, _, heard) = https_receiver().await;
-        assert_eq!(send_to(address.port(), &tls()).await, Err(NoReply::NotTrusted));
+        assert_eq!(
+            send_to(address.port(), &tls(&Authorities::default())).await,
+            Err(NoReply::NotTrusted)
+        );
         assert_eq!(heard.await.unwrap(), "");
     }
 

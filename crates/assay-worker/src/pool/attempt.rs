@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use assay_core::{Attempt, AttemptOutcome, Code, Completion, Error, Job, Lease, Outcome, Result, RunControl, Usage};
 use futures::FutureExt as _;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::sleep;
 
 use super::running::{Abandon, Place};
@@ -21,8 +21,15 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// Tries to finish, with pauses that last about as long as a lease.
 const FINISH_TRIES: u32 = 18;
 
-/// Carries out the attempt that `lease` gives the right to.
-pub(super) async fn carry_out(ports: &WorkerPorts, place: &Place, lease: &Lease, job: Job, threads: usize) {
+/// Carries out the attempt that `lease` gives the right to. Its slot is free as soon as it has run.
+pub(super) async fn carry_out(
+    ports: &WorkerPorts,
+    place: &Place,
+    lease: &Lease,
+    job: Job,
+    threads: usize,
+    slot: OwnedSemaphorePermit,
+) {
     let started_at = ports.clock.now();
     tracing::info!(job.id = %job.id, job.analysis = job.spec.analysis, job.attempt = job.attempt, "job started");
     let work = AssertUnwindSafe(run(ports, place, lease, &job, threads)).catch_unwind();
@@ -36,6 +43,7 @@ pub(super) async fn carry_out(ports: &WorkerPorts, place: &Place, lease: &Lease,
     };
     let (Outcome::Succeeded { usage, .. } | Outcome::Failed { usage, .. } | Outcome::Canceled { usage }) = &mut outcome;
     usage.run_ms = ports.clock.now().millis_since(started_at);
+    drop(slot);
     end(ports, place, lease, &job, outcome).await;
 }
 

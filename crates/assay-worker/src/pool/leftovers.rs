@@ -1,6 +1,6 @@
 //! Objects that belong to nobody any more: deleted at once where that is easy.
 //!
-//! What is missed here is found by the sweep at the next start of the server, so faults are logged and not returned.
+//! What is missed here is found by the sweep of leftovers, so faults are logged and not returned.
 
 use assay_core::Commit;
 use futures::{StreamExt as _, TryStreamExt as _};

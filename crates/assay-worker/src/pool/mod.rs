@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use assay_core::{Catalog, Clock, Events, History, Job, Jobs, Lease, Outcome, Runner, Usage, WorkerId};
 use object_store::ObjectStore;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 
@@ -70,6 +70,9 @@ pub struct WorkerPool {
     settings: WorkerSettings,
     worker: WorkerId,
     running: Running,
+    /// One permit for each job that may begin now.
+    slots: Arc<Semaphore>,
+    /// Attempts that run, or have run and are being finished.
     attempts: JoinSet<()>,
     /// What each task has the right to, for the case that it panics.
     leases: HashMap<Id, Lease>,
@@ -81,6 +84,7 @@ impl WorkerPool {
         let worker = WorkerId(format!("worker-{}-{}", std::process::id(), ports.clock.now().0));
         Self {
             ports: Arc::new(ports),
+            slots: Arc::new(Semaphore::new(settings.slots)),
             settings,
             worker,
             running: Running::default(),
@@ -120,17 +124,20 @@ impl WorkerPool {
             // Armed before the queue is looked at: what comes after the look wakes the wait below.
             queued.mark_unchanged();
             self.fill_slots().await;
-            let has_free_slot = self.attempts.len() < self.settings.slots;
+            let slots = Arc::clone(&self.slots);
+            let (has_free_slot, has_room) = (slots.available_permits() > 0, self.room() > 0);
             let ended = tokio::select! {
                 stopped = shutdown.wait_for(|stop| *stop) => {
                     drop(stopped);
                     return;
                 }
                 ended = self.attempts.join_next_with_id(), if !self.attempts.is_empty() => ended,
-                changed = queued.changed(), if has_free_slot && is_woken => {
+                changed = queued.changed(), if has_free_slot && has_room && is_woken => {
                     is_woken = changed.is_ok();
                     None
                 }
+                // The next job is claimed while this one is finished.
+                _freed = slots.acquire(), if has_room && !has_free_slot => None,
                 () = sleep(self.settings.poll_every) => None,
             };
             if let Some(ended) = ended {
@@ -139,34 +146,45 @@ impl WorkerPool {
         }
     }
 
+    /// How many attempts may be added: while the store does not finish those that have run, no further ones are begun.
+    fn room(&self) -> usize {
+        (2 * self.settings.slots).saturating_sub(self.attempts.len())
+    }
+
     /// Claims as many jobs as there are free slots.
     async fn fill_slots(&mut self) {
-        let free = self.settings.slots.saturating_sub(self.attempts.len());
-        if free == 0 {
+        let mut permits = Vec::new();
+        while permits.len() < self.room()
+            && let Ok(permit) = Arc::clone(&self.slots).try_acquire_owned()
+        {
+            permits.push(permit);
+        }
+        if permits.is_empty() {
             return;
         }
-        let claimed = match self.ports.jobs.claim(&self.worker, free).await {
+        let claimed = match self.ports.jobs.claim(&self.worker, permits.len()).await {
             Ok(claimed) => claimed,
             Err(error) => {
                 tracing::warn!(%error, "could not look for queued jobs");
                 return;
             }
         };
-        let busy = self.attempts.len() + claimed.len();
+        permits.truncate(claimed.len());
+        let busy = self.settings.slots - self.slots.available_permits();
         // One thread each when as many jobs run as there are cores: that costs the least in all.
         let threads = self.settings.cores.checked_div(busy).unwrap_or(1).max(1);
-        for (lease, job) in claimed {
-            self.begin(lease, job, threads);
+        for ((lease, job), permit) in claimed.into_iter().zip(permits) {
+            self.begin(lease, job, threads, permit);
         }
     }
 
-    fn begin(&mut self, lease: Lease, job: Job, threads: usize) {
+    fn begin(&mut self, lease: Lease, job: Job, threads: usize, slot: OwnedSemaphorePermit) {
         let ports = Arc::clone(&self.ports);
         let place = self.running.enter(&lease);
         let held = lease.clone();
         let task = self
             .attempts
-            .spawn(async move { attempt::carry_out(&ports, &place, &lease, job, threads).await });
+            .spawn(async move { attempt::carry_out(&ports, &place, &lease, job, threads, slot).await });
         self.leases.insert(task.id(), held);
     }
 

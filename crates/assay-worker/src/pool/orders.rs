@@ -41,6 +41,7 @@ fn import(job: &Job) -> Result<Task> {
         format,
         record_path,
         upload_bytes,
+        upload_sha256: _,
     } = serde_json::from_value(job.spec.params.clone()).map_err(|fault| {
         Error::new(
             Code::InvalidParameter,

@@ -9,7 +9,7 @@ use assay_core::{
     SigningSecret, State, StoredResult, Target, Timestamp, Usage, UserName, WorkerId,
 };
 use assay_store::{EmbeddedStore, StoreSettings};
-use assay_worker::{MailSettings, NoticePorts, NoticeSettings, deliver_until};
+use assay_worker::{Authorities, MailSettings, NoticePorts, NoticeSettings, deliver_until};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, Mac as _};
@@ -60,7 +60,8 @@ impl Scene {
     }
 
     fn with_mail(mut self, server: &MailServer) -> Self {
-        self.settings.mail = Some(MailSettings::new(&server.url(), "Assay <assay@example.org>").unwrap());
+        self.settings.mail =
+            Some(MailSettings::new(&server.url(), "Assay <assay@example.org>", &Authorities::default()).unwrap());
         self
     }
 
@@ -110,7 +111,7 @@ impl Scene {
             disabled: None,
             created_at: self.clock.now(),
         };
-        self.store.put(hook.clone()).await.unwrap();
+        assert!(self.store.put(hook.clone(), None).await.unwrap());
         hook
     }
 
@@ -430,7 +431,14 @@ async fn mail_that_cannot_arrive_is_given_up_with_a_reason() {
 
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let mut scene = Scene::new();
-    scene.settings.mail = Some(MailSettings::new(&format!("smtp://a:hunter2@{nobody}"), "assay@example.org").unwrap());
+    scene.settings.mail = Some(
+        MailSettings::new(
+            &format!("smtp://a:hunter2@{nobody}"),
+            "assay@example.org",
+            &Authorities::default(),
+        )
+        .unwrap(),
+    );
     let (state, status, error) = log_of_mail(&scene, "anna@example.org").await;
     assert_eq!((state, status), (DeliveryState::Waiting, None));
     assert!(!error.contains("hunter2"), "{error}");

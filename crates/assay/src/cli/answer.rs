@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use assay_client::{Job, ResultPage};
 use assay_core::Format;
+use serde_json::{Map, Value};
 
 use super::context::{FormatArgs, OutputFormat};
 use super::follow::unless_interrupted;
@@ -15,6 +16,8 @@ use crate::output::{self, text};
 const TABLE_ROWS: u64 = 100;
 /// The longest page that the API gives as one JSON document.
 const JSON_ROWS: u64 = 100_000;
+/// The value beside an answer that holds what should be known of it.
+const WARNINGS: &str = "warnings";
 
 /// Prints the answer of a job that succeeded.
 ///
@@ -27,13 +30,34 @@ pub async fn show(context: &Context, job: &Job, format: FormatArgs) -> Result<()
         match format {
             OutputFormat::Table => table(context, job).await,
             OutputFormat::Json => json(context, job).await,
-            OutputFormat::Ndjson => stream(context, job, Format::Ndjson).await,
+            OutputFormat::Ndjson => {
+                stream(context, job, Format::Ndjson).await?;
+                if let Some(result) = &job.result {
+                    tell_warnings(context, &result.summary);
+                }
+                Ok(())
+            }
             OutputFormat::Csv => stream(context, job, Format::Csv).await,
             OutputFormat::Parquet => stream(context, job, Format::Parquet).await,
             OutputFormat::Arrow => stream(context, job, Format::Arrow).await,
         }
     })
     .await
+}
+
+/// Says what should be known of an answer whose values alone do not tell it.
+fn tell_warnings(context: &Context, summary: &Map<String, Value>) {
+    let warnings = summary.get(WARNINGS).and_then(Value::as_array);
+    for warning in warnings.into_iter().flatten().filter_map(Value::as_str) {
+        context.say(&format!("note: {}", text::printable(warning)));
+    }
+}
+
+/// Says when the answer was not computed for this job.
+pub fn tell_sharing(context: &Context, job: &Job) {
+    if let Some(other) = &job.shares {
+        context.say(&format!("answered by the run of {other}; `--no-cache` runs it anew"));
+    }
 }
 
 /// Refuses what a terminal cannot show. Asked before a job is submitted, so that it does not run for nothing.
@@ -69,8 +93,9 @@ async fn table(context: &Context, job: &Job) -> Result<(), Failure> {
 /// When nobody reads it.
 pub fn print_table(context: &Context, page: &ResultPage) -> Result<(), Failure> {
     context.print_sheet(&Sheet::of_answer(&page.columns, &page.rows))?;
+    tell_warnings(context, &page.summary);
     let mut beside = String::new();
-    for (name, value) in &page.summary {
+    for (name, value) in page.summary.iter().filter(|(name, _)| *name != WARNINGS) {
         let shown = text::cell(&value.to_string()).unwrap_or_else(|| "null".to_owned());
         beside.push_str(&format!(" {name}: {shown}\n"));
     }
@@ -84,7 +109,8 @@ fn footer(job: &Job, page: &ResultPage) -> String {
     } else {
         text::counted(page.row_count, "row")
     };
-    if let Some(usage) = &job.usage {
+    // One that another job's run answered took no time of its own.
+    if let Some(usage) = job.usage.as_ref().filter(|_| job.shares.is_none()) {
         words.push_str(&format!(" · {}", text::duration(Duration::from_millis(usage.run_ms))));
     }
     words.push_str(&format!(" · {}", job.id));

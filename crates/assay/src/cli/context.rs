@@ -38,8 +38,12 @@ pub struct Context {
 
 impl Context {
     pub fn new(global: &GlobalArgs) -> Result<Self, Failure> {
+        let client = Client::new(&global.server)?;
         Ok(Self {
-            client: Client::new(&global.server)?,
+            client: match global.user.clone() {
+                Some(user) => client.in_the_name_of(user),
+                None => client,
+            },
             out: Screen::stdout(global.no_color),
             err: Screen::stderr(global.no_color),
             quiet: global.quiet,

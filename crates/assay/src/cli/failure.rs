@@ -6,7 +6,7 @@ use assay_client::ClientError;
 use assay_core::{Code, Error};
 
 use super::GlobalArgs;
-use crate::output::{self, Screen, errors};
+use crate::output::{self, Screen, errors, text};
 
 #[derive(Debug)]
 pub enum Failure {
@@ -16,6 +16,10 @@ pub enum Failure {
     Job { error: Error, source: Option<String> },
     /// The job was canceled before its end.
     Canceled { id: String },
+    /// Something is wrong with the queue. `tried` says that a repair was asked for.
+    Unsound { left: u64, tried: bool },
+    /// Somebody ended the pause of `thing` while it was drained.
+    Resumed { thing: String },
     /// The command line asks for what cannot be.
     Usage(Error),
     /// Something of ours: the store, a file, the terminal.
@@ -59,7 +63,9 @@ impl Failure {
             Failure::Client { error, .. } => error.problem().map_or(1, code_of),
             Failure::Job { error, .. } => code_of(error),
             Failure::Other(error) => error.downcast_ref().map_or(1, code_of),
+            Failure::Unsound { .. } => 1,
             Failure::Canceled { .. } => 5,
+            Failure::Resumed { .. } => 6,
             Failure::Interrupted => 130,
         }
     }
@@ -77,6 +83,14 @@ impl Failure {
                     None,
                     screen,
                 )
+            }
+            Failure::Unsound { left, tried } => errors::render(&unsound(*left, *tried), None, screen),
+            Failure::Resumed { thing } => {
+                let error = Error::new(
+                    Code::Conflict,
+                    format!("{thing} was resumed before nothing of it ran any more"),
+                );
+                errors::render(&error.hint("`assay queue` shows what is paused now"), None, screen)
             }
             Failure::Usage(error) => errors::render(error, None, screen),
             Failure::Other(error) => errors::render(&of_ours(error), None, screen),
@@ -98,6 +112,15 @@ fn code_of(error: &Error) -> u8 {
         Code::Canceled => 5,
         _ => 1,
     }
+}
+
+fn unsound(left: u64, tried: bool) -> Error {
+    let findings = text::counted(left, "finding");
+    let hint = match tried {
+        false => "`assay doctor jobs --fix` repairs what can be",
+        true => "what is left needs a person: keep a copy of the store, and look at these jobs",
+    };
+    Error::new(Code::Internal, format!("the queue is not sound: {findings} not fixed")).hint(hint)
 }
 
 /// What the client met, with what to try next.
@@ -191,6 +214,12 @@ mod tests {
         assert_eq!(refused(Code::UnknownDataset).code(), 3);
         assert_eq!(Failure::Canceled { id: "job_1".into() }.code(), 5);
         assert_eq!(Failure::Interrupted.code(), 130);
+        let unsound = Failure::Unsound { left: 2, tried: false };
+        assert_eq!(unsound.code(), 1);
+        assert_eq!(
+            unsound.render(&PLAIN),
+            "error: the queue is not sound: 2 findings not fixed\nhint: `assay doctor jobs --fix` repairs what can be\n"
+        );
         let gone = std::io::Error::from(std::io::ErrorKind::BrokenPipe);
         assert_eq!(Failure::from(gone).code(), 0);
     }

@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 
 use super::follow::{to_end, unless_interrupted};
+use super::notify::NotifyArgs;
 use super::{Context, Failure};
 use crate::output::{self, progress, text};
 
@@ -41,6 +42,8 @@ pub struct LoadArgs {
     /// Keep the records that are there; else they are replaced
     #[arg(long)]
     pub append: bool,
+    #[command(flatten)]
+    pub notify: NotifyArgs,
 }
 
 fn parse_name(text: &str) -> Result<DatasetName, String> {
@@ -67,6 +70,7 @@ pub async fn run(context: &Context, args: LoadArgs) -> Result<(), Failure> {
                 .and_then(|format| Some(format.to_possible_value()?.get_name().to_owned())),
             record_path: args.record_path.clone(),
             append: args.append || index > 0,
+            notify: args.notify.notify.clone(),
         };
         let job = load(context, file, args.name.as_str(), &options).await?;
         if context.wants_json() {

@@ -6,22 +6,27 @@ mod answer;
 mod completions;
 mod context;
 mod datasets;
+mod doctor;
 mod failure;
 mod follow;
 mod hook;
 mod host;
 mod job;
 mod load;
+mod notify;
 mod params;
 mod query;
+mod queue;
 mod run;
 mod schedule;
 mod serve;
+mod submission;
 mod units;
 mod work;
 
 use std::process::ExitCode;
 
+use assay_core::UserName;
 use clap::{Args, Parser, Subcommand};
 
 pub use context::Context;
@@ -36,11 +41,12 @@ use crate::demo;
 const AFTER_HELP: &str = "\
 Exit codes:
   0    done
-  1    the job failed, or the request was refused
+  1    the job failed, the request was refused, or `assay doctor` found what is not fixed
   2    the command line is wrong
   3    what was named does not exist
   4    no server answers
   5    the job was canceled
+  6    what was to be drained was resumed by somebody
   130  stopped with Ctrl-C
 
 Answers go to stdout, all else to stderr. Answers are tables on a terminal and NDJSON elsewhere;
@@ -73,6 +79,10 @@ pub struct GlobalArgs {
     )]
     #[arg(hide_env_values = true)]
     pub server: String,
+    /// Ask in the name of this user, who sees only their own jobs [default: you see those of all]
+    #[arg(long, global = true, env = "ASSAY_USER", value_name = "NAME", value_parser = parse_user)]
+    #[arg(hide_env_values = true)]
+    pub user: Option<UserName>,
     /// Give answers as JSON
     #[arg(long, global = true)]
     pub json: bool,
@@ -83,6 +93,11 @@ pub struct GlobalArgs {
     #[arg(long, global = true, env = "NO_COLOR", hide_env_values = true)]
     #[arg(value_parser = clap::builder::FalseyValueParser::new())]
     pub no_color: bool,
+}
+
+fn parse_user(text: &str) -> Result<UserName, String> {
+    text.parse()
+        .map_err(|error: assay_core::Error| error.hint.unwrap_or(error.message))
 }
 
 #[derive(Debug, Subcommand)]
@@ -108,6 +123,13 @@ pub enum Command {
     /// Look after hooks: webhooks that are told of every job
     #[command(subcommand)]
     Hook(hook::HookCommand),
+    /// Show the queue, set shares of users, pause and resume
+    Queue(queue::QueueArgs),
+    /// Show figures of the queue
+    Stats(queue::StatsArgs),
+    /// Look for what should never be
+    #[command(subcommand)]
+    Doctor(doctor::DoctorCommand),
     /// List the analyses, or show one
     Analyses(analyses::AnalysesArgs),
     /// Attach a further worker process to a store
@@ -153,6 +175,9 @@ pub async fn run(cli: Cli, host: &dyn Host) -> Result<(), Failure> {
         Command::Job(command) => job::run(&context()?, command).await,
         Command::Schedule(command) => schedule::run(&context()?, command).await,
         Command::Hook(command) => hook::run(&context()?, command).await,
+        Command::Queue(args) => queue::run(&context()?, args).await,
+        Command::Stats(args) => queue::stats(&context()?, args).await,
+        Command::Doctor(command) => doctor::run(&context()?, command).await,
         Command::Analyses(args) => analyses::run(&context()?, args).await,
         Command::Work(args) => work::run(&args),
         Command::Completions(args) => completions::run(&args),
@@ -176,6 +201,34 @@ mod tests {
         for line in [["assay", "--json", "datasets"], ["assay", "datasets", "--json"]] {
             assert!(Cli::try_parse_from(line).unwrap().global.json);
         }
+    }
+
+    #[test]
+    fn the_format_of_answers_stands_among_the_plain_options() {
+        let cli = Cli::command();
+        let heading = |command: &str, option: &str| {
+            let mut options = cli.find_subcommand(command).unwrap().get_arguments();
+            options
+                .find(|known| known.get_id() == option)
+                .unwrap()
+                .get_help_heading()
+        };
+        for command in ["run", "query"] {
+            assert_eq!(heading(command, "format"), None, "{command}");
+            assert_eq!(heading(command, "after"), Some("When and how it is run"), "{command}");
+        }
+    }
+
+    #[test]
+    fn a_user_is_named_before_or_after_the_command() {
+        let user = |line: [&str; 5]| Cli::try_parse_from(line).map(|cli| cli.global.user);
+        let anna: UserName = "anna".parse().unwrap();
+        assert_eq!(
+            user(["assay", "--user", "anna", "job", "list"]).unwrap(),
+            Some(anna.clone())
+        );
+        assert_eq!(user(["assay", "job", "list", "--user", "anna"]).unwrap(), Some(anna));
+        assert!(user(["assay", "job", "list", "--user", "an na"]).is_err());
     }
 
     #[test]

@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use assay_client::{Exact, Input, Job, NewJob, NewQuery};
+use assay_client::{Input, NewJob};
 use clap::Args;
 use serde_json::{Map, Value};
 
 use super::context::{Context, FormatArgs};
+use super::notify::NotifyArgs;
+use super::submission::SubmissionArgs;
 use super::{Failure, answer, follow, params};
 
 #[derive(Debug, Clone, Args)]
@@ -28,11 +30,16 @@ pub struct QueryArgs {
     /// Value for `$name` in the query: JSON, or text when it is none
     #[arg(short, long = "param", value_name = "NAME=VALUE", value_parser = params::parse_pair)]
     pub param: Vec<(String, String)>,
+    #[command(flatten)]
+    pub notify: NotifyArgs,
     /// Print the job's id and do not wait for its end
     #[arg(long)]
     pub detach: bool,
+    // Before the submission, whose heading counts for all that follows.
     #[command(flatten)]
     pub format: FormatArgs,
+    #[command(flatten)]
+    pub submission: SubmissionArgs,
 }
 
 /// Submits the query, follows it and prints its answer. Ctrl-C: see [`follow`].
@@ -53,41 +60,37 @@ pub async fn run(context: &Context, args: QueryArgs) -> Result<(), Failure> {
     };
     // The job is followed from its id on, so that Ctrl-C can speak of it; the server need not hold the answer back.
     let params = params::for_query(&args.param);
-    let job = submit(context, &sql, params, args.on)
+    let job = NewJob {
+        notify: args.notify.notify,
+        ..job_of(&sql, params, args.on)
+    };
+    let job = args.submission.onto(job);
+    let job = context
+        .client
+        .submit(&job, Duration::ZERO, None)
         .await
-        .map_err(|failure| failure.in_sql(&sql))?;
+        .map_err(|error| Failure::from(error).in_sql(&sql))?;
     if args.detach {
         return super::run::detach(context, &job, args.format);
     }
     let job = follow::to_end(context, job)
         .await
         .map_err(|failure| failure.in_sql(&sql))?;
-    answer::show(context, &job, args.format).await
+    answer::show(context, &job, args.format).await?;
+    answer::tell_sharing(context, &job);
+    Ok(())
 }
 
-async fn submit(
-    context: &Context,
-    sql: &str,
-    params: Option<Value>,
-    on: Option<String>,
-) -> Result<Exact<Job>, Failure> {
-    let Some(job) = on else {
-        let query = NewQuery {
-            sql: sql.to_owned(),
-            params,
-            wait: 0,
-        };
-        return Ok(context.client.query(&query).await?);
-    };
+/// The query as a job of the analysis `sql`.
+fn job_of(sql: &str, params: Option<Value>, on: Option<String>) -> NewJob {
     let mut all = Map::from_iter([("sql".to_owned(), sql.into())]);
     all.extend(params.map(|params| ("params".to_owned(), params)));
-    let job = NewJob {
+    NewJob {
         analysis: "sql".to_owned(),
-        input: Some(Input::Answer { job }),
+        input: on.map(|job| Input::Answer { job }),
         params: all,
         ..NewJob::default()
-    };
-    Ok(context.client.submit(&job, Duration::ZERO, None).await?)
+    }
 }
 
 fn read(file: &Path) -> Result<String, Failure> {

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use assay_client::{Exact, Input, Job, NewJob, Target};
+use assay_client::{Exact, Input, Job, NewJob};
 use clap::Args;
 
 use super::context::{Context, FormatArgs, OutputFormat};
+use super::notify::NotifyArgs;
+use super::submission::SubmissionArgs;
 use super::{Failure, answer, follow, params};
 use crate::output;
 
@@ -22,14 +24,16 @@ pub struct RunArgs {
     /// All parameters as one JSON object
     #[arg(long, value_name = "JSON")]
     pub params: Option<String>,
-    /// Whom to tell of the end: address of a webhook, or of mail; may be given several times
-    #[arg(long, value_name = "URL|ADDRESS", value_parser = parse_target)]
-    pub notify: Vec<Target>,
+    #[command(flatten)]
+    pub notify: NotifyArgs,
     /// Print the job's id and do not wait for its end
     #[arg(long)]
     pub detach: bool,
+    // Before the submission, whose heading counts for all that follows.
     #[command(flatten)]
     pub format: FormatArgs,
+    #[command(flatten)]
+    pub submission: SubmissionArgs,
 }
 
 /// `genes` or `genes@3`: names hold no `@`. What begins with `job_` is a job; a data set with such a name is reached by
@@ -50,17 +54,6 @@ pub fn parse_input(text: &str) -> Result<Input, String> {
     })
 }
 
-/// What begins like a URL is a webhook; the server checks both.
-fn parse_target(text: &str) -> Result<Target, String> {
-    if text.contains("://") {
-        return Ok(Target::Webhook(text.to_owned()));
-    }
-    match text.contains('@') {
-        true => Ok(Target::Email(text.to_owned())),
-        false => Err("it is neither a URL such as `https://example.org/told` nor a mail address".to_owned()),
-    }
-}
-
 /// Submits the job, follows it and prints its answer. Ctrl-C: see [`follow`].
 ///
 /// # Errors
@@ -73,15 +66,18 @@ pub async fn run(context: &Context, args: RunArgs) -> Result<(), Failure> {
         analysis: args.analysis,
         input: args.on,
         params,
-        notify: args.notify,
+        notify: args.notify.notify,
         ..NewJob::default()
     };
+    let job = args.submission.onto(job);
     let job = context.client.submit(&job, Duration::ZERO, None).await?;
     if args.detach {
         return detach(context, &job, args.format);
     }
     let job = follow::to_end(context, job).await?;
-    answer::show(context, &job, args.format).await
+    answer::show(context, &job, args.format).await?;
+    answer::tell_sharing(context, &job);
+    Ok(())
 }
 
 /// Prints the id alone, ready for `JOB=$(assay run … --detach)`, or the job when JSON was asked for.
@@ -102,19 +98,6 @@ pub fn detach(context: &Context, job: &Exact<Job>, format: FormatArgs) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn webhooks_and_mail_addresses_are_told_apart() {
-        assert_eq!(
-            parse_target("https://a.example/x@y"),
-            Ok(Target::Webhook("https://a.example/x@y".into()))
-        );
-        assert_eq!(
-            parse_target("anna@a.example"),
-            Ok(Target::Email("anna@a.example".into()))
-        );
-        assert!(parse_target("anna").is_err());
-    }
 
     #[test]
     fn inputs_may_name_a_version() {

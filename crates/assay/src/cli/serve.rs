@@ -62,6 +62,9 @@ pub struct NoticeArgs {
     /// Network inside which webhooks may be received too, e.g. `10.1.0.0/16`; may be given several times
     #[arg(long, value_name = "NETWORK", value_parser = parse_network)]
     pub notify_allow: Vec<Network>,
+    /// File of certificates in PEM whose authorities vouch for receivers and the mail server, beside those of the web
+    #[arg(long, env = "ASSAY_CA_FILE", value_name = "PATH")]
+    pub ca_file: Option<PathBuf>,
     /// Where users reach this server, for links in notices, e.g. `https://assay.example.org`
     #[arg(long, env = "ASSAY_PUBLIC_URL", value_name = "URL", value_parser = parse_public_url)]
     pub public_url: Option<String>,
@@ -74,6 +77,7 @@ impl Default for NoticeArgs {
             smtp_from: None,
             mail_pause: DEFAULT_MAIL_PAUSE,
             notify_allow: Vec::new(),
+            ca_file: None,
             public_url: None,
         }
     }

@@ -20,7 +20,7 @@ pub fn parse_bytes(text: &str) -> Result<u64, String> {
     size.ok_or_else(|| "it must be more than nothing and less than 16 EiB".to_owned())
 }
 
-/// A time: a number with `ms`, `s`, `m` or `h`.
+/// A time: a number with `ms`, `s`, `m`, `h` or `d`.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = split(text)?;
     let factor: u64 = match unit {
@@ -28,6 +28,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         "s" | "" => 1_000,
         "m" | "min" => 60_000,
         "h" => 3_600_000,
+        "d" => 24 * 3_600_000,
         _ => return Err(format!("`{unit}` is no unit of time; write e.g. `90s` or `10m`")),
     };
     let millis = number.checked_mul(factor).filter(|millis| *millis > 0);
@@ -58,6 +59,7 @@ mod tests {
             (parse_duration("10m"), parse_duration("250ms")),
             (parse_duration("600"), Ok(Duration::from_millis(250)))
         );
+        assert_eq!(parse_duration("2d"), parse_duration("48h"));
         for wrong in [
             "",
             "x",

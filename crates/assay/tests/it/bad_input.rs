@@ -192,3 +192,33 @@ async fn a_page_of_the_web_cannot_reach_the_server_by_its_own_name() {
         .header("host", "evil.example");
     assert_eq!(request.send().await.unwrap().status(), 403);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_route_takes_a_parameter_that_it_does_not_know() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = TestServer::start(&folder);
+    let (_, document) = server.get("/openapi.json").await;
+    let mut refused = 0;
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, route) in methods.as_object().unwrap() {
+            let mut parameters = route["parameters"].as_array().into_iter().flatten();
+            if parameters.any(|parameter| parameter["in"] == "query") {
+                continue;
+            }
+            let path = path.replace(['{', '}'], "");
+            let method = method.to_uppercase().parse().unwrap();
+            let request = server.http.request(method, format!("{}{path}?colour=red", server.url));
+            let (status, problem) = crate::support::answer(request.send().await.unwrap()).await;
+            assert_eq!(
+                (status, &problem["code"]),
+                (422, &"invalid_parameter".into()),
+                "{path}: {problem}"
+            );
+            assert_eq!(problem["detail"], "the parameter `colour` is not known here", "{path}");
+            refused += 1;
+        }
+    }
+    assert!(refused > 20, "{refused}");
+    // Pages for people are not part of it.
+    assert_eq!(server.get("/docs?colour=red").await.0, 200);
+}

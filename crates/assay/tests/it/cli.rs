@@ -81,3 +81,23 @@ fn the_demo_runs_eight_analyses_side_by_side_and_shows_their_answers() {
         assert!(told.contains(words), "{words} is missing in:\n{told}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_that_json_does_not_have_are_spoken_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = TestServer::start(&folder);
+    let note = "`x` has numbers that are NaN or infinite: JSON shows them as null, CSV, Parquet and Arrow as they are";
+    let (_, job) = server
+        .post("/v1/query", &serde_json::json!({"sql": "SELECT 1.0 / 0 AS x"}))
+        .await;
+    assert_eq!(job["result"]["rows"], serde_json::json!([{"x": null}]));
+    assert_eq!(job["result"]["summary"]["warnings"], serde_json::json!([note]));
+    for format in ["ndjson", "table"] {
+        let asked = assay(&server, &["query", "SELECT 1.0 / 0 AS x", "--format", format]);
+        let told = String::from_utf8_lossy(&asked.stderr).into_owned();
+        assert!(told.contains(&format!("note: {note}\n")), "{format}: {told}");
+        assert!(!stdout(&asked).contains("warnings"), "{format}");
+    }
+    let csv = assay(&server, &["query", "SELECT 1.0 / 0 AS x", "--format", "csv"]);
+    assert_eq!(stdout(&csv), "x\r\ninf\r\n");
+}

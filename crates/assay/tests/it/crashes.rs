@@ -1,10 +1,13 @@
 //! The server is killed with `kill -9`: what was acknowledged is there afterwards, whole and once.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::support::{TestServer, data};
+use crate::support::{ASSAY, TestServer, data};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn acknowledged_jobs_end_once_although_the_server_is_killed_while_they_run() {
@@ -66,4 +69,28 @@ async fn a_load_that_is_killed_is_whole_after_the_restart() {
     assert_eq!(counted, json!([{"n": 43_249, "k": 43_249}]));
     let (_, dataset) = server.get("/v1/datasets/genes").await;
     assert_eq!(dataset["version"], 1);
+}
+
+#[test]
+fn a_start_waits_a_moment_for_the_store_of_a_server_that_was_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    // What an engine process has that its killed server was about to start.
+    let lock = File::create(folder.path().join("lock")).unwrap();
+    lock.try_lock().unwrap();
+    let mut server = Command::new(ASSAY)
+        .args(["serve", "--listen", "127.0.0.1:0", "--store"])
+        .arg(folder.path())
+        .env("RUST_LOG", "info")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut told = BufReader::new(server.stderr.take().unwrap()).lines();
+    let waits = told.find(|line| line.as_ref().unwrap().contains("the store is in use"));
+    assert!(waits.is_some());
+    drop(lock);
+    let first = BufReader::new(server.stdout.take().unwrap()).lines().next();
+    assert!(first.unwrap().unwrap().starts_with("assay listens on"));
+    server.kill().unwrap();
+    server.wait().unwrap();
 }

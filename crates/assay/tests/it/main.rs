@@ -4,7 +4,12 @@
 
 mod bad_input;
 mod chain;
+mod chaos;
 mod cli;
+mod cli_doctor;
+mod cli_drain;
+mod cli_queue;
+mod cli_why;
 mod crashes;
 mod engine_limits;
 mod figures;
@@ -12,9 +17,11 @@ mod floors;
 mod history;
 mod jobs;
 mod notices;
+mod notices_tls;
 mod queue;
 #[path = "../../../assay-worker/tests/it/receivers.rs"]
 mod receivers;
 mod retention;
 mod schedules;
 mod support;
+mod uploads;

@@ -380,3 +380,80 @@ async fn the_command_line_makes_tests_and_removes_hooks() {
     assay(&server, &["hook", "rm", id]).await;
     assert!(!assay(&server, &["hook", "list"]).await.contains(id));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queries_and_imports_tell_of_their_end_over_http_and_from_the_command_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path());
+    let mut receiver = HttpReceiver::answering(&[204]).await;
+    let url = receiver.url("/told");
+    let told = |heard: &Heard| {
+        let body: Value = serde_json::from_str(&heard.body).unwrap();
+        (
+            body["data"]["id"].as_str().unwrap().to_owned(),
+            body["data"]["analysis"].clone(),
+        )
+    };
+    let id = |job: &Value| job["id"].as_str().unwrap().to_owned();
+
+    let query = json!({"sql": "SELECT 1 AS n", "wait": 30, "notify": [{"webhook": url}]});
+    let (status, job) = server.post("/v1/query", &query).await;
+    assert_eq!(status, 200, "{job:#}");
+    assert_eq!(told(&receiver.next().await), (id(&job), json!("sql")));
+    let (_, job) = server
+        .import("numbers", &format!("format=csv&notify={url}"), b"n\n1\n".to_vec())
+        .await;
+    assert_eq!(
+        job["notify"],
+        json!([{"webhook": url, "format": "standard"}]),
+        "{job:#}"
+    );
+    assert_eq!(told(&receiver.next().await), (id(&job), json!("import")));
+
+    assay(&server, &["query", "SELECT 2 AS n", "--notify", &url]).await;
+    assert_eq!(told(&receiver.next().await).1, "sql");
+    let file = folder.path().join("numbers.csv");
+    std::fs::write(&file, "n\n1\n").unwrap();
+    let line = ["load", file.to_str().unwrap(), "--as", "numbers", "--notify", &url];
+    assay(&server, &line).await;
+    assert_eq!(told(&receiver.next().await).1, "import");
+
+    let (status, problem) = server.import("numbers", "notify=anna", b"n\n1\n".to_vec()).await;
+    assert_eq!(
+        (status, &problem["code"]),
+        (422, &json!("invalid_parameter")),
+        "{problem:#}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_of_one_hook_at_the_same_time_are_all_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path());
+    let (_, hook) = server.post("/v1/hooks", &json!({"url": "https://example.org/a"})).await;
+    let path = format!("/v1/hooks/{}", hook["id"].as_str().unwrap());
+    for round in 0..10 {
+        let wanted = json!({
+            "url": format!("https://example.org/{round}"),
+            "format": if round % 2 == 0 { "slack" } else { "cloudevents" },
+            "states": if round % 2 == 0 { ["failed"] } else { ["canceled"] },
+            "analysis": if round % 2 == 0 { json!("sql") } else { Value::Null },
+            "description": format!("number {round}"),
+            "enabled": round % 2 == 0,
+        });
+        let patches: Vec<Value> = wanted
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(|(name, value)| json!({name: value}))
+            .collect();
+        let sent = patches.iter().map(|patch| server.patch(&path, patch));
+        for (status, told) in futures::future::join_all(sent).await {
+            assert_eq!(status, 200, "{told:#}");
+        }
+        let (_, hook) = server.get(&path).await;
+        for (name, value) in wanted.as_object().unwrap() {
+            assert_eq!(&hook[name], value, "{name}");
+        }
+    }
+}

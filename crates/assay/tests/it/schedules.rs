@@ -388,3 +388,25 @@ async fn schedules_are_kept_from_the_command_line() {
         "{told}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeated_key_runs_a_schedule_once_although_it_is_gone_by_now() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = TestServer::start(&folder);
+    create(
+        &server,
+        &json!({"name": "yearly", "cron": "0 0 1 1 *", "job": {"analysis": "ping"}}),
+    )
+    .await;
+    let run = async || {
+        let request = server.http.post(format!("{}/v1/schedules/yearly/run", server.url));
+        let request = request.header("idempotency-key", "k1").header("prefer", "wait=30");
+        answer(request.send().await.unwrap()).await
+    };
+    let (status, first) = run().await;
+    assert_eq!((status, &first["state"]), (200, &json!("succeeded")), "{first:#}");
+    let removed = server.http.delete(format!("{}/v1/schedules/yearly", server.url));
+    assert_eq!(removed.send().await.unwrap().status(), 204);
+    let (status, again) = run().await;
+    assert_eq!((status, &again["id"]), (200, &first["id"]), "{again:#}");
+}

@@ -83,7 +83,9 @@ impl Scheduler {
                     progress: serde_json::from_str(text(row, 6)?)?,
                     written_at: None,
                 };
-                let held = before.held(&id).filter(|held| held.fence == fence).cloned();
+                // A cancel that was undone with its batch is not in the row, and so it is none.
+                let is_same = |held: &&Held| held.fence == fence && held.cancel_requested == fresh.cancel_requested;
+                let held = before.held(&id).filter(is_same).cloned();
                 Place::Running(Box::new(held.unwrap_or(fresh)))
             }
             state => return Err(Fault::Stored(format!("{state} is no state of an unfinished job"))),

@@ -30,6 +30,7 @@ macro_rules! conformance {
                 an_id_is_taken_once,
                 the_same_key_and_request_answer_the_same_job,
                 a_replayed_job_is_shown_as_it_is_now,
+                the_job_of_a_key_is_found_without_a_submission,
                 the_same_key_with_another_request_is_refused,
                 fifty_at_once_with_one_key_make_one_job,
                 a_key_is_forgotten_after_a_day,
@@ -155,6 +156,7 @@ macro_rules! conformance {
                 an_answer_goes_after_its_time_and_its_job_stays,
                 a_record_goes_after_thirty_days_with_all_that_belongs_to_it,
                 ids_of_events_are_not_given_again_when_all_records_are_gone,
+                ids_of_deliveries_are_not_given_again_when_all_records_are_gone,
                 an_object_goes_with_the_last_job_that_has_it,
                 the_oldest_answers_go_when_all_together_are_too_large,
             );
@@ -177,6 +179,7 @@ macro_rules! conformance {
                 removing_a_hook_gives_up_its_deliveries,
                 a_hook_is_tested_by_a_notice_of_its_own,
                 hooks_are_kept_and_counted,
+                a_change_of_a_hook_that_is_another_by_now_is_not_made,
                 deliveries_are_listed_newest_first_in_pages,
                 secrets_rotate_and_two_are_kept,
                 notices_are_forgotten_after_a_month,

@@ -36,8 +36,14 @@ fn hook(scene: &Scene) -> Hook {
 async fn hooked(scene: &Scene, change: impl FnOnce(&mut Hook)) -> Hook {
     let mut hook = hook(scene);
     change(&mut hook);
-    scene.hooks().put(hook.clone()).await.unwrap();
+    put(scene, hook.clone()).await;
     hook
+}
+
+/// Stores a hook in place of what there is now.
+async fn put(scene: &Scene, hook: Hook) {
+    let seen = scene.hooks().get(&hook.id).await.ok();
+    assert!(scene.hooks().put(hook, seen.as_ref()).await.unwrap());
 }
 
 /// Ends a job that nobody but `target` is told of beside the hooks.
@@ -298,13 +304,13 @@ pub async fn a_disabled_hook_is_told_nothing(mut scene: Scene) {
     let id = scene.submit().await;
     end(&scene, id).await;
     hook.disabled = Some("not now".to_owned());
-    scene.hooks().put(hook.clone()).await.unwrap();
+    put(&scene, hook.clone()).await;
     scene.reopen();
     let id = scene.submit().await;
     end(&scene, id).await;
     assert!(take(&scene).await.is_empty());
     hook.disabled = None;
-    scene.hooks().put(hook.clone()).await.unwrap();
+    put(&scene, hook.clone()).await;
     let id = scene.submit().await;
     end(&scene, id.clone()).await;
     let told = take_one(&scene).await;
@@ -343,7 +349,7 @@ pub async fn a_hook_is_tested_by_a_notice_of_its_own(scene: Scene) {
     assert_eq!(taken.notice, Notice::Ping);
     assert_eq!(taken.message_id(), format!("ping_{}", taken.id));
     hook.disabled = Some("not now".to_owned());
-    scene.hooks().put(hook.clone()).await.unwrap();
+    put(&scene, hook.clone()).await;
     assert_eq!(refused(scene.outbox().ping(&hook.id).await), Code::Conflict);
     let unknown = HookId::generate(scene.clock.now());
     assert_eq!(refused(scene.outbox().ping(&unknown).await), Code::UnknownHook);
@@ -353,7 +359,7 @@ pub async fn hooks_are_kept_and_counted(mut scene: Scene) {
     let mut first = hooked(&scene, |_| {}).await;
     first.description = "for everybody".to_owned();
     scene.advance(1);
-    scene.hooks().put(first.clone()).await.unwrap();
+    put(&scene, first.clone()).await;
     let anna: UserName = "anna".parse().unwrap();
     let second = hooked(&scene, |hook| hook.owner = anna.clone()).await;
     scene.reopen();
@@ -363,8 +369,26 @@ pub async fn hooks_are_kept_and_counted(mut scene: Scene) {
     for _ in 1..100 {
         hooked(&scene, |_| {}).await;
     }
-    assert_eq!(refused(scene.hooks().put(hook(&scene)).await), Code::Conflict);
-    scene.hooks().put(first).await.unwrap();
+    assert_eq!(refused(scene.hooks().put(hook(&scene), None).await), Code::Conflict);
+    put(&scene, first).await;
+}
+
+pub async fn a_change_of_a_hook_that_is_another_by_now_is_not_made(scene: Scene) {
+    let seen = hooked(&scene, |_| {}).await;
+    let described = Hook {
+        description: "for everybody".to_owned(),
+        ..seen.clone()
+    };
+    let narrowed = Hook {
+        states: vec![State::Failed],
+        ..seen.clone()
+    };
+    assert!(scene.hooks().put(described.clone(), Some(&seen)).await.unwrap());
+    assert!(!scene.hooks().put(narrowed.clone(), Some(&seen)).await.unwrap());
+    assert!(!scene.hooks().put(narrowed.clone(), None).await.unwrap());
+    assert_eq!(scene.hooks().get(&seen.id).await.unwrap(), described);
+    scene.hooks().remove(&seen.id).await.unwrap();
+    assert!(!scene.hooks().put(narrowed, Some(&described)).await.unwrap());
 }
 
 fn page(after: Option<String>, limit: usize) -> PageRequest {

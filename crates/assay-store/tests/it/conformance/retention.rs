@@ -1,6 +1,6 @@
 //! What has had its time goes, and nothing else.
 
-use assay_core::{Code, Outcome, ResultData, State, StoredResult, Swept};
+use assay_core::{Code, DeliveryId, DeliveryOutcome, JobSpec, Outcome, ResultData, State, StoredResult, Swept, Target};
 
 use crate::support::{Scene, refused, result, succeeded, usage};
 
@@ -74,6 +74,32 @@ pub async fn ids_of_events_are_not_given_again_when_all_records_are_gone(scene: 
         1,
         "a listener that has seen {newest:?} hears of the new job"
     );
+}
+
+pub async fn ids_of_deliveries_are_not_given_again_when_all_records_are_gone(scene: Scene) {
+    let told = |spec: &mut JobSpec| {
+        spec.notify = vec![Target::Email {
+            address: "anna@example.org".to_owned(),
+        }];
+    };
+    let mut newest = DeliveryId(0);
+    // Either the record of the job goes with all that belongs to it, or only the log is trimmed.
+    for sweeps in [true, false, false] {
+        let id = scene.submit_as(told).await;
+        scene.jobs().cancel(&id).await.unwrap();
+        let delivery = scene.outbox().take_due(1).await.unwrap().remove(0).id;
+        assert!(delivery > newest, "{delivery} came after {newest}");
+        newest = delivery;
+        scene
+            .outbox()
+            .settle(delivery, DeliveryOutcome::Delivered, None)
+            .await
+            .unwrap();
+        scene.advance(31 * DAY_MS);
+        if sweeps {
+            assert_eq!(scene.upkeep().sweep().await.unwrap().jobs, 1);
+        }
+    }
 }
 
 pub async fn an_object_goes_with_the_last_job_that_has_it(scene: Scene) {

@@ -51,6 +51,22 @@ pub async fn a_replayed_job_is_shown_as_it_is_now(scene: Scene) {
     assert_eq!(replayed.job, finished);
 }
 
+pub async fn the_job_of_a_key_is_found_without_a_submission(scene: Scene) {
+    let (owner, asked) = (assay_core::UserName::local(), key("a").unwrap());
+    assert_eq!(scene.queue().replayed(&owner, &asked).await.unwrap(), None);
+    let job = scene
+        .jobs()
+        .submit(new_job(scene.clock.now()), key("a"))
+        .await
+        .unwrap()
+        .job;
+    assert_eq!(scene.queue().replayed(&owner, &asked).await.unwrap(), Some(job));
+    let other = "anna".parse().unwrap();
+    assert_eq!(scene.queue().replayed(&other, &asked).await.unwrap(), None);
+    let again = scene.queue().replayed(&owner, &key("b").unwrap()).await;
+    assert_eq!(refused(again), Code::IdempotencyKeyReused);
+}
+
 pub async fn the_same_key_with_another_request_is_refused(scene: Scene) {
     scene.jobs().submit(new_job(scene.clock.now()), key("a")).await.unwrap();
     let answer = scene.jobs().submit(new_job(scene.clock.now()), key("b")).await;

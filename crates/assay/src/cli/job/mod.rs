@@ -1,15 +1,17 @@
 //! `assay job`: looking after jobs that run or ran.
 
-use std::time::Duration;
+mod about;
+mod steer;
+mod why;
 
-use assay_client::{Exact, Job, JobQuery};
+use assay_client::{Exact, Job, JobFilter, JobQuery};
 use assay_core::State;
 use clap::{Args, Subcommand};
 
 use super::context::{Context, FormatArgs, OutputFormat};
-use super::{Failure, answer, follow};
+use super::{Failure, answer, follow, params};
 use crate::output::table::{Heading, Sheet};
-use crate::output::{self, errors, progress, text};
+use crate::output::{self, text};
 
 #[derive(Debug, Clone, Subcommand)]
 pub enum JobCommand {
@@ -17,8 +19,14 @@ pub enum JobCommand {
     Show(ShowArgs),
     /// List jobs, the newest first
     List(ListArgs),
-    /// Ask for a job to be canceled
-    Cancel(JobArgs),
+    /// Tell why a job waits
+    Why(ShowArgs),
+    /// Ask for jobs to be canceled
+    Cancel(steer::CancelArgs),
+    /// Try a job again that has failed, was canceled or waits for its next attempt
+    Retry(steer::RetryArgs),
+    /// Run a job now that waits for its time
+    Run(JobArgs),
     /// Print the answer of a job
     Result(ShowArgs),
     /// Wait for the end of a job; the exit code tells which end
@@ -41,6 +49,18 @@ pub struct ShowArgs {
 
 #[derive(Debug, Clone, Args)]
 pub struct ListArgs {
+    #[command(flatten)]
+    pub filter: FilterArgs,
+    /// How many
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub limit: u32,
+    #[command(flatten)]
+    pub format: FormatArgs,
+}
+
+/// Which jobs are meant.
+#[derive(Debug, Clone, Default, Args)]
+pub struct FilterArgs {
     /// Only jobs in these states
     #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = parse_state)]
     pub state: Vec<State>,
@@ -50,11 +70,32 @@ pub struct ListArgs {
     /// Only jobs that read or write this data set
     #[arg(long, value_name = "NAME")]
     pub on: Option<String>,
-    /// How many
-    #[arg(long, value_name = "N", default_value_t = 20)]
-    pub limit: u32,
-    #[command(flatten)]
-    pub format: FormatArgs,
+    /// Only jobs with this tag
+    #[arg(long, value_name = "NAME=VALUE", value_parser = params::parse_pair)]
+    pub tag: Option<(String, String)>,
+    /// Only jobs that this schedule submitted
+    #[arg(long, value_name = "NAME")]
+    pub schedule: Option<String>,
+}
+
+impl From<FilterArgs> for JobFilter {
+    fn from(args: FilterArgs) -> Self {
+        let FilterArgs {
+            state,
+            analysis,
+            on,
+            tag,
+            schedule,
+        } = args;
+        Self {
+            states: state,
+            analysis,
+            dataset: on,
+            tag,
+            schedule,
+            owner: None,
+        }
+    }
 }
 
 fn parse_state(text: &str) -> Result<State, String> {
@@ -66,10 +107,14 @@ pub async fn run(context: &Context, command: JobCommand) -> Result<(), Failure> 
     match command {
         JobCommand::Show(args) => {
             let job = context.client.job(&args.id).await?;
-            print(context, &job, args.format)
+            print(context, &job, args.format)?;
+            why::append(context, &job, args.format).await
         }
+        JobCommand::Why(args) => why::run(context, args).await,
         JobCommand::List(args) => list(context, args).await,
-        JobCommand::Cancel(args) => cancel(context, &args.id).await,
+        JobCommand::Cancel(args) => steer::cancel(context, args).await,
+        JobCommand::Retry(args) => steer::retry(context, args).await,
+        JobCommand::Run(args) => steer::run_now(context, &args.id).await,
         JobCommand::Result(args) => {
             let job = context.client.job(&args.id).await?;
             answer::show(context, &job, args.format).await
@@ -85,26 +130,9 @@ async fn wait(context: &Context, args: ShowArgs) -> Result<(), Failure> {
     follow::verdict(job).map(drop)
 }
 
-async fn cancel(context: &Context, id: &str) -> Result<(), Failure> {
-    let job = context.client.cancel(id).await?;
-    if context.wants_json() {
-        output::print(&format!("{}\n", job.text.get()))?;
-    }
-    if job.state == State::Canceled {
-        context.say(&format!("`{id}` is canceled"));
-    } else {
-        context.say(&format!(
-            "`{id}` was asked to stop; `assay job wait {id}` waits until it has"
-        ));
-    }
-    Ok(())
-}
-
 async fn list(context: &Context, args: ListArgs) -> Result<(), Failure> {
     let query = JobQuery {
-        states: args.state,
-        analysis: args.analysis,
-        dataset: args.on,
+        filter: args.filter.into(),
         limit: Some(args.limit),
         cursor: None,
     };
@@ -161,7 +189,7 @@ fn touched(job: &Job) -> String {
 
 fn print(context: &Context, job: &Exact<Job>, format: FormatArgs) -> Result<(), Failure> {
     match context.format(format) {
-        OutputFormat::Table => Ok(output::print(&about(context, job))?),
+        OutputFormat::Table => Ok(output::print(&about::render(context, job))?),
         OutputFormat::Json | OutputFormat::Ndjson => Ok(output::print(&format!("{}\n", job.text.get()))?),
         OutputFormat::Csv => context.print_list(OutputFormat::Csv, &sheet(std::slice::from_ref(job)), &[]),
         OutputFormat::Parquet | OutputFormat::Arrow => Err(Failure::usage(
@@ -171,61 +199,17 @@ fn print(context: &Context, job: &Exact<Job>, format: FormatArgs) -> Result<(), 
     }
 }
 
-fn about(context: &Context, job: &Job) -> String {
-    let mut lines = vec![("analysis", job.analysis.clone()), ("state", progress::describe(job))];
-    let on = touched(job);
-    if !on.is_empty() {
-        lines.push(("data sets", on));
-    }
-    if let Some(params) = &job.params {
-        lines.push(("parameters", text::printable(params.get())));
-    }
-    let times = [
-        ("submitted", &job.submitted_at),
-        ("started", &job.started_at),
-        ("finished", &job.finished_at),
-    ];
-    lines.extend(times.into_iter().filter_map(|(name, at)| Some((name, at.clone()?))));
-    lines.push(("attempt", format!("{} of {}", job.attempt, job.max_attempts)));
-    if let Some(usage) = &job.usage {
-        lines.push(("ran", text::duration(Duration::from_millis(usage.run_ms))));
-    }
-    if let Some(result) = &job.result {
-        let (rows, size) = (text::counted(result.row_count, "row"), text::bytes(result.bytes));
-        lines.push((
-            "answer",
-            format!("{rows}, {size}; `assay job result {}` shows it", job.id),
-        ));
-    }
-    let mut shown = format!(" {}\n\n", job.id);
-    for (name, value) in lines {
-        shown.push_str(&format!(" {name:<11}{value}\n"));
-    }
-    if let Some(error) = &job.error {
-        shown.push('\n');
-        shown.push_str(&errors::render(&error.to_error(), sql_of(job).as_deref(), &context.out));
-    }
-    shown
-}
-
-/// The SQL that places in the error of a query count in.
-fn sql_of(job: &Job) -> Option<String> {
-    let params: serde_json::Value = serde_json::from_str(job.params.as_ref()?.get()).ok()?;
-    Some(params.get("sql")?.as_str()?.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_sql_of_a_failed_query_is_found_in_its_parameters() {
+    fn what_a_job_reads_and_writes_is_named_with_versions() {
         let job: Job = serde_json::from_str(
-            r#"{"id":"job_1","analysis":"sql","state":"failed","params":{"sql":"SELECT 1"},
+            r#"{"id":"job_1","analysis":"sql","state":"failed",
                 "inputs":[{"dataset":"a","version":2}],"wrote":{"dataset":"b","version":1}}"#,
         )
         .unwrap();
-        assert_eq!(sql_of(&job).as_deref(), Some("SELECT 1"));
         assert_eq!(touched(&job), "a@2, b@1");
     }
 }

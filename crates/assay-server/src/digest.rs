@@ -1,0 +1,59 @@
+//! The digest that a client sends of its body, after RFC 9530.
+
+use assay_core::{Code, Error, Result};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderMap, HeaderName};
+
+use crate::cursor::hex;
+use crate::extract;
+
+static CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
+const SHA_256_BYTES: usize = 32;
+
+/// The SHA-256 of the body in hexadecimal digits, when the client says it. Other digests are of no use here.
+///
+/// # Errors
+/// `InvalidRequest` when it is not one.
+pub(crate) fn read(headers: &HeaderMap) -> Result<Option<String>> {
+    let Some(text) = extract::text(headers, &CONTENT_DIGEST)? else {
+        return Ok(None);
+    };
+    let mut members = text.split(',').filter_map(|member| member.trim().split_once('='));
+    let Some((_, value)) = members.find(|(name, _)| name.eq_ignore_ascii_case("sha-256")) else {
+        return Ok(None);
+    };
+    let encoded = value.strip_prefix(':').and_then(|rest| rest.strip_suffix(':'));
+    let digest = encoded.and_then(|encoded| STANDARD.decode(encoded).ok());
+    match digest.filter(|digest| digest.len() == SHA_256_BYTES) {
+        Some(digest) => Ok(Some(hex(&digest))),
+        None => Err(Error::new(
+            Code::InvalidRequest,
+            format!("`Content-Digest` has `{value}`, which is not a SHA-256"),
+        )
+        .hint("write its 32 bytes in base64 between colons, as in `sha-256=:RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDg=:`")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn digest(text: &str) -> Result<Option<String>> {
+        let mut headers = HeaderMap::new();
+        headers.insert(&CONTENT_DIGEST, text.parse().unwrap());
+        read(&headers)
+    }
+
+    #[test]
+    fn the_digest_is_found_among_others() {
+        let hex = "44aff4ab2d7c3250525675a08f0cfa9591168cffe51791c5f5bbc417c15a6c38";
+        let sent = "sha-256=:RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDg=:";
+        assert_eq!(digest(sent).unwrap().as_deref(), Some(hex));
+        assert_eq!(digest(&format!("md5=:AAAA:, {sent}")).unwrap().as_deref(), Some(hex));
+        assert_eq!(digest("sha-512=:AAAA:"), Ok(None));
+        for wrong in ["sha-256=abc", "sha-256=:AAAA:", "sha-256=:?:"] {
+            assert_eq!(digest(wrong).unwrap_err().code, Code::InvalidRequest, "{wrong}");
+        }
+    }
+}
