@@ -81,6 +81,44 @@ impl Queue {
         self.jobs.iter().rposition(leads)
     }
 
+    /// Whether a new job takes over the run that `leader` waits for; `None` when the store may decide, by the shares of
+    /// the owners, of which the model knows only that nobody waits behind the backlog of another one.
+    pub fn takes_over(&self, leader: usize, owner: u8, priority: u8) -> Option<bool> {
+        let led = &self.jobs[leader];
+        if led.state != State::Queued {
+            return Some(false);
+        }
+        if led.owner == owner {
+            return Some(priority < led.priority);
+        }
+        let in_line = self.in_line();
+        let backlog = in_line.iter().filter(|place| {
+            self.jobs[**place].owner == led.owner && (self.jobs[**place].priority, **place) < (led.priority, leader)
+        });
+        let waits_already = in_line.iter().any(|place| self.jobs[*place].owner == owner);
+        match backlog.count() {
+            0 if in_line.len() == 1 => Some(false),
+            2.. if !waits_already => Some(true),
+            _ => None,
+        }
+    }
+
+    /// Has a waiting leader and those who follow it follow a new job.
+    pub fn follow(&mut self, leader: usize, other: usize) {
+        for follower in self.followers(leader) {
+            self.jobs[follower].follows = Some(other);
+        }
+        (self.jobs[leader].follows, self.jobs[leader].leads) = (Some(other), None);
+    }
+
+    /// Every key has one leader at most, and whoever shares a run follows the leader of it.
+    pub fn has_one_leader_for_each_key(&self) -> bool {
+        let leads = |job: &&Known| !job.is_over() && !job.cancel_requested && job.leads.is_some();
+        let keys: Vec<Option<u8>> = self.jobs.iter().filter(leads).map(|job| job.leads).collect();
+        let is_led = |job: &Known| job.is_over() || job.follows.is_none_or(|place| leads(&&self.jobs[place]));
+        keys.iter().collect::<BTreeSet<_>>().len() == keys.len() && self.jobs.iter().all(is_led)
+    }
+
     /// The newest finished run that answers.
     pub fn finished(&self, key: u8, after: Timestamp) -> Option<usize> {
         self.jobs.iter().rposition(|job| {
@@ -95,12 +133,17 @@ impl Queue {
         followers
     }
 
-    /// Jobs that could be claimed, and whether `place` is the first of its owner among them.
-    pub fn claimable(&self) -> Vec<usize> {
-        let is_ready = |job: &Known| job.state == State::Queued && job.follows.is_none() && !self.is_paused;
+    /// Jobs that wait for a worker.
+    fn in_line(&self) -> Vec<usize> {
+        let is_ready = |job: &Known| job.state == State::Queued && job.follows.is_none();
         (0..self.jobs.len())
             .filter(|place| is_ready(&self.jobs[*place]))
             .collect()
+    }
+
+    /// Jobs that could be claimed.
+    pub fn claimable(&self) -> Vec<usize> {
+        if self.is_paused { Vec::new() } else { self.in_line() }
     }
 
     pub fn is_first_of_its_owner(&self, place: usize) -> bool {
