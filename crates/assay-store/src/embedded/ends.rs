@@ -143,21 +143,24 @@ fn follow_up(desk: &mut Desk<'_>, job: &Job, live: Live, next: &mut VecDeque<(Jo
 }
 
 /// The followers that end as the job has ended, and those that need a run of their own: a cancel and a deadline are the
-/// job's own, and a time limit says nothing to who has more time.
+/// job's own, a time limit says nothing to who has more time, nor what may pass to who allows more attempts.
 fn answered(desk: &Desk<'_>, job: &Job, followers: Vec<JobId>) -> Fallible<(Vec<JobId>, Vec<JobId>)> {
-    let code = job.error.as_ref().map(|error| error.code);
-    match (job.state, code) {
-        (State::Failed, Some(Code::Timeout)) => {
-            let (mut answered, mut others) = (Vec::new(), Vec::new());
-            for id in followers {
-                let has_more_time = desk.known_job(&id)?.spec.limits.timeout_ms > job.spec.limits.timeout_ms;
-                if has_more_time { &mut others } else { &mut answered }.push(id);
-            }
-            Ok((answered, others))
-        }
-        (State::Canceled, _) | (State::Failed, Some(Code::DeadlineExceeded)) => Ok((Vec::new(), followers)),
-        _ => Ok((followers, Vec::new())),
+    let code = match (job.state, &job.error) {
+        (State::Canceled, _) => return Ok((Vec::new(), followers)),
+        (State::Failed, Some(error)) => error.code,
+        _ => return Ok((followers, Vec::new())),
+    };
+    let (mut answered, mut others) = (Vec::new(), Vec::new());
+    for id in followers {
+        let goes_on = match code {
+            Code::DeadlineExceeded => true,
+            Code::Timeout => desk.known_job(&id)?.spec.limits.timeout_ms > job.spec.limits.timeout_ms,
+            code if code.is_retryable() => desk.known_job(&id)?.spec.retry.max_attempts > job.spec.retry.max_attempts,
+            _ => false,
+        };
+        if goes_on { &mut others } else { &mut answered }.push(id);
     }
+    Ok((answered, others))
 }
 
 fn tell_children(desk: &mut Desk<'_>, job: &Job, next: &mut VecDeque<(JobId, End)>) -> Fallible<()> {

@@ -283,3 +283,48 @@ pub async fn an_urgent_job_does_not_wait_behind_an_identical_one(scene: Scene) {
     assert_eq!(scene.get(&patient.id).await.shares, Some(urgent.id));
     scene.is_sound().await;
 }
+
+pub async fn a_run_without_attempts_left_goes_on_for_who_allows_more(mut scene: Scene) {
+    let leader = share(&scene, |spec| spec.retry.max_attempts = 1).await;
+    let same = share(&scene, |spec| spec.retry.max_attempts = 1).await;
+    let heir = share(&scene, |spec| spec.retry.max_attempts = 2).await;
+    let third = share(&scene, |spec| spec.retry.max_attempts = 3).await;
+    let lease = scene.claim_one().await;
+    scene.jobs().finish(&lease, failed(Code::EngineCrashed)).await.unwrap();
+    for job in [&leader, &same] {
+        let error = scene.get(&job.id).await.error.unwrap();
+        assert_eq!(error.code, Code::EngineCrashed);
+    }
+    scene.is_sound().await;
+    scene.reopen();
+    let waiting = scene.get(&heir.id).await;
+    assert_eq!(
+        (waiting.state, waiting.attempt, waiting.shares),
+        (State::Queued, 0, None)
+    );
+    assert_eq!(scene.get(&third.id).await.shares, Some(heir.id.clone()));
+    let late = share(&scene, |_| {}).await;
+    assert_eq!(late.shares, Some(heir.id.clone()));
+    let lease = scene.claim_one().await;
+    assert_eq!(lease.job, heir.id);
+    // What another attempt does not mend ends them all.
+    scene.jobs().finish(&lease, failed(Code::UnknownColumn)).await.unwrap();
+    for job in [&heir, &third, &late] {
+        assert_eq!(scene.state(&job.id).await, State::Failed);
+    }
+    scene.is_sound().await;
+}
+
+pub async fn a_run_that_was_lost_for_good_goes_on_for_who_allows_more(scene: Scene) {
+    let leader = share(&scene, |spec| spec.retry.max_attempts = 1).await;
+    let heir = share(&scene, |spec| spec.retry.max_attempts = 2).await;
+    scene.claim_one().await;
+    scene.advance(LEASE_MS);
+    assert_eq!(scene.jobs().reap().await.unwrap().lost, 1);
+    assert_eq!(scene.get(&leader.id).await.error.unwrap().code, Code::Lost);
+    let lease = scene.claim_one().await;
+    assert_eq!(lease.job, heir.id);
+    scene.jobs().finish(&lease, succeeded()).await.unwrap();
+    assert_eq!(scene.state(&heir.id).await, State::Succeeded);
+    scene.is_sound().await;
+}

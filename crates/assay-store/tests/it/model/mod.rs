@@ -313,7 +313,8 @@ impl Model {
                 assert!((least..=least + least / 5).contains(&pause), "{pause} of {least}");
                 (job.state, job.held, job.run_at) = (State::Scheduled, None, told.run_at);
             }
-            End::Failed | End::Crashed => self.queue.end(holder, State::Failed),
+            End::Crashed => self.queue.give_up(holder),
+            End::Failed => self.queue.end(holder, State::Failed),
         }
     }
 

@@ -52,6 +52,15 @@ impl Known {
     }
 }
 
+/// Why a job ends, as far as it matters to those who share its run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    Answer,
+    Deadline,
+    /// It might have passed with another attempt.
+    Attempts,
+}
+
 /// What one reaping does: queued, lost, stopped.
 pub type Reaping = (u64, u64, u64);
 
@@ -177,10 +186,15 @@ impl Queue {
     }
 
     pub fn end(&mut self, place: usize, state: State) {
-        self.end_as(place, state, false);
+        self.end_as(place, state, Cause::Answer);
     }
 
-    fn end_as(&mut self, place: usize, state: State, is_own_deadline: bool) {
+    /// Fails a job that has no attempts left.
+    pub fn give_up(&mut self, place: usize) {
+        self.end_as(place, State::Failed, Cause::Attempts);
+    }
+
+    fn end_as(&mut self, place: usize, state: State, cause: Cause) {
         let now = self.now;
         let job = &mut self.jobs[place];
         if job.is_over() {
@@ -193,13 +207,17 @@ impl Queue {
         job.finished_at = Some(now);
         job.parents.clear();
         self.tell_children(place, state);
-        let followers = self.followers(place);
-        let is_shared = state == State::Succeeded || (state == State::Failed && !is_own_deadline);
-        if is_shared {
-            for follower in followers {
-                self.end_as(follower, state, false);
-            }
-        } else if let Some(heir) = self.hand_lead(place, &followers) {
+        let allowed = self.jobs[place].max_attempts;
+        let goes_on = |follower: &usize| match (state, cause) {
+            (State::Canceled, _) | (State::Failed, Cause::Deadline) => true,
+            (State::Failed, Cause::Attempts) => self.jobs[*follower].max_attempts > allowed,
+            _ => false,
+        };
+        let (others, answered): (Vec<usize>, Vec<usize>) = self.followers(place).into_iter().partition(goes_on);
+        for follower in answered {
+            self.end(follower, state);
+        }
+        if let Some(heir) = self.hand_lead(place, &others) {
             self.jobs[heir].state = State::Queued;
         }
     }
@@ -210,7 +228,7 @@ impl Queue {
                 continue;
             }
             if state != State::Succeeded {
-                self.end_as(child, State::Failed, false);
+                self.end(child, State::Failed);
             } else if self.jobs[child].parents.is_empty() {
                 let now = self.now;
                 let job = &mut self.jobs[child];
@@ -265,7 +283,7 @@ impl Queue {
         if job.cancel_requested {
             self.end(place, State::Canceled);
         } else if job.attempt >= job.max_attempts {
-            self.end(place, State::Failed);
+            self.give_up(place);
         } else {
             (job.state, job.held) = (State::Queued, None);
         }
@@ -292,7 +310,10 @@ impl Queue {
             (self.jobs[place].state, self.jobs[place].run_at) = (State::Queued, None);
             queued += 1;
         }
-        for place in self.by_time(|job| job.alarm().filter(is_due)) {
+        let mut alarmed = self.by_time(|job| job.alarm().filter(is_due));
+        // Followers first: what ends them is told, not that the run they share ends as well.
+        alarmed.sort_by_key(|place| self.jobs[*place].follows.is_none());
+        for place in alarmed {
             let job = &self.jobs[place];
             if job.is_over() {
                 continue;
@@ -300,7 +321,8 @@ impl Queue {
             let is_late = job.deadline.as_ref().is_some_and(is_due);
             match (is_late, job.cancel_requested) {
                 (false, true) => self.end(place, State::Canceled),
-                _ => self.end_as(place, State::Failed, is_late),
+                _ if is_late => self.end_as(place, State::Failed, Cause::Deadline),
+                _ => self.end(place, State::Failed),
             }
             stopped += 1;
         }
