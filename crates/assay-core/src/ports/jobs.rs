@@ -43,7 +43,8 @@ pub struct Reaped {
 pub trait Jobs: Send + Sync {
     /// Stores a job: as queued, or as scheduled when it waits for a time or for other jobs. Answers the job that came
     /// with the same idempotency key before. A job that may share finds an unfinished identical one and is answered by
-    /// its run, or a finished one whose answer is kept and has succeeded at once.
+    /// its run, or a finished one whose answer is kept and has succeeded at once. When the unfinished one still waits
+    /// for a worker and the new one comes to its turn sooner, the run is that of the new one: who shared it shares it.
     ///
     /// # Errors
     /// `IdempotencyKeyReused` when the key came with another fingerprint; `TooManyJobs` when the queue or the owner's
@@ -60,6 +61,8 @@ pub trait Jobs: Send + Sync {
 
     /// Ends an attempt. A retryable failure with attempts left goes back as scheduled after its pause.
     /// A running job whose cancel was requested ends as canceled when it failed, and as succeeded when it succeeded.
+    /// Identical jobs that share the run end alike. After a retryable failure without attempts left, the run goes over
+    /// to those of them that allow more attempts; after a time limit, to those that give more time.
     ///
     /// # Errors
     /// `LeaseLost` when the fence is old: nothing was written. Finishing twice with one fence is `LeaseLost` as well.

@@ -143,21 +143,24 @@ fn follow_up(desk: &mut Desk<'_>, job: &Job, live: Live, next: &mut VecDeque<(Jo
 }
 
 /// The followers that end as the job has ended, and those that need a run of their own: a cancel and a deadline are the
-/// job's own, and a time limit says nothing to who has more time.
+/// job's own, a time limit says nothing to who has more time, nor what may pass to who allows more attempts.
 fn answered(desk: &mut Desk<'_>, job: &Job, followers: Vec<JobId>) -> Fallible<(Vec<JobId>, Vec<JobId>)> {
-    let code = job.error.as_ref().map(|error| error.code);
-    match (job.state, code) {
-        (State::Failed, Some(Code::Timeout)) => {
-            let (mut answered, mut others) = (Vec::new(), Vec::new());
-            for id in followers {
-                let has_more_time = desk.known_job(&id)?.spec.limits.timeout_ms > job.spec.limits.timeout_ms;
-                if has_more_time { &mut others } else { &mut answered }.push(id);
-            }
-            Ok((answered, others))
-        }
-        (State::Canceled, _) | (State::Failed, Some(Code::DeadlineExceeded)) => Ok((Vec::new(), followers)),
-        _ => Ok((followers, Vec::new())),
+    let code = match (job.state, &job.error) {
+        (State::Canceled, _) => return Ok((Vec::new(), followers)),
+        (State::Failed, Some(error)) => error.code,
+        _ => return Ok((followers, Vec::new())),
+    };
+    let (mut answered, mut others) = (Vec::new(), Vec::new());
+    for id in followers {
+        let goes_on = match code {
+            Code::DeadlineExceeded => true,
+            Code::Timeout => desk.known_job(&id)?.spec.limits.timeout_ms > job.spec.limits.timeout_ms,
+            code if code.is_retryable() => desk.known_job(&id)?.spec.retry.max_attempts > job.spec.retry.max_attempts,
+            _ => false,
+        };
+        if goes_on { &mut others } else { &mut answered }.push(id);
     }
+    Ok((answered, others))
 }
 
 fn tell_children(desk: &mut Desk<'_>, job: &Job, next: &mut VecDeque<(JobId, End)>) -> Fallible<()> {
@@ -222,6 +225,21 @@ fn take_lead(desk: &mut Desk<'_>, followers: &[JobId], share_key: Option<String>
     }
     desk.scheduler.lead(first, share_key);
     Ok(heir)
+}
+
+/// Has a waiting leader and all who follow it follow another job.
+pub(super) fn follow(desk: &mut Desk<'_>, leader: &JobId, other: &JobId) -> Fallible<()> {
+    let mut all = desk.scheduler.followers(leader);
+    all.push(leader.clone());
+    rows::set_share_key(desk.connection, leader, None)?;
+    for id in &all {
+        let mut job = desk.known_job(id)?;
+        job.shares = Some(other.clone());
+        desk.save(&mut job)?;
+        desk.scheduler.move_to(id, Place::Following(other.clone()));
+    }
+    desk.scheduler.lead(leader, None);
+    Ok(())
 }
 
 /// Cancels a running job whose run others share: only the asker goes, and the run is theirs from now on.

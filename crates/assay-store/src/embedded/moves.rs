@@ -19,7 +19,7 @@ use super::versions;
 const MAX_MOVES: usize = 1_024;
 /// How long a worker may go on beyond the time limit of an attempt, or after it was asked to stop, before the store ends
 /// the attempt itself.
-const STOP_GRACE_MS: u64 = 15_000;
+pub(super) const STOP_GRACE_MS: u64 = 15_000;
 
 /// When the store ends an attempt that its worker has not ended.
 pub(super) fn stop_at(started_at: Timestamp, limits: &Limits) -> Timestamp {

@@ -42,6 +42,10 @@ pub(super) fn submit(desk: &mut Desk<'_>, new: NewJob, idempotency: Option<&Idem
         .as_ref()
         .and_then(|sharing| desk.scheduler.in_flight(&sharing.key))
         .cloned();
+    let (leader, overtaken) = match leader {
+        Some(leader) if answered.is_none() && is_sooner(desk, &spec, &leader) => (None, Some(leader)),
+        leader => (leader, None),
+    };
     let is_own_run = answered.is_none() && leader.is_none();
     let share_key = sharing.filter(|_| is_own_run).map(|sharing| sharing.key);
     let mut job = fresh(id, spec, desk.now);
@@ -68,6 +72,9 @@ pub(super) fn submit(desk: &mut Desk<'_>, new: NewJob, idempotency: Option<&Idem
     desk.scheduler.enter(&job.id, ticket, share_key, place);
     if let Some(source) = answered {
         job = answer(desk, job, &source)?;
+    }
+    if let Some(overtaken) = overtaken {
+        ends::follow(desk, &overtaken, &job.id)?;
     }
     desk.news.queued = true;
     Ok(Submitted { job, replayed: false })
@@ -147,6 +154,29 @@ fn finished_run(desk: &Desk<'_>, sharing: &Sharing) -> Fallible<Option<JobId>> {
         .query_row(params![sharing.key, after.0, desk.now.0], |row| row.get(0))
         .optional()?;
     found.map(|id| rows::parsed(&id)).transpose()
+}
+
+/// Whether the new job comes to its turn before the waiting one that leads the run, as far as is known: nobody should
+/// wait behind the backlog of another user, or behind a smaller wish of their own.
+fn is_sooner(desk: &Desk<'_>, spec: &JobSpec, leader: &JobId) -> bool {
+    let Some(live) = desk.scheduler.find(leader) else {
+        return false;
+    };
+    let Ticket { rank, owner, .. } = &live.ticket;
+    let new = Rank {
+        priority: spec.priority,
+        seq: i64::MAX,
+    };
+    if !matches!(live.place, Place::Queued) {
+        return false;
+    }
+    if *owner == spec.owner {
+        return new < *rank;
+    }
+    let shares = &desk.scheduler.shares;
+    let ahead = |owner, rank, id| shares.place(owner, rank, id).map_or(0, |(_, ahead)| ahead);
+    !shares.is_at_limit(&spec.owner)
+        && (shares.is_at_limit(owner) || ahead(&spec.owner, new, leader) < ahead(owner, *rank, leader))
 }
 
 fn refuse_beyond_limits(desk: &Desk<'_>, owner: &UserName) -> Fallible<()> {

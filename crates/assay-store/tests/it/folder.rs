@@ -3,11 +3,12 @@
 use std::fs;
 use std::path::Path;
 
-use assay_core::{Code, CommitMode, EventId, Events as _, Jobs as _, State, Timestamp};
+use assay_core::{Code, CommitMode, EventId, Events as _, JobSpec, Jobs as _, Lease, State, Timestamp};
 use rusqlite::Connection;
 
 use crate::support::{
-    Bounds, EmbeddedHarness, Scene, clock, commit, committed, new_job, open, open_at, refused, succeeded, worker,
+    Bounds, EmbeddedHarness, Scene, clock, commit, committed, failed, new_job, open, open_at, refused, succeeded,
+    worker,
 };
 
 #[tokio::test]
@@ -152,6 +153,59 @@ async fn an_operation_that_the_database_fails_leaves_nothing_behind() {
     let (lease, _) = store.claim(&worker(), 1).await.unwrap().remove(0);
     assert_eq!(lease.job, sound);
     assert_eq!(store.finish(&lease, succeeded()).await.unwrap().state, State::Succeeded);
+}
+
+/// Tries an end that the database fails when the job has ended in memory, and undoes.
+async fn fail_to_finish(scene: &Scene, folder: &Path, lease: &Lease) {
+    break_jobs_of(folder, "broken");
+    let answer = scene.jobs().finish(lease, failed(Code::UnknownColumn)).await;
+    assert_eq!(refused(answer), Code::StoreFailed);
+    let connection = Connection::open(folder.join("assay.db")).unwrap();
+    connection.execute_batch("DROP TRIGGER broken").unwrap();
+    scene.is_sound().await;
+}
+
+#[tokio::test]
+async fn an_undone_end_does_not_give_an_heir_more_time() {
+    let harness = EmbeddedHarness::new();
+    let scene = Scene::new(harness.clone());
+    let limited = |timeout_ms| move |spec: &mut JobSpec| spec.limits.timeout_ms = timeout_ms;
+    let leader = scene.submit_sharing_as("k", None, limited(1_000)).await;
+    let first_heir = scene.submit_sharing_as("k", None, limited(50_000)).await;
+    let heir = scene.submit_sharing_as("k", None, limited(60_000)).await;
+    let follower = |spec: &mut JobSpec| spec.analysis = "broken".to_owned();
+    scene.submit_sharing_as("k", None, follower).await;
+    let lease = scene.claim_one().await;
+    scene.jobs().cancel(&leader.id).await.unwrap();
+    scene.advance(1);
+    scene.jobs().cancel(&first_heir.id).await.unwrap();
+    fail_to_finish(&scene, harness.folder(), &lease).await;
+    scene.advance(1_000 + 15_000 - 2);
+    assert_eq!(scene.jobs().reap().await.unwrap().stopped, 0);
+    scene.advance(1);
+    assert_eq!(scene.jobs().reap().await.unwrap().stopped, 1);
+    let job = scene.get(&heir.id).await;
+    assert_eq!((job.state, job.attempt), (State::Queued, 0));
+    scene.is_sound().await;
+}
+
+#[tokio::test]
+async fn an_undone_end_does_not_put_off_a_cancel() {
+    let harness = EmbeddedHarness::new();
+    let scene = Scene::new(harness.clone());
+    let lease = scene.running().await;
+    let parent = lease.job.clone();
+    let child = |spec: &mut JobSpec| (spec.analysis, spec.depends_on) = ("broken".to_owned(), vec![parent]);
+    scene.submit_as(child).await;
+    scene.jobs().cancel(&lease.job).await.unwrap();
+    scene.advance(1_000);
+    fail_to_finish(&scene, harness.folder(), &lease).await;
+    scene.advance(15_000 - 1_000 - 1);
+    assert_eq!(scene.jobs().reap().await.unwrap().stopped, 0);
+    scene.advance(1);
+    assert_eq!(scene.jobs().reap().await.unwrap().stopped, 1);
+    assert_eq!(scene.state(&lease.job).await, State::Canceled);
+    scene.is_sound().await;
 }
 
 #[tokio::test]

@@ -27,6 +27,9 @@ impl Scheduler {
                     (Place::Blocked(left), Place::Blocked(row)) if left != row => {
                         findings.push(finding("I1", id, "waits for another number of jobs than its rows say"));
                     }
+                    (Place::Following(leader), Place::Following(row)) if leader != row => {
+                        findings.push(finding("I1", id, "shares the run of another job than its row says"));
+                    }
                     _ => {}
                 },
             }
@@ -39,6 +42,7 @@ impl Scheduler {
         for id in self.live.keys().filter(|id| !fresh.live.contains_key(id)) {
             findings.push(finding("I1", id, "is in a queue although it has ended or is gone"));
         }
+        findings.extend(self.unfound(fresh));
         findings.extend(self.dangling());
         findings.extend(self.share_faults());
         findings
@@ -56,6 +60,16 @@ impl Scheduler {
                 self.leases.contains(&(held.until, id.clone())) && self.fences.get(&held.fence) == Some(id)
             }
         }
+    }
+
+    /// Jobs that lead a shared run here and not there.
+    fn unfound(&self, fresh: &Scheduler) -> Vec<Finding> {
+        let is_lost = |(key, id): &(&String, &JobId)| self.in_flight.get(*key) != Some(*id);
+        let is_wrong = |(key, _): &(&String, &JobId)| !fresh.in_flight.contains_key(*key);
+        let lost = fresh.in_flight.iter().filter(is_lost);
+        let wrong = self.in_flight.iter().filter(is_wrong);
+        let message = "leads a shared run by its row or in memory, and not by the other";
+        lost.chain(wrong).map(|(_, id)| finding("I4", id, message)).collect()
     }
 
     /// Entries of an index without their job.

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
-use assay_core::{Fence, JobId, ShareLimits, State, Timestamp, UserName, WorkerId};
-use rusqlite::{Connection, Row};
+use assay_core::{Fence, JobId, Limits, ShareLimits, State, Timestamp, UserName, WorkerId};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::super::failure::{Fallible, Fault};
-use super::super::rows::{parsed, state_of, text, unsigned};
+use super::super::moves::{STOP_GRACE_MS, stop_at};
+use super::super::rows::{parsed, signed, state_of, text, unsigned};
 use super::super::spec;
 use super::{Held, Place, Rank, Scheduler, Shares, Ticket};
 
@@ -41,13 +42,19 @@ impl Scheduler {
         )?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            scheduler.load_row(row, before, until)?;
+            scheduler.load_row(connection, row, before, until)?;
         }
         scheduler.free_orphans();
         Ok(scheduler)
     }
 
-    fn load_row(&mut self, row: &Row<'_>, before: &Scheduler, until: Timestamp) -> Fallible<()> {
+    fn load_row(
+        &mut self,
+        connection: &Connection,
+        row: &Row<'_>,
+        before: &Scheduler,
+        until: Timestamp,
+    ) -> Fallible<()> {
         let id: JobId = parsed(text(row, 1)?)?;
         let priority = row.get(2)?;
         let owner: UserName = parsed(text(row, 7)?)?;
@@ -71,22 +78,23 @@ impl Scheduler {
             State::Scheduled if blocked > 0 => Place::Blocked(blocked as usize),
             State::Scheduled => Place::Scheduled(Timestamp(row.get::<_, Option<i64>>(4)?.unwrap_or(0))),
             State::Running => {
-                let fence = Fence(unsigned(row.get(13)?));
-                let started_at = Timestamp(row.get::<_, Option<i64>>(12)?.unwrap_or(0));
-                let fresh = Held {
-                    fence,
-                    worker: WorkerId(row.get(14)?),
-                    until,
-                    cancel_requested: row.get(5)?,
-                    stop_at: super::super::moves::stop_at(started_at, &spec.limits),
-                    charged_ms: 0,
-                    progress: serde_json::from_str(text(row, 6)?)?,
-                    written_at: None,
-                };
+                let (fence, cancel_requested) = (Fence(unsigned(row.get(13)?)), row.get(5)?);
                 // A cancel that was undone with its batch is not in the row, and so it is none.
-                let is_same = |held: &&Held| held.fence == fence && held.cancel_requested == fresh.cancel_requested;
-                let held = before.held(&id).filter(is_same).cloned();
-                Place::Running(Box::new(held.unwrap_or(fresh)))
+                let is_same = |held: &&Held| held.fence == fence && held.cancel_requested == cancel_requested;
+                let held = match before.held(&id).filter(is_same) {
+                    Some(held) => held.clone(),
+                    None => Held {
+                        fence,
+                        worker: WorkerId(row.get(14)?),
+                        until,
+                        cancel_requested,
+                        stop_at: promised_stop(connection, row, fence, &spec.limits)?,
+                        charged_ms: 0,
+                        progress: serde_json::from_str(text(row, 6)?)?,
+                        written_at: None,
+                    },
+                };
+                Place::Running(Box::new(held))
             }
             state => return Err(Fault::Stored(format!("{state} is no state of an unfinished job"))),
         };
@@ -118,6 +126,36 @@ impl Scheduler {
         }
         Ok(())
     }
+}
+
+/// When the store ends an attempt that nobody remembers, by what was promised when it began: the job it began for may
+/// have been another one, which left the run to this one. A job that was asked to stop has its grace from then on.
+fn promised_stop(connection: &Connection, row: &Row<'_>, fence: Fence, own: &Limits) -> Fallible<Timestamp> {
+    // Who left first was first. That the key is the same spares a look at every attempt.
+    let first: Option<i64> = connection
+        .prepare_cached(
+            "SELECT json_extract(job.spec, '$.limits.timeout_ms')
+             FROM job JOIN attempt ON attempt.job = job.id AND attempt.fence = ?2
+             WHERE job.share_key = ?1 ORDER BY attempt.ended_at IS NULL, attempt.ended_at, job.seq LIMIT 1",
+        )?
+        .query_row(params![row.get::<_, Option<String>>(10)?, signed(fence.0)], |row| {
+            row.get(0)
+        })
+        .optional()?;
+    let limits = Limits {
+        timeout_ms: first.map_or(own.timeout_ms, unsigned),
+        ..*own
+    };
+    let started_at = Timestamp(row.get::<_, Option<i64>>(12)?.unwrap_or(0));
+    let by_limit = stop_at(started_at, &limits);
+    if !row.get::<_, bool>(5)? {
+        return Ok(by_limit);
+    }
+    let asked_at: Option<i64> = connection
+        .prepare_cached("SELECT max(at) FROM event WHERE job = ?1 AND cancel_requested")?
+        .query_row([text(row, 1)?], |row| row.get(0))?;
+    let by_cancel = asked_at.map(|at| Timestamp(at).plus_millis(STOP_GRACE_MS));
+    Ok(by_cancel.map_or(by_limit, |at| at.min(by_limit)))
 }
 
 fn own_limits(connection: &Connection) -> Fallible<HashMap<UserName, ShareLimits>> {

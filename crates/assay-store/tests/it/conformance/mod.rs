@@ -149,6 +149,10 @@ macro_rules! conformance {
                 canceling_a_running_leader_ends_what_depends_on_it_in_two_ways,
                 an_heir_that_gives_the_run_more_time_runs_anew,
                 all_who_share_a_run_and_a_deadline_end_without_taking_the_lead,
+                a_newcomer_does_not_wait_behind_the_backlog_of_an_identical_job,
+                an_urgent_job_does_not_wait_behind_an_identical_one,
+                a_run_without_attempts_left_goes_on_for_who_allows_more,
+                a_run_that_was_lost_for_good_goes_on_for_who_allows_more,
             );
             $crate::conformance!(@area $harness, retention:
                 an_answer_goes_after_its_time_and_its_job_stays,

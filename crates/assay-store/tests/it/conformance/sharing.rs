@@ -250,3 +250,81 @@ pub async fn all_who_share_a_run_and_a_deadline_end_without_taking_the_lead(scen
     assert_eq!(told, [Some(State::Queued), Some(State::Failed)]);
     scene.is_sound().await;
 }
+
+pub async fn a_newcomer_does_not_wait_behind_the_backlog_of_an_identical_job(mut scene: Scene) {
+    for _ in 0..10 {
+        scene.submit_for("busy").await;
+    }
+    let busy = share(&scene, |spec| spec.owner = "busy".parse().unwrap()).await;
+    let follower = share(&scene, |spec| spec.owner = "busy".parse().unwrap()).await;
+    let newcomer = share(&scene, |spec| spec.owner = "newcomer".parse().unwrap()).await;
+    assert_eq!(newcomer.shares, None);
+    scene.is_sound().await;
+    scene.reopen();
+    scene.is_sound().await;
+    let late = share(&scene, |spec| spec.owner = "newcomer".parse().unwrap()).await;
+    for job in [&busy, &follower, &late] {
+        assert_eq!(scene.get(&job.id).await.shares, Some(newcomer.id.clone()));
+    }
+    let claimed = scene.claim(2).await;
+    let (lease, _) = claimed.iter().find(|(lease, _)| lease.job == newcomer.id).unwrap();
+    scene.jobs().finish(lease, succeeded()).await.unwrap();
+    for job in [&busy, &follower, &newcomer, &late] {
+        assert_eq!(scene.state(&job.id).await, State::Succeeded);
+    }
+    scene.is_sound().await;
+}
+
+pub async fn an_urgent_job_does_not_wait_behind_an_identical_one(scene: Scene) {
+    let patient = share(&scene, |spec| spec.priority = 200).await;
+    scene.submit_as(|spec| spec.priority = 50).await;
+    let urgent = share(&scene, |spec| spec.priority = 1).await;
+    assert_eq!(scene.claim_one().await.job, urgent.id);
+    assert_eq!(scene.get(&patient.id).await.shares, Some(urgent.id));
+    scene.is_sound().await;
+}
+
+pub async fn a_run_without_attempts_left_goes_on_for_who_allows_more(mut scene: Scene) {
+    let leader = share(&scene, |spec| spec.retry.max_attempts = 1).await;
+    let same = share(&scene, |spec| spec.retry.max_attempts = 1).await;
+    let heir = share(&scene, |spec| spec.retry.max_attempts = 2).await;
+    let third = share(&scene, |spec| spec.retry.max_attempts = 3).await;
+    let lease = scene.claim_one().await;
+    scene.jobs().finish(&lease, failed(Code::EngineCrashed)).await.unwrap();
+    for job in [&leader, &same] {
+        let error = scene.get(&job.id).await.error.unwrap();
+        assert_eq!(error.code, Code::EngineCrashed);
+    }
+    scene.is_sound().await;
+    scene.reopen();
+    let waiting = scene.get(&heir.id).await;
+    assert_eq!(
+        (waiting.state, waiting.attempt, waiting.shares),
+        (State::Queued, 0, None)
+    );
+    assert_eq!(scene.get(&third.id).await.shares, Some(heir.id.clone()));
+    let late = share(&scene, |_| {}).await;
+    assert_eq!(late.shares, Some(heir.id.clone()));
+    let lease = scene.claim_one().await;
+    assert_eq!(lease.job, heir.id);
+    // What another attempt does not mend ends them all.
+    scene.jobs().finish(&lease, failed(Code::UnknownColumn)).await.unwrap();
+    for job in [&heir, &third, &late] {
+        assert_eq!(scene.state(&job.id).await, State::Failed);
+    }
+    scene.is_sound().await;
+}
+
+pub async fn a_run_that_was_lost_for_good_goes_on_for_who_allows_more(scene: Scene) {
+    let leader = share(&scene, |spec| spec.retry.max_attempts = 1).await;
+    let heir = share(&scene, |spec| spec.retry.max_attempts = 2).await;
+    scene.claim_one().await;
+    scene.advance(LEASE_MS);
+    assert_eq!(scene.jobs().reap().await.unwrap().lost, 1);
+    assert_eq!(scene.get(&leader.id).await.error.unwrap().code, Code::Lost);
+    let lease = scene.claim_one().await;
+    assert_eq!(lease.job, heir.id);
+    scene.jobs().finish(&lease, succeeded()).await.unwrap();
+    assert_eq!(scene.state(&heir.id).await, State::Succeeded);
+    scene.is_sound().await;
+}

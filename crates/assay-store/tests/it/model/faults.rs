@@ -35,6 +35,8 @@ enum Fault {
     NoReaping,
     /// A unique key keeps nobody out.
     NoUniqueKey,
+    /// Identical jobs have runs of their own, and say that they lead.
+    NoSharing,
 }
 
 struct Faulty {
@@ -56,6 +58,9 @@ impl Jobs for Faulty {
     async fn submit(&self, mut job: NewJob, idempotency: Option<Idempotency>) -> Result<Submitted> {
         if self.fault == Fault::NoUniqueKey {
             job.spec.unique_key = None;
+        }
+        if self.fault == Fault::NoSharing {
+            job.sharing = None;
         }
         self.inner.submit(job, idempotency).await
     }
@@ -170,6 +175,7 @@ fn seeded_faults_are_found() {
         Fault::CostlyRelease,
         Fault::NoReaping,
         Fault::NoUniqueKey,
+        Fault::NoSharing,
     ];
     for fault in faults {
         assert!(is_found(fault), "nobody notices {fault:?}");

@@ -96,6 +96,20 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// Steps of which many ask for the same.
+fn crowded_step() -> impl Strategy<Value = Step> {
+    let identical = submission().prop_map(|submission| {
+        Step::Submit(Submission {
+            run_in: None,
+            parents: Vec::new(),
+            unique: None,
+            share: Some((0, -1)),
+            ..submission
+        })
+    });
+    prop_oneof![1 => identical, 2 => step()]
+}
+
 struct Model {
     scene: Scene,
     queue: Queue,
@@ -205,16 +219,23 @@ impl Model {
                     .finished(key, Timestamp(self.queue.now.0 - max_age))
                     .is_some()
         });
-        let follows = share
+        let told = answer.unwrap().job;
+        let leader = share
             .filter(|_| !is_answered)
             .and_then(|(key, _)| self.queue.leader(key));
+        // Who of two owners comes first is for the store to say.
+        let overtaken = leader.filter(|_| told.shares.is_none());
+        if let Some(takes_over) = leader.and_then(|leader| self.queue.takes_over(leader, owner, submission.priority)) {
+            assert_eq!(overtaken.is_some(), takes_over, "{submission:#?}");
+        }
+        let follows = leader.filter(|_| overtaken.is_none());
         let state = match () {
             () if is_answered => State::Succeeded,
             () if !parents.is_empty() || new.spec.run_at.is_some() => State::Scheduled,
             () => State::Queued,
         };
         self.queue.jobs.push(Known {
-            id: answer.unwrap().job.id,
+            id: told.id,
             owner,
             priority: submission.priority,
             max_attempts: submission.max_attempts,
@@ -230,6 +251,9 @@ impl Model {
             held: None,
             finished_at: is_answered.then_some(self.queue.now),
         });
+        if let Some(overtaken) = overtaken {
+            self.queue.follow(overtaken, self.seen.len());
+        }
         self.seen.push(None);
     }
 
@@ -289,7 +313,8 @@ impl Model {
                 assert!((least..=least + least / 5).contains(&pause), "{pause} of {least}");
                 (job.state, job.held, job.run_at) = (State::Scheduled, None, told.run_at);
             }
-            End::Failed | End::Crashed => self.queue.end(holder, State::Failed),
+            End::Crashed => self.queue.give_up(holder),
+            End::Failed => self.queue.end(holder, State::Failed),
         }
     }
 
@@ -376,6 +401,7 @@ impl Model {
             }
             *seen = Some(job);
         }
+        assert!(self.queue.has_one_leader_for_each_key(), "{:#?}", self.queue.jobs);
         self.scene.is_sound().await;
     }
 
@@ -418,11 +444,21 @@ fn runtime() -> tokio::runtime::Runtime {
         .unwrap()
 }
 
+/// `PROPTEST_CASES`, or few enough for every day.
+fn cases() -> u32 {
+    std::env::var_os("PROPTEST_CASES").map_or(64, |_| ProptestConfig::default().cases)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_store_agrees_with_its_model(steps in vec(step(), 1..60)) {
+        runtime().block_on(compare(Scene::new(EmbeddedHarness::new()), steps));
+    }
+
+    #[test]
+    fn identical_jobs_agree_with_the_model(steps in vec(crowded_step(), 1..60)) {
         runtime().block_on(compare(Scene::new(EmbeddedHarness::new()), steps));
     }
 }

@@ -52,6 +52,15 @@ impl Known {
     }
 }
 
+/// Why a job ends, as far as it matters to those who share its run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    Answer,
+    Deadline,
+    /// It might have passed with another attempt.
+    Attempts,
+}
+
 /// What one reaping does: queued, lost, stopped.
 pub type Reaping = (u64, u64, u64);
 
@@ -81,6 +90,44 @@ impl Queue {
         self.jobs.iter().rposition(leads)
     }
 
+    /// Whether a new job takes over the run that `leader` waits for; `None` when the store may decide, by the shares of
+    /// the owners, of which the model knows only that nobody waits behind the backlog of another one.
+    pub fn takes_over(&self, leader: usize, owner: u8, priority: u8) -> Option<bool> {
+        let led = &self.jobs[leader];
+        if led.state != State::Queued {
+            return Some(false);
+        }
+        if led.owner == owner {
+            return Some(priority < led.priority);
+        }
+        let in_line = self.in_line();
+        let backlog = in_line.iter().filter(|place| {
+            self.jobs[**place].owner == led.owner && (self.jobs[**place].priority, **place) < (led.priority, leader)
+        });
+        let waits_already = in_line.iter().any(|place| self.jobs[*place].owner == owner);
+        match backlog.count() {
+            0 if in_line.len() == 1 => Some(false),
+            2.. if !waits_already => Some(true),
+            _ => None,
+        }
+    }
+
+    /// Has a waiting leader and those who follow it follow a new job.
+    pub fn follow(&mut self, leader: usize, other: usize) {
+        for follower in self.followers(leader) {
+            self.jobs[follower].follows = Some(other);
+        }
+        (self.jobs[leader].follows, self.jobs[leader].leads) = (Some(other), None);
+    }
+
+    /// Every key has one leader at most, and whoever shares a run follows the leader of it.
+    pub fn has_one_leader_for_each_key(&self) -> bool {
+        let leads = |job: &&Known| !job.is_over() && !job.cancel_requested && job.leads.is_some();
+        let keys: Vec<Option<u8>> = self.jobs.iter().filter(leads).map(|job| job.leads).collect();
+        let is_led = |job: &Known| job.is_over() || job.follows.is_none_or(|place| leads(&&self.jobs[place]));
+        keys.iter().collect::<BTreeSet<_>>().len() == keys.len() && self.jobs.iter().all(is_led)
+    }
+
     /// The newest finished run that answers.
     pub fn finished(&self, key: u8, after: Timestamp) -> Option<usize> {
         self.jobs.iter().rposition(|job| {
@@ -95,12 +142,17 @@ impl Queue {
         followers
     }
 
-    /// Jobs that could be claimed, and whether `place` is the first of its owner among them.
-    pub fn claimable(&self) -> Vec<usize> {
-        let is_ready = |job: &Known| job.state == State::Queued && job.follows.is_none() && !self.is_paused;
+    /// Jobs that wait for a worker.
+    fn in_line(&self) -> Vec<usize> {
+        let is_ready = |job: &Known| job.state == State::Queued && job.follows.is_none();
         (0..self.jobs.len())
             .filter(|place| is_ready(&self.jobs[*place]))
             .collect()
+    }
+
+    /// Jobs that could be claimed.
+    pub fn claimable(&self) -> Vec<usize> {
+        if self.is_paused { Vec::new() } else { self.in_line() }
     }
 
     pub fn is_first_of_its_owner(&self, place: usize) -> bool {
@@ -134,10 +186,15 @@ impl Queue {
     }
 
     pub fn end(&mut self, place: usize, state: State) {
-        self.end_as(place, state, false);
+        self.end_as(place, state, Cause::Answer);
     }
 
-    fn end_as(&mut self, place: usize, state: State, is_own_deadline: bool) {
+    /// Fails a job that has no attempts left.
+    pub fn give_up(&mut self, place: usize) {
+        self.end_as(place, State::Failed, Cause::Attempts);
+    }
+
+    fn end_as(&mut self, place: usize, state: State, cause: Cause) {
         let now = self.now;
         let job = &mut self.jobs[place];
         if job.is_over() {
@@ -150,13 +207,17 @@ impl Queue {
         job.finished_at = Some(now);
         job.parents.clear();
         self.tell_children(place, state);
-        let followers = self.followers(place);
-        let is_shared = state == State::Succeeded || (state == State::Failed && !is_own_deadline);
-        if is_shared {
-            for follower in followers {
-                self.end_as(follower, state, false);
-            }
-        } else if let Some(heir) = self.hand_lead(place, &followers) {
+        let allowed = self.jobs[place].max_attempts;
+        let goes_on = |follower: &usize| match (state, cause) {
+            (State::Canceled, _) | (State::Failed, Cause::Deadline) => true,
+            (State::Failed, Cause::Attempts) => self.jobs[*follower].max_attempts > allowed,
+            _ => false,
+        };
+        let (others, answered): (Vec<usize>, Vec<usize>) = self.followers(place).into_iter().partition(goes_on);
+        for follower in answered {
+            self.end(follower, state);
+        }
+        if let Some(heir) = self.hand_lead(place, &others) {
             self.jobs[heir].state = State::Queued;
         }
     }
@@ -167,7 +228,7 @@ impl Queue {
                 continue;
             }
             if state != State::Succeeded {
-                self.end_as(child, State::Failed, false);
+                self.end(child, State::Failed);
             } else if self.jobs[child].parents.is_empty() {
                 let now = self.now;
                 let job = &mut self.jobs[child];
@@ -222,7 +283,7 @@ impl Queue {
         if job.cancel_requested {
             self.end(place, State::Canceled);
         } else if job.attempt >= job.max_attempts {
-            self.end(place, State::Failed);
+            self.give_up(place);
         } else {
             (job.state, job.held) = (State::Queued, None);
         }
@@ -249,7 +310,10 @@ impl Queue {
             (self.jobs[place].state, self.jobs[place].run_at) = (State::Queued, None);
             queued += 1;
         }
-        for place in self.by_time(|job| job.alarm().filter(is_due)) {
+        let mut alarmed = self.by_time(|job| job.alarm().filter(is_due));
+        // Followers first: what ends them is told, not that the run they share ends as well.
+        alarmed.sort_by_key(|place| self.jobs[*place].follows.is_none());
+        for place in alarmed {
             let job = &self.jobs[place];
             if job.is_over() {
                 continue;
@@ -257,7 +321,8 @@ impl Queue {
             let is_late = job.deadline.as_ref().is_some_and(is_due);
             match (is_late, job.cancel_requested) {
                 (false, true) => self.end(place, State::Canceled),
-                _ => self.end_as(place, State::Failed, is_late),
+                _ if is_late => self.end_as(place, State::Failed, Cause::Deadline),
+                _ => self.end(place, State::Failed),
             }
             stopped += 1;
         }
