@@ -53,6 +53,12 @@ const RULES: &[Rule] = &[
         repair: Some("DELETE FROM result WHERE job = CAST(?1 AS INTEGER)"),
     },
     Rule {
+        invariant: "I13",
+        find: "SELECT CAST(job AS TEXT) FROM job_spec WHERE job NOT IN (SELECT seq FROM job)",
+        message: "a description is left of a job that is gone",
+        repair: Some("DELETE FROM job_spec WHERE job = CAST(?1 AS INTEGER)"),
+    },
+    Rule {
         invariant: "I7",
         find: "SELECT job FROM idempotency WHERE job NOT IN (SELECT id FROM job)",
         message: "an idempotency key leads to a job that is gone",
@@ -67,12 +73,14 @@ const RULES: &[Rule] = &[
     },
     Rule {
         invariant: "I9",
-        find: "SELECT id FROM job WHERE state IN ('scheduled', 'queued', 'running')
-               AND json_extract(spec, '$.unique_key') IS NOT NULL AND id NOT IN (SELECT job FROM unique_key)",
+        find: "SELECT id FROM job JOIN job_spec ON job_spec.job = job.seq
+               WHERE state IN ('scheduled', 'queued', 'running') AND json_extract(spec, '$.unique_key') IS NOT NULL
+               AND id NOT IN (SELECT job FROM unique_key)",
         message: "an unfinished job does not hold its unique key",
         repair: Some(
             "INSERT OR IGNORE INTO unique_key (owner, key, job)
-             SELECT owner, json_extract(spec, '$.unique_key'), id FROM job WHERE id = ?1",
+             SELECT owner, json_extract(spec, '$.unique_key'), id
+             FROM job JOIN job_spec ON job_spec.job = job.seq WHERE id = ?1",
         ),
     },
     Rule {
@@ -125,7 +133,8 @@ const RULES: &[Rule] = &[
     },
     Rule {
         invariant: "I10",
-        find: "SELECT id FROM job WHERE attempt > json_extract(spec, '$.retry.max_attempts')",
+        find: "SELECT id FROM job JOIN job_spec ON job_spec.job = job.seq
+               WHERE attempt > json_extract(spec, '$.retry.max_attempts')",
         message: "a job has had more attempts than it may",
         repair: None,
     },

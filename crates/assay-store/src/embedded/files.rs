@@ -94,7 +94,7 @@ fn open(path: &Path) -> Fallible<Connection> {
          PRAGMA busy_timeout = 5000;
          PRAGMA cache_size = -32768;
          PRAGMA temp_store = MEMORY;
-         PRAGMA wal_autocheckpoint = 4000;
+         PRAGMA wal_autocheckpoint = 16000;
          PRAGMA journal_size_limit = 67108864;",
     )?;
     keep_statements(&connection)?;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::EmbeddedStore;
 use super::failure::Fallible;
-use super::rows::{signed, text};
+use super::rows::{JOB_PARTS, signed, text};
 
 #[async_trait]
 impl History for EmbeddedStore {
@@ -62,9 +62,9 @@ fn jobs_query(owner: Option<&UserName>) -> String {
                 job.finished_at, (SELECT min(attempt.started_at) FROM attempt WHERE attempt.job = job.id), job.usage,
                 job.attempt, json_extract(result.set_json, '$.rows'), json_extract(result.set_json, '$.bytes'),
                 json_extract(job.error, '$.code'), json_extract(job.error, '$.message'),
-                json_extract(job.spec, '$.inputs'), json_extract(job.spec, '$.input_job'),
-                json_extract(job.spec, '$.tags'), json_extract(job.spec, '$.schedule'), job.shares
-         FROM job LEFT JOIN result ON result.job = job.seq WHERE {condition} ORDER BY job.id DESC LIMIT ?2"
+                json_extract(job_spec.spec, '$.inputs'), json_extract(job_spec.spec, '$.input_job'),
+                json_extract(job_spec.spec, '$.tags'), job.schedule, job.shares
+         FROM job {JOB_PARTS} WHERE {condition} ORDER BY job.id DESC LIMIT ?2"
     )
 }
 

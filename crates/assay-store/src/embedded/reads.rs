@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 
 use super::failure::{self, Fallible, Fault};
 use super::files;
-use super::rows::{self, JOB_COLUMNS, event_of, job_of, signed, unsigned};
+use super::rows::{self, JOB_COLUMNS, JOB_PARTS, event_of, job_of, signed, unsigned};
 
 /// Reads at the same time; more wait.
 const MAX_READS: usize = 8;
@@ -194,7 +194,7 @@ fn search(
     let walk = walk.unwrap_or("job.id");
     conditions.push(format!("{walk} < ?1"));
     let sql = format!(
-        "SELECT {JOB_COLUMNS} FROM {from} LEFT JOIN result ON result.job = job.seq
+        "SELECT {JOB_COLUMNS} FROM {from} {JOB_PARTS}
          WHERE {} ORDER BY {walk} DESC LIMIT {most}",
         conditions.join(" AND ")
     );

@@ -18,11 +18,15 @@ use super::spec;
 /// How long the record of an ended job is kept at least: 30 days.
 const RECORD_MS: u64 = 30 * 24 * 3_600_000;
 
-/// The columns that [`job_of`] reads, of `job` and of its `result`.
-pub(super) const JOB_COLUMNS: &str = "job.id, job.analysis, job.priority, job.spec, job.state, job.cancel_requested, \
+/// The columns that [`job_of`] reads, of `job`, its `job_spec` and its `result`.
+pub(super) const JOB_COLUMNS: &str = "job.id, job.analysis, job.priority, job_spec.spec, job.state, job.cancel_requested, \
      job.revision, job.attempt, job.progress, job.submitted_at, job.run_at, job.started_at, job.finished_at, \
      job.error, job.wrote_name, job.wrote_version, job.usage, result.set_json, result.path, result.checksum, \
      job.owner, job.shares, job.expires_at";
+
+/// Where those columns are, beside `job`.
+pub(super) const JOB_PARTS: &str =
+    "CROSS JOIN job_spec ON job_spec.job = job.seq LEFT JOIN result ON result.job = job.seq";
 
 /// The columns of a whole job follow those.
 const WHOLE: usize = 23;
@@ -87,15 +91,14 @@ pub(super) fn insert_job(connection: &Connection, job: &Job, share_key: Option<&
     let Job { id, spec, .. } = job;
     let inserted = connection
         .prepare_cached(
-            "INSERT INTO job (id, analysis, priority, spec, state, cancel_requested, revision, attempt, progress,
+            "INSERT INTO job (id, analysis, priority, state, cancel_requested, revision, attempt, progress,
                               submitted_at, usage, owner, share_key, shares, run_at, schedule)
-             VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, 0, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) ON CONFLICT (id) DO NOTHING",
+             VALUES (?1, ?2, ?3, ?4, 0, ?5, 0, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) ON CONFLICT (id) DO NOTHING",
         )?
         .execute(params![
             id.as_str(),
             spec.analysis,
             spec.priority,
-            spec::write(spec)?,
             job.state.as_str(),
             signed(job.revision),
             json(&job.progress)?,
@@ -112,6 +115,9 @@ pub(super) fn insert_job(connection: &Connection, job: &Job, share_key: Option<&
         return Err(error.hint("submit it under a new id").into());
     }
     let seq = connection.last_insert_rowid();
+    connection
+        .prepare_cached("INSERT INTO job_spec (job, spec) VALUES (?1, ?2)")?
+        .execute(params![seq, spec::write(spec)?])?;
     for input in &spec.inputs {
         insert_job_dataset(connection, id, &input.name)?;
     }
@@ -240,7 +246,7 @@ fn listed_result(row: &Row<'_>) -> Fallible<Option<StoredResult>> {
 static WHOLE_JOB: LazyLock<String> = LazyLock::new(|| {
     format!(
         "SELECT {JOB_COLUMNS}, result.rows_json, result.data
-         FROM job LEFT JOIN result ON result.job = job.seq WHERE job.id = ?1"
+         FROM job {JOB_PARTS} WHERE job.id = ?1"
     )
 });
 

@@ -101,6 +101,7 @@ fn remove_record(connection: &Connection, id: &JobId) -> Fallible<()> {
         "DELETE FROM job_dataset WHERE job = ?1",
         "DELETE FROM job_tag WHERE job = ?1",
         "DELETE FROM delivery WHERE job = ?1 AND id < (SELECT max(id) FROM delivery)",
+        "DELETE FROM job_spec WHERE job = (SELECT seq FROM job WHERE id = ?1)",
         "DELETE FROM job WHERE id = ?1",
     ] {
         connection.prepare_cached(sql)?.execute([id.as_str()])?;

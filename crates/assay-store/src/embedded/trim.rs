@@ -14,15 +14,20 @@ const MAX_REMOVED: i64 = 500;
 /// How long a notice that waits for nothing is kept: 30 days.
 const DELIVERY_MS: i64 = 30 * 24 * 3_600_000;
 
-/// Removes a bounded number of entries, faster than `added` events came in.
+/// Removes a bounded number of entries, faster than `added` events came in. Mostly there is nothing to remove, which one
+/// look tells.
 pub(super) fn trim(connection: &Connection, now: Timestamp, added: usize, kept_events: u64) -> Fallible<()> {
     let kept = signed(kept_events);
-    let bounds = connection
-        .prepare_cached("SELECT (SELECT min(id) FROM event), (SELECT max(id) FROM event)")?
+    let (keys_until, deliveries_until) = (now.0.saturating_sub(IDEMPOTENCY_MS), now.0.saturating_sub(DELIVERY_MS));
+    let [oldest, newest, key, delivery] = connection
+        .prepare_cached(
+            "SELECT (SELECT min(id) FROM event), (SELECT max(id) FROM event), (SELECT min(at) FROM idempotency),
+                    (SELECT min(created_at) FROM delivery WHERE next_at IS NULL)",
+        )?
         .query_row([], |row| {
-            Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(1)?))
+            Ok([row.get::<_, Option<i64>>(0)?, row.get(1)?, row.get(2)?, row.get(3)?])
         })?;
-    if let (Some(oldest), Some(newest)) = bounds
+    if let (Some(oldest), Some(newest)) = (oldest, newest)
         && newest - oldest >= kept
     {
         let most = oldest + signed(added as u64) + MAX_REMOVED;
@@ -30,17 +35,22 @@ pub(super) fn trim(connection: &Connection, now: Timestamp, added: usize, kept_e
             .prepare_cached("DELETE FROM event WHERE id <= ?1")?
             .execute([most.min(newest - kept)])?;
     }
-    connection
-        .prepare_cached(
-            "DELETE FROM idempotency WHERE key IN (SELECT key FROM idempotency WHERE at <= ?1 ORDER BY at LIMIT ?2)",
-        )?
-        .execute(params![now.0.saturating_sub(IDEMPOTENCY_MS), MAX_REMOVED])?;
-    // The newest of all stays: its id would be given again.
-    connection
-        .prepare_cached(
-            "DELETE FROM delivery WHERE id < (SELECT max(id) FROM delivery) AND id IN
-                 (SELECT id FROM delivery WHERE next_at IS NULL AND created_at <= ?1 ORDER BY created_at LIMIT ?2)",
-        )?
-        .execute(params![now.0.saturating_sub(DELIVERY_MS), MAX_REMOVED])?;
+    if key.is_some_and(|at| at <= keys_until) {
+        connection
+            .prepare_cached(
+                "DELETE FROM idempotency WHERE key IN
+                     (SELECT key FROM idempotency WHERE at <= ?1 ORDER BY at LIMIT ?2)",
+            )?
+            .execute(params![keys_until, MAX_REMOVED])?;
+    }
+    if delivery.is_some_and(|at| at <= deliveries_until) {
+        // The newest of all stays: its id would be given again.
+        connection
+            .prepare_cached(
+                "DELETE FROM delivery WHERE id < (SELECT max(id) FROM delivery) AND id IN
+                     (SELECT id FROM delivery WHERE next_at IS NULL AND created_at <= ?1 ORDER BY created_at LIMIT ?2)",
+            )?
+            .execute(params![deliveries_until, MAX_REMOVED])?;
+    }
     Ok(())
 }

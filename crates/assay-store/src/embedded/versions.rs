@@ -205,7 +205,7 @@ pub(super) fn referenced_objects(connection: &Connection) -> Fallible<HashSet<St
     let mut statement = connection.prepare(
         "SELECT path FROM dataset_part
          UNION SELECT path FROM result WHERE path IS NOT NULL
-         UNION SELECT json_extract(spec, '$.upload') FROM job
+         UNION SELECT json_extract(spec, '$.upload') FROM job JOIN job_spec ON job_spec.job = job.seq
                WHERE state IN ('scheduled', 'queued', 'running') AND json_extract(spec, '$.upload') IS NOT NULL",
     )?;
     let paths = statement.query_map([], |row| row.get(0))?;

@@ -68,6 +68,7 @@ async fn each_kind_of_damage_is_found_and_repaired() {
             "I13",
             "INSERT INTO job_dataset (dataset, job) VALUES ('genes', 'job_gone')",
         ),
+        ("I13", "INSERT INTO job_spec (job, spec) VALUES (99, '{}')"),
     ];
     for (invariant, sql) in cases {
         let (_harness, found, left) = damaged(sql).await;

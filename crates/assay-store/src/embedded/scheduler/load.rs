@@ -38,7 +38,8 @@ impl Scheduler {
                     (SELECT max(fence) FROM attempt WHERE attempt.job = job.id),
                     (SELECT worker FROM attempt WHERE attempt.job = job.id ORDER BY fence DESC LIMIT 1),
                     (SELECT count(*) FROM dependency WHERE dependency.child = job.id)
-             FROM job WHERE state IN ('scheduled', 'queued', 'running') ORDER BY seq",
+             FROM job JOIN job_spec ON job_spec.job = job.seq
+             WHERE state IN ('scheduled', 'queued', 'running') ORDER BY seq",
         )?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
