@@ -135,8 +135,8 @@ fn promised_stop(connection: &Connection, row: &Row<'_>, fence: Fence, own: &Lim
     // Who left first was first. That the key is the same spares a look at every attempt.
     let first: Option<i64> = connection
         .prepare_cached(
-            "SELECT json_extract(job.spec, '$.limits.timeout_ms')
-             FROM job JOIN attempt ON attempt.job = job.id AND attempt.fence = ?2
+            "SELECT json_extract(spec, '$.limits.timeout_ms')
+             FROM job JOIN job_spec ON job_spec.job = job.seq JOIN attempt ON attempt.job = job.id AND attempt.fence = ?2
              WHERE job.share_key = ?1 ORDER BY attempt.ended_at IS NULL, attempt.ended_at, job.seq LIMIT 1",
         )?
         .query_row(params![row.get::<_, Option<String>>(10)?, signed(fence.0)], |row| {
