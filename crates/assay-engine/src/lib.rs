@@ -7,6 +7,7 @@ mod adapter;
 mod answer;
 mod bins;
 mod conform;
+mod describe;
 mod encode;
 mod engine;
 mod execute;
@@ -22,11 +23,13 @@ mod sql;
 mod store;
 mod streamed;
 mod table;
+mod tally;
 #[cfg(test)]
 mod tests;
 
 pub use answer::Answer;
 pub use bins::Bins;
+pub use describe::Detail;
 pub use engine::{Engine, EngineSettings};
 pub use session::{Plan, Session, SqlParams};
 pub use sql::{quote_identifier, quote_literal};

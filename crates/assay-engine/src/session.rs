@@ -33,6 +33,7 @@ pub enum SqlParams {
 
 pub struct Session {
     pub(crate) state: Arc<SessionState>,
+    pub(crate) objects: Arc<dyn ObjectStore>,
     inputs: Vec<Input>,
     known_datasets: Vec<String>,
 }
@@ -95,6 +96,7 @@ impl Session {
         *state.config_mut() = config;
         Ok(Self {
             state: Arc::new(state),
+            objects: Arc::clone(objects),
             inputs: inputs.to_vec(),
             known_datasets: known_datasets.to_vec(),
         })

@@ -1,25 +1,24 @@
 //! `describe`: what is in each column, in figures.
 //!
-//! All figures of a column come from one aggregate function, and those of many columns from one scan: on small data
-//! the planning of statements is what takes the time, on large data the scans are.
+//! The figures of many columns come from one scan.
 
-use assay_core::{AnalysisSpec, Attribute, Column, Error, Field, Kind, Result, Retry, RunControl};
-use assay_engine::{Answer, quote_identifier};
+use assay_core::{AnalysisSpec, Attribute, Column, Field, Kind, Result, Retry, RunControl};
+use assay_engine::{Answer, Detail};
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::analysis::step;
-use crate::columns::{self, is_comparable, is_ordered};
+use crate::columns::{self, is_ordered};
 use crate::params;
 use crate::rows;
 use crate::{Analysis, Scope};
 
 const NAME: &str = "describe";
 const MAX_COLUMNS_AT_ONCE: u64 = 50;
-/// The function holds the distinct values. Larger data sets take fewer columns to a scan, so that a scan
-/// holds about as many values as this.
+/// A scan holds the distinct values of its columns. Larger data sets take fewer columns to a scan, so that it holds
+/// about as many values as this.
 const VALUES_AT_ONCE: u64 = 20_000_000;
 
 pub(super) struct Describe;
@@ -96,54 +95,21 @@ async fn summarize(
     params: &Params,
     control: &RunControl,
 ) -> Result<Vec<Vec<Value>>> {
-    let table = scope.table()?;
-    let at_once = (VALUES_AT_ONCE / scope.input()?.rows.max(1)).clamp(1, MAX_COLUMNS_AT_ONCE);
+    let input = scope.input()?;
+    let detail = Detail {
+        top: usize::try_from(params.top).unwrap_or(0),
+        bins: u32::try_from(params.bins).unwrap_or(1),
+    };
+    let at_once = (VALUES_AT_ONCE / input.rows.max(1)).clamp(1, MAX_COLUMNS_AT_ONCE);
     let mut rows = Vec::with_capacity(columns.len());
     for batch in columns.chunks(usize::try_from(at_once).unwrap_or(1)) {
         step(control, "summarizing", rows.len(), columns.len(), "columns")?;
-        let figures = batch
-            .iter()
-            .enumerate()
-            .map(|(index, column)| figures_sql(column, params, index));
-        let sql = format!(
-            "SELECT count(*) AS \"rows\", {} FROM {table}",
-            figures.collect::<Vec<_>>().join(", ")
-        );
-        let found = scope.session.rows(scope.session.build(&sql).await?).await?;
-        let mut found = found.into_iter().next().unwrap_or_default();
-        let total = rows::count(&found, "rows");
-        for (index, column) in batch.iter().enumerate() {
-            let figures = found.remove(&figures_name(index)).unwrap_or_default();
-            rows.push(answer_row(column, total, read(figures)?));
-        }
+        let names: Vec<&str> = batch.iter().map(|column| column.name.as_str()).collect();
+        let figures = scope.session.describe(input, &names, detail).await?;
+        let described = batch.iter().zip(figures);
+        rows.extend(described.map(|(column, figures)| answer_row(column, input.rows, figures)));
     }
     Ok(rows)
-}
-
-fn figures_name(index: usize) -> String {
-    format!("figures{index}")
-}
-
-/// The text of an object of all figures, or only the count where values cannot be told apart.
-fn figures_sql(column: &Attribute, params: &Params, index: usize) -> String {
-    let (name, figures_name) = (quote_identifier(&column.name), figures_name(index));
-    match is_comparable(&column.kind) {
-        true => format!(
-            "assay_describe({name}, {}, {}) AS {figures_name}",
-            params.top, params.bins
-        ),
-        false => format!("count({name}) AS {figures_name}"),
-    }
-}
-
-fn read(figures: Value) -> Result<Map<String, Value>> {
-    match figures {
-        Value::String(text) => serde_json::from_str(&text).map_err(|cause| {
-            tracing::error!(error = %cause, "the figures of a column could not be read");
-            Error::internal("describing a column")
-        }),
-        count => Ok(Map::from_iter([("count".to_owned(), count)])),
-    }
 }
 
 fn answer_row(column: &Attribute, total: u64, mut figures: Map<String, Value>) -> Vec<Value> {

@@ -3,10 +3,8 @@
 //! Adding one is a file here and a line in [`register`].
 
 mod arithmetic;
-mod describe;
 mod json;
 mod sum;
-mod tally;
 
 use std::sync::Arc;
 
@@ -21,7 +19,6 @@ pub(crate) fn register(state: &mut SessionState) -> Result<()> {
     state.register_udf(Arc::new(ScalarUDF::new_from_impl(JsonGet::default())))?;
     state.register_udf(Arc::new(ScalarUDF::new_from_impl(json::JsonType::default())))?;
     state.register_udaf(Arc::new(AggregateUDF::new_from_impl(sum::CheckedSum::default())))?;
-    state.register_udaf(Arc::new(AggregateUDF::new_from_impl(describe::Describe::default())))?;
     state.add_analyzer_rule(Arc::new(arithmetic::CheckedArithmetic));
     Ok(())
 }

@@ -15,7 +15,7 @@ use datafusion::common::{Result, exec_err};
 use datafusion::physical_expr_common::binary_map::{ArrowBytesMap, OutputType};
 
 /// The type as which values of `data_type` are counted; `None` where they cannot be told apart cheaply.
-pub(super) fn counted_type(data_type: &DataType) -> Option<DataType> {
+pub(crate) fn counted_type(data_type: &DataType) -> Option<DataType> {
     match data_type {
         DataType::Boolean | DataType::Int64 | DataType::Float64 | DataType::Date32 | DataType::Timestamp(_, _) => {
             Some(DataType::Int64)
@@ -27,7 +27,7 @@ pub(super) fn counted_type(data_type: &DataType) -> Option<DataType> {
 }
 
 /// The values as they are counted, without the missing ones.
-pub(super) fn to_counted(array: &ArrayRef) -> Result<ArrayRef> {
+pub(crate) fn to_counted(array: &ArrayRef) -> Result<ArrayRef> {
     let present = match array.null_count() {
         0 => Arc::clone(array),
         _ => filter(array, &is_not_null(array)?)?,
@@ -53,7 +53,7 @@ fn one_of_equals(x: f64) -> f64 {
 }
 
 /// What [`to_counted`] did, undone.
-pub(super) fn from_counted(counted: &ArrayRef, data_type: &DataType) -> Result<ArrayRef> {
+pub(crate) fn from_counted(counted: &ArrayRef, data_type: &DataType) -> Result<ArrayRef> {
     match data_type {
         DataType::Float64 => Ok(Arc::new(
             counted
@@ -64,7 +64,7 @@ pub(super) fn from_counted(counted: &ArrayRef, data_type: &DataType) -> Result<A
     }
 }
 
-pub(super) trait Tally: Debug + Send + Sync {
+pub(crate) trait Tally: Debug + Send + Sync {
     /// Counts `values`, none of them missing: each once, or as often as `times` says.
     fn add(&mut self, values: &ArrayRef, times: Option<&UInt64Array>);
 
@@ -75,7 +75,7 @@ pub(super) trait Tally: Debug + Send + Sync {
 }
 
 /// A tally of values of a [`counted_type`].
-pub(super) fn of(counted: &DataType) -> Box<dyn Tally> {
+pub(crate) fn of(counted: &DataType) -> Box<dyn Tally> {
     match counted {
         DataType::LargeBinary => Box::new(Bytes::default()),
         DataType::Decimal128(_, _) => Box::new(Fixed::<Decimal128Type>::new(counted)),
