@@ -22,8 +22,11 @@ impl Hot {
     /// Holds a job as it was just written, if there is room and it has not ended.
     pub(super) fn put(&mut self, job: &Job) {
         self.take(&job.id);
+        if job.state.is_terminal() {
+            return;
+        }
         let bytes = size(job);
-        if job.state.is_terminal() || self.bytes + bytes > MAX_BYTES {
+        if self.bytes + bytes > MAX_BYTES {
             return;
         }
         self.bytes += bytes;

@@ -197,23 +197,7 @@ impl Writer {
     pub(super) fn run(mut self, mut inbox: mpsc::Receiver<Message>) {
         let mut closers = Vec::new();
         while let Some(first) = inbox.blocking_recv() {
-            let mut batch = Vec::new();
-            let mut next = Some(first);
-            while let Some(message) = next {
-                match message {
-                    Message::Do(operation) => batch.push(operation),
-                    Message::Close(closed) => {
-                        // What was sent before is still received; what comes later is refused by the channel.
-                        inbox.close();
-                        closers.push(closed);
-                    }
-                }
-                next = if batch.len() < MAX_BATCH {
-                    inbox.try_recv().ok()
-                } else {
-                    None
-                };
-            }
+            let batch = gather(first, &mut inbox, &mut closers);
             self.run_batch(batch);
         }
         self.end();
@@ -422,6 +406,35 @@ impl Writer {
             let _ = self.told.events.send(event);
         }
     }
+}
+
+/// What is asked now, as one batch. Callers who were answered a moment ago often ask again at once, so they get a turn
+/// before the commit begins, as long as that brings more.
+fn gather(
+    first: Message,
+    inbox: &mut mpsc::Receiver<Message>,
+    closers: &mut Vec<oneshot::Sender<()>>,
+) -> Vec<Box<dyn Operation>> {
+    let mut batch = Vec::new();
+    let mut next = Some(first);
+    while let Some(message) = next {
+        match message {
+            Message::Do(operation) => batch.push(operation),
+            Message::Close(closed) => {
+                // What was sent before is still received; what comes later is refused by the channel.
+                inbox.close();
+                closers.push(closed);
+            }
+        }
+        if batch.len() == MAX_BATCH {
+            break;
+        }
+        next = inbox.try_recv().ok().or_else(|| {
+            std::thread::yield_now();
+            inbox.try_recv().ok()
+        });
+    }
+    batch
 }
 
 fn refuse_all(batch: impl IntoIterator<Item = Box<dyn Operation>>, error: &Error) {
