@@ -14,7 +14,8 @@ const ENTRY: usize = 64;
 
 #[derive(Debug, Default)]
 pub(super) struct Hot {
-    jobs: HashMap<JobId, Job>,
+    /// Each with the bytes it takes.
+    jobs: HashMap<JobId, (Job, usize)>,
     bytes: usize,
 }
 
@@ -30,12 +31,12 @@ impl Hot {
             return;
         }
         self.bytes += bytes;
-        self.jobs.insert(job.id.clone(), job.clone());
+        self.jobs.insert(job.id.clone(), (job.clone(), bytes));
     }
 
     pub(super) fn take(&mut self, id: &JobId) -> Option<Job> {
-        let job = self.jobs.remove(id)?;
-        self.bytes -= size(&job);
+        let (job, bytes) = self.jobs.remove(id)?;
+        self.bytes -= bytes;
         Some(job)
     }
 
