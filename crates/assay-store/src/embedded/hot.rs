@@ -14,7 +14,8 @@ const ENTRY: usize = 64;
 
 #[derive(Debug, Default)]
 pub(super) struct Hot {
-    jobs: HashMap<JobId, Job>,
+    /// Each with the bytes it takes.
+    jobs: HashMap<JobId, (Job, usize)>,
     bytes: usize,
 }
 
@@ -22,17 +23,20 @@ impl Hot {
     /// Holds a job as it was just written, if there is room and it has not ended.
     pub(super) fn put(&mut self, job: &Job) {
         self.take(&job.id);
+        if job.state.is_terminal() {
+            return;
+        }
         let bytes = size(job);
-        if job.state.is_terminal() || self.bytes + bytes > MAX_BYTES {
+        if self.bytes + bytes > MAX_BYTES {
             return;
         }
         self.bytes += bytes;
-        self.jobs.insert(job.id.clone(), job.clone());
+        self.jobs.insert(job.id.clone(), (job.clone(), bytes));
     }
 
     pub(super) fn take(&mut self, id: &JobId) -> Option<Job> {
-        let job = self.jobs.remove(id)?;
-        self.bytes -= size(&job);
+        let (job, bytes) = self.jobs.remove(id)?;
+        self.bytes -= bytes;
         Some(job)
     }
 

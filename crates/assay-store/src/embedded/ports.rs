@@ -10,15 +10,16 @@ use assay_core::{
 use async_trait::async_trait;
 use tokio::sync::{broadcast, watch};
 
-use super::{EmbeddedStore, beats, moves, reads, submit, versions};
+use super::submit::{self, Submission};
+use super::{EmbeddedStore, beats, moves, reads, versions};
 
 #[async_trait]
 impl Jobs for EmbeddedStore {
     async fn submit(&self, job: NewJob, idempotency: Option<Idempotency>) -> Result<Submitted> {
-        self.write_move("submit a job", move |desk| {
-            submit::submit(desk, job, idempotency.as_ref())
-        })
-        .await
+        let attempted = "submit a job";
+        let submission = Submission::new(job, idempotency).map_err(|fault| fault.into_error(attempted))?;
+        self.write_move(attempted, move |desk| submit::submit(desk, submission))
+            .await
     }
 
     async fn claim(&self, worker: &WorkerId, max: usize) -> Result<Vec<(Lease, Job)>> {

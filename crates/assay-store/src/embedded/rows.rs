@@ -87,7 +87,12 @@ pub(super) fn unknown_job(id: &JobId) -> Error {
 }
 
 /// Stores a new job and returns its place in the order of submission.
-pub(super) fn insert_job(connection: &Connection, job: &Job, share_key: Option<&str>) -> Fallible<i64> {
+pub(super) fn insert_job(
+    connection: &Connection,
+    job: &Job,
+    spec_json: &str,
+    share_key: Option<&str>,
+) -> Fallible<i64> {
     let Job { id, spec, .. } = job;
     let inserted = connection
         .prepare_cached(
@@ -117,7 +122,7 @@ pub(super) fn insert_job(connection: &Connection, job: &Job, share_key: Option<&
     let seq = connection.last_insert_rowid();
     connection
         .prepare_cached("INSERT INTO job_spec (job, spec) VALUES (?1, ?2)")?
-        .execute(params![seq, spec::write(spec)?])?;
+        .execute(params![seq, spec_json])?;
     for input in &spec.inputs {
         insert_job_dataset(connection, id, &input.name)?;
     }

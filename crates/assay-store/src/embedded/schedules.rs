@@ -206,7 +206,7 @@ fn fire(
             json(fired)?
         ])?;
     if let Some(job) = job {
-        submit::submit(desk, job, None)?;
+        submit::submit(desk, submit::Submission::new(job, None)?)?;
     }
     Ok(true)
 }

@@ -14,12 +14,33 @@ use super::failure::Fallible;
 use super::moves::show_progress;
 use super::rows;
 use super::scheduler::{Place, Rank, Ticket};
+use super::spec;
 
 /// How long an idempotency key is remembered.
 pub(super) const IDEMPOTENCY_MS: i64 = 24 * 60 * 60 * 1000;
 
-pub(super) fn submit(desk: &mut Desk<'_>, new: NewJob, idempotency: Option<&Idempotency>) -> Fallible<Submitted> {
-    if let Some(idempotency) = idempotency
+/// What is submitted, with what can be made of it before the writer has its turn.
+pub(super) struct Submission {
+    new: NewJob,
+    /// The JSON that is stored of what is asked.
+    spec: String,
+    idempotency: Option<Idempotency>,
+}
+
+impl Submission {
+    pub(super) fn new(new: NewJob, idempotency: Option<Idempotency>) -> Fallible<Self> {
+        let spec = spec::write(&new.spec)?;
+        Ok(Self { new, spec, idempotency })
+    }
+}
+
+pub(super) fn submit(desk: &mut Desk<'_>, submission: Submission) -> Fallible<Submitted> {
+    let Submission {
+        new,
+        spec: spec_json,
+        idempotency,
+    } = submission;
+    if let Some(idempotency) = &idempotency
         && let Some(mut job) = replayed(desk.connection, &new.spec.owner, idempotency, desk.now)?
     {
         show_progress(desk, &mut job);
@@ -53,7 +74,13 @@ pub(super) fn submit(desk: &mut Desk<'_>, new: NewJob, idempotency: Option<&Idem
     if !is_ready {
         job.state = State::Scheduled;
     }
-    let seq = store(desk, &job, share_key.as_deref(), &parents, idempotency)?;
+    let rows = NewRows {
+        spec: &spec_json,
+        share_key: share_key.as_deref(),
+        parents: &parents,
+        idempotency: idempotency.as_ref(),
+    };
+    let seq = store(desk, &job, &rows)?;
     let place = match (leader, job.run_at) {
         (Some(leader), _) if answered.is_none() => Place::Following(leader),
         _ if !parents.is_empty() => Place::Blocked(parents.len()),
@@ -217,16 +244,18 @@ fn fresh(id: JobId, spec: JobSpec, now: Timestamp) -> Job {
     }
 }
 
+/// What is stored of a new job beside the job itself.
+struct NewRows<'a> {
+    spec: &'a str,
+    share_key: Option<&'a str>,
+    parents: &'a BTreeSet<JobId>,
+    idempotency: Option<&'a Idempotency>,
+}
+
 /// Writes all rows of a new job and its first event; its place in the order of submission.
-fn store(
-    desk: &mut Desk<'_>,
-    job: &Job,
-    share_key: Option<&str>,
-    parents: &BTreeSet<JobId>,
-    idempotency: Option<&Idempotency>,
-) -> Fallible<i64> {
-    let seq = rows::insert_job(desk.connection, job, share_key)?;
-    for parent in parents {
+fn store(desk: &mut Desk<'_>, job: &Job, new: &NewRows<'_>) -> Fallible<i64> {
+    let seq = rows::insert_job(desk.connection, job, new.spec, new.share_key)?;
+    for parent in new.parents {
         desk.connection
             .prepare_cached("INSERT INTO dependency (parent, child) VALUES (?1, ?2)")?
             .execute(params![parent.as_str(), job.id.as_str()])?;
@@ -236,7 +265,7 @@ fn store(
             .prepare_cached("INSERT INTO unique_key (owner, key, job) VALUES (?1, ?2, ?3)")?
             .execute(params![job.spec.owner.as_str(), key, job.id.as_str()])?;
     }
-    if let Some(Idempotency { key, fingerprint }) = idempotency {
+    if let Some(Idempotency { key, fingerprint }) = new.idempotency {
         let key = owned_key(&job.spec.owner, key);
         rows::insert_idempotency(desk.connection, &key, fingerprint, &job.id, desk.now)?;
     }

@@ -22,9 +22,6 @@ const MAX_BATCH: usize = 1_024;
 /// Operations that may wait for the writer before callers wait as well.
 pub(super) const INBOX: usize = 8_192;
 
-/// Called once the batch is durable, or with the reason why it is not.
-pub(super) type Reply = Box<dyn FnOnce(Result<()>) + Send>;
-
 /// What became of one operation within its batch.
 pub(super) enum Verdict {
     Done,
@@ -49,15 +46,20 @@ pub(super) enum Undo {
 /// An operation whose type of answer is hidden.
 pub(super) trait Operation: Send {
     fn undo(&self) -> Undo;
-    fn apply(self: Box<Self>, desk: &mut Desk<'_>) -> (Verdict, Reply);
-    fn refuse(self: Box<Self>, error: Error);
+    /// Does the work, once, and keeps what came of it.
+    fn apply(&mut self, desk: &mut Desk<'_>) -> Verdict;
+    /// Has the caller told this error in place of what the work would have given.
+    fn refuse(&mut self, error: Error);
+    /// Tells the caller what came of it, once the batch is durable, or the reason why it is not.
+    fn answer(self: Box<Self>, committed: Result<()>);
 }
 
 struct Asked<T, F> {
     /// What the caller wanted, as in "the store could not …".
     attempted: &'static str,
     undo: Undo,
-    work: F,
+    work: Option<F>,
+    outcome: Option<Result<T>>,
     answer: oneshot::Sender<Result<T>>,
 }
 
@@ -70,37 +72,36 @@ where
         self.undo
     }
 
-    fn apply(self: Box<Self>, desk: &mut Desk<'_>) -> (Verdict, Reply) {
-        let Self {
-            attempted,
-            undo: _,
-            work,
-            answer,
-        } = *self;
+    fn apply(&mut self, desk: &mut Desk<'_>) -> Verdict {
+        let Some(work) = self.work.take() else {
+            return Verdict::Done;
+        };
         // A caller that went away is no reason to undo: what it asked for is done.
         let (verdict, outcome) = match work(desk) {
             Ok(value) => (Verdict::Done, Ok(value)),
             Err(Fault::Refused(error)) => (Verdict::Refused, Err(error)),
             Err(fault) => {
                 let fatal = fault.is_fatal();
-                let error = fault.into_error(attempted);
-                (
-                    Verdict::Broken {
-                        fatal,
-                        error: error.clone(),
-                    },
-                    Err(error),
-                )
+                let error = fault.into_error(self.attempted);
+                let told = error.clone();
+                (Verdict::Broken { fatal, error }, Err(told))
             }
         };
-        let reply = move |committed: Result<()>| {
-            let _ = answer.send(outcome.and_then(|value| committed.map(|()| value)));
-        };
-        (verdict, Box::new(reply))
+        self.outcome = Some(outcome);
+        verdict
     }
 
-    fn refuse(self: Box<Self>, error: Error) {
-        let _ = self.answer.send(Err(error));
+    fn refuse(&mut self, error: Error) {
+        self.outcome = Some(Err(error));
+    }
+
+    fn answer(self: Box<Self>, committed: Result<()>) {
+        let Self { outcome, answer, .. } = *self;
+        let _ = answer.send(match (outcome, committed) {
+            (Some(Ok(value)), Ok(())) => Ok(value),
+            (Some(Err(error)), _) | (_, Err(error)) => Err(error),
+            (None, Ok(())) => Err(failure::closed()),
+        });
     }
 }
 
@@ -118,7 +119,8 @@ where
     let asked = Asked {
         attempted,
         undo,
-        work,
+        work: Some(work),
+        outcome: None,
         answer,
     };
     (Box::new(asked), answered)
@@ -197,23 +199,7 @@ impl Writer {
     pub(super) fn run(mut self, mut inbox: mpsc::Receiver<Message>) {
         let mut closers = Vec::new();
         while let Some(first) = inbox.blocking_recv() {
-            let mut batch = Vec::new();
-            let mut next = Some(first);
-            while let Some(message) = next {
-                match message {
-                    Message::Do(operation) => batch.push(operation),
-                    Message::Close(closed) => {
-                        // What was sent before is still received; what comes later is refused by the channel.
-                        inbox.close();
-                        closers.push(closed);
-                    }
-                }
-                next = if batch.len() < MAX_BATCH {
-                    inbox.try_recv().ok()
-                } else {
-                    None
-                };
-            }
+            let batch = gather(first, &mut inbox, &mut closers);
             self.run_batch(batch);
         }
         self.end();
@@ -232,24 +218,21 @@ impl Writer {
         }
     }
 
-    fn run_batch(&mut self, batch: Vec<Box<dyn Operation>>) {
+    fn run_batch(&mut self, mut batch: Vec<Box<dyn Operation>>) {
         if batch.is_empty() {
             return;
         }
         if self.failed {
-            return refuse_all(batch, &failure::closed());
+            return answer_all(batch, &Err(failure::closed()));
         }
         if let Err(cause) = execute(&self.connection, "BEGIN IMMEDIATE") {
-            return refuse_all(batch, &self.fail(cause, "begin to write"));
+            return answer_all(batch, &Err(self.fail(cause, "begin to write")));
         }
         let mut news = News::default();
-        let mut replies = Vec::with_capacity(batch.len());
         let mut broken = None;
-        let mut operations = batch.into_iter();
-        for operation in operations.by_ref() {
+        for operation in &mut batch {
             let told = news.events.len();
-            let (verdict, reply) = self.apply(operation, &mut news);
-            replies.push(reply);
+            let verdict = self.apply(&mut **operation, &mut news);
             match verdict {
                 Verdict::Done => {}
                 Verdict::Refused => news.events.truncate(told),
@@ -267,25 +250,21 @@ impl Writer {
         if committed.is_err() {
             self.reload();
         }
-        refuse_all(operations, &committed.clone().err().unwrap_or_else(failure::closed));
-        for reply in replies {
-            reply(committed.clone());
-        }
+        answer_all(batch, &committed);
         if committed.is_ok() {
             self.tell(news);
         }
     }
 
     /// Runs one operation so that it happens whole or not at all.
-    fn apply(&mut self, operation: Box<dyn Operation>, news: &mut News) -> (Verdict, Reply) {
+    fn apply(&mut self, operation: &mut dyn Operation, news: &mut News) -> Verdict {
         let undo = operation.undo();
         if undo == Undo::Operation
             && let Err(cause) = execute(&self.connection, "SAVEPOINT operation")
         {
             let error = self.fail(cause, "begin to write");
-            let told = error.clone();
-            let reply = move |_| operation.refuse(told);
-            return (Verdict::Broken { fatal: false, error }, Box::new(reply));
+            operation.refuse(error.clone());
+            return Verdict::Broken { fatal: false, error };
         }
         let changes = self.connection.total_changes();
         let mut desk = Desk {
@@ -299,10 +278,10 @@ impl Writer {
             settings: &self.settings,
             now: self.clock.now(),
         };
-        let (verdict, reply) = operation.apply(&mut desk);
+        let verdict = operation.apply(&mut desk);
         // The database undoes the whole transaction by itself after some errors, e.g. when the disk is full.
         if self.connection.is_autocommit() {
-            return (verdict, reply);
+            return verdict;
         }
         let is_half_done = !matches!(verdict, Verdict::Done) && self.connection.total_changes() != changes;
         if is_half_done {
@@ -316,7 +295,7 @@ impl Writer {
         if matches!(verdict, Verdict::Broken { .. }) && !self.connection.is_autocommit() {
             self.reload();
         }
-        (verdict, reply)
+        verdict
     }
 
     fn leave_savepoint(&mut self, verdict: Verdict) -> Verdict {
@@ -424,9 +403,38 @@ impl Writer {
     }
 }
 
-fn refuse_all(batch: impl IntoIterator<Item = Box<dyn Operation>>, error: &Error) {
+/// What is asked now, as one batch. Callers who were answered a moment ago often ask again at once, so they get a turn
+/// before the commit begins, as long as that brings more.
+fn gather(
+    first: Message,
+    inbox: &mut mpsc::Receiver<Message>,
+    closers: &mut Vec<oneshot::Sender<()>>,
+) -> Vec<Box<dyn Operation>> {
+    let mut batch = Vec::new();
+    let mut next = Some(first);
+    while let Some(message) = next {
+        match message {
+            Message::Do(operation) => batch.push(operation),
+            Message::Close(closed) => {
+                // What was sent before is still received; what comes later is refused by the channel.
+                inbox.close();
+                closers.push(closed);
+            }
+        }
+        if batch.len() == MAX_BATCH {
+            break;
+        }
+        next = inbox.try_recv().ok().or_else(|| {
+            std::thread::yield_now();
+            inbox.try_recv().ok()
+        });
+    }
+    batch
+}
+
+fn answer_all(batch: Vec<Box<dyn Operation>>, committed: &Result<()>) {
     for operation in batch {
-        operation.refuse(error.clone());
+        operation.answer(committed.clone());
     }
 }
 

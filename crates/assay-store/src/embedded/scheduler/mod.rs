@@ -5,6 +5,7 @@
 
 mod check;
 mod costs;
+mod line;
 mod load;
 mod shares;
 

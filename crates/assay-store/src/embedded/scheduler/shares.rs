@@ -10,6 +10,7 @@ use std::collections::{BTreeSet, HashMap};
 use assay_core::{JobId, Share, ShareLimits, UserName};
 
 use super::Rank;
+use super::line::Line;
 
 /// Units of pass for a millisecond of work at weight 1; divisible by most weights.
 const UNITS: u64 = 1_000_000;
@@ -18,7 +19,7 @@ const UNITS: u64 = 1_000_000;
 struct Part {
     limits: ShareLimits,
     /// Waiting jobs that could be claimed.
-    ready: BTreeSet<(Rank, JobId)>,
+    ready: Line,
     /// Everything that waits: ready, paused, scheduled, blocked and following jobs.
     waiting: u64,
     running: u64,
@@ -103,7 +104,7 @@ impl Shares {
     /// The job that is next: the first of the user with the smallest pass.
     pub(super) fn next(&self) -> Option<&JobId> {
         let (_, user) = self.ring.first()?;
-        self.parts.get(user)?.ready.first().map(|(_, id)| id)
+        self.parts.get(user)?.ready.first()
     }
 
     pub(in super::super) fn is_at_limit(&self, user: &UserName) -> bool {
@@ -115,10 +116,10 @@ impl Shares {
     /// Place of a ready job among those of its user, from 1, and how many of all users come before it at most.
     pub(in super::super) fn place(&self, user: &UserName, rank: Rank, id: &JobId) -> Option<(u64, u64)> {
         let part = self.parts.get(user)?;
-        let own = part.ready.range(..(rank, id.clone())).count() as u64;
+        let own = part.ready.ahead(rank, id);
         let others = self.parts.iter().filter(|(other, _)| *other != user).map(|(_, other)| {
             let turns = (own + 1) * u64::from(other.limits.weight) / u64::from(part.limits.weight.max(1));
-            turns.min(other.ready.len() as u64)
+            turns.min(other.ready.len())
         });
         Some((own + 1, own + others.sum::<u64>()))
     }
@@ -132,15 +133,11 @@ impl Shares {
     }
 
     pub(super) fn add_ready(&mut self, user: &UserName, rank: Rank, id: JobId) {
-        self.change(user, |part| {
-            part.ready.insert((rank, id));
-        });
+        self.change(user, |part| part.ready.insert(rank, id));
     }
 
     pub(super) fn remove_ready(&mut self, user: &UserName, rank: Rank, id: &JobId) {
-        self.change(user, |part| {
-            part.ready.remove(&(rank, id.clone()));
-        });
+        self.change(user, |part| part.ready.remove(rank, id));
     }
 
     pub(super) fn add_running(&mut self, user: &UserName) {
@@ -178,7 +175,7 @@ impl Shares {
         let present = self.present;
         let part = self.parts.entry(user.clone()).or_insert_with(|| Part {
             limits: defaults,
-            ready: BTreeSet::new(),
+            ready: Line::default(),
             waiting: 0,
             running: 0,
             pass: present,
