@@ -17,6 +17,7 @@ import server
 DUCKDB = """
 import duckdb, sys
 connection = duckdb.connect(sys.argv[2])
+connection.execute("SET enable_progress_bar = false")
 connection.execute("CREATE TABLE t AS SELECT * FROM " + sys.argv[3] + "(?)", [sys.argv[1]])
 print(connection.execute("SELECT count(*) FROM t").fetchone()[0])
 """
