@@ -14,6 +14,8 @@ use super::line::Line;
 
 /// Units of pass for a millisecond of work at weight 1; divisible by most weights.
 const UNITS: u64 = 1_000_000;
+/// So many users may be known before those who are of no account any more are forgotten.
+const CROWD: usize = 1_024;
 
 #[derive(Debug)]
 struct Part {
@@ -42,6 +44,8 @@ pub(in super::super) struct Shares {
     ring: BTreeSet<(u64, UserName)>,
     /// The pass of the latest claim: the present.
     present: u64,
+    /// How many users may be known before the next look for those to forget.
+    crowd: usize,
 }
 
 impl Shares {
@@ -52,6 +56,7 @@ impl Shares {
             parts: HashMap::new(),
             ring: BTreeSet::new(),
             present: 0,
+            crowd: CROWD,
         }
     }
 
@@ -169,10 +174,25 @@ impl Shares {
         });
     }
 
+    /// Forgets users who have no jobs and would begin at the present, as who is new does, when there are many.
+    fn forget_idle(&mut self) {
+        if self.parts.len() < self.crowd {
+            return;
+        }
+        let Self {
+            parts, own, present, ..
+        } = self;
+        parts.retain(|user, part| part.waiting + part.running > 0 || part.pass > *present || own.contains_key(user));
+        self.crowd = CROWD.max(2 * self.parts.len());
+    }
+
     /// Changes the part of a user and keeps the ring true.
     fn change(&mut self, user: &UserName, change: impl FnOnce(&mut Part)) {
         let defaults = self.own.get(user).copied().unwrap_or(self.defaults);
         let present = self.present;
+        if !self.parts.contains_key(user) {
+            self.forget_idle();
+        }
         let part = self.parts.entry(user.clone()).or_insert_with(|| Part {
             limits: defaults,
             ready: Line::default(),
@@ -243,4 +263,38 @@ impl Shares {
 
 fn units(work_ms: u64, limits: ShareLimits) -> u64 {
     work_ms.saturating_mul(UNITS) / u64::from(limits.weight.max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use assay_core::Timestamp;
+
+    #[test]
+    fn users_of_no_account_are_forgotten_and_others_are_not() {
+        let limits = ShareLimits {
+            weight: 1,
+            max_running: 1,
+            max_waiting: 10,
+        };
+        let named = |name: String| name.parse::<UserName>().unwrap();
+        let (debtor, waiting) = (named("debtor".to_owned()), named("waiting".to_owned()));
+        let mut shares = Shares::new(limits, HashMap::from([(named("known".to_owned()), limits)]));
+        shares.add_waiting(&debtor);
+        shares.charge(&debtor, 500);
+        shares.remove_waiting(&debtor);
+        shares.add_waiting(&waiting);
+        let rank = Rank { priority: 1, seq: 1 };
+        let job = JobId::generate(Timestamp(1));
+        for number in 0..10 * CROWD {
+            let user = named(format!("u{number}"));
+            shares.add_waiting(&user);
+            shares.add_ready(&user, rank, job.clone());
+            shares.remove_ready(&user, rank, &job);
+            shares.remove_waiting(&user);
+            assert!(shares.parts.len() <= CROWD + 1, "{}", shares.parts.len());
+        }
+        assert_eq!(shares.share(&debtor).charged_ms, 500);
+        assert_eq!(shares.waiting(&waiting), 1);
+    }
 }
