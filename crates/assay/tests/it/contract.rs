@@ -37,6 +37,15 @@ async fn what_a_query_asks_amiss_has_its_own_code() {
     let one_byte = json!({"sql": "SELECT * FROM penguins", "limits": {"result_bytes": 1}});
     let (_, job) = server.post("/v1/query", &one_byte).await;
     assert_eq!(job["error"]["code"], "result_too_large", "{job:#}");
+    let far = b"{\"x\":-1.7e308}\n{\"x\":1.7e308}\n".to_vec();
+    assert_eq!(server.import("far", "", far).await.0, 200);
+    let histogram = json!({"analysis": "histogram", "input": "far", "params": {"column": "x"}});
+    let (status, problem) = server.post_waiting("/v1/jobs", &histogram, 30).await;
+    assert_eq!(
+        (status, &problem["code"]),
+        (422, &json!("analysis_not_applicable")),
+        "{problem:#}"
+    );
     let text = json!({"analysis": "histogram", "input": "penguins", "params": {"column": "species"}});
     let (status, problem) = server.post("/v1/jobs", &text).await;
     assert_eq!(
