@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DatasetName, Error, JobId, Result, TableSchema, Timestamp, Version};
+use crate::{
+    Author, Code, DatasetName, Error, HotRecord, JobId, Operation, Result, RowSet, TableSchema, Timestamp, Version,
+};
 
 /// An immutable Parquet file in the object store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +17,37 @@ pub struct Part {
     pub checksum: String,
     /// Exact types of what this part holds.
     pub schema: TableSchema,
+    /// Of its index of keys, which lies at [`KeyIndex::path_of`](crate::KeyIndex::path_of) its path. `None` in a data
+    /// set without a key, and for parts of old.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<IndexFile>,
+}
+
+/// The index of keys of a part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IndexFile {
+    pub bytes: u64,
+    /// As [`Part::checksum`].
+    pub checksum: String,
+}
+
+/// A part in a version: without the rows that are deleted there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LivePart {
+    #[serde(flatten)]
+    pub part: Part,
+    /// The version that added it.
+    pub added: Version,
+    #[serde(default, skip_serializing_if = "RowSet::is_empty")]
+    pub deleted: RowSet,
+}
+
+impl LivePart {
+    /// Rows that are not deleted.
+    #[must_use]
+    pub fn live_rows(&self) -> u64 {
+        self.part.rows.saturating_sub(self.deleted.len())
+    }
 }
 
 /// The catalog's entry of a data set, as of its newest version.
@@ -31,18 +64,30 @@ pub struct Dataset {
 }
 
 /// A data set pinned to one version: what a query reads.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
     pub name: DatasetName,
     pub key: Option<String>,
     pub version: Version,
+    /// Of the parts. What hot records add to it is known to who decodes them.
     pub schema: TableSchema,
-    pub parts: Vec<Part>,
+    pub parts: Vec<LivePart>,
+    /// Records that are in no part, in the order of their ids.
+    pub hot: Vec<HotRecord>,
+    /// Records in all.
     pub rows: u64,
+    /// Of the parts.
     pub bytes: u64,
     pub created_at: Timestamp,
-    /// The job that wrote it.
-    pub written_by: JobId,
+    /// The job that wrote it, if one did.
+    pub written_by: Option<JobId>,
+}
+
+/// An empty data set to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewDataset {
+    pub name: DatasetName,
+    pub key: Option<String>,
 }
 
 /// What a commit does with the records that are there.
@@ -52,8 +97,27 @@ pub enum CommitMode {
     /// The new version holds the new records only.
     #[default]
     Replace,
-    /// The new version holds the old records and the new ones.
+    /// The new version holds the old records and the new ones; a key of the old ones among the new is refused.
     Append,
+    /// As `Append`, but new records take the place of old ones with the same key.
+    Upsert,
+}
+
+impl CommitMode {
+    /// Whether old records stay.
+    #[must_use]
+    pub fn keeps(self) -> bool {
+        self != CommitMode::Replace
+    }
+
+    #[must_use]
+    pub fn operation(self) -> Operation {
+        match self {
+            CommitMode::Replace => Operation::Replace,
+            CommitMode::Append => Operation::Append,
+            CommitMode::Upsert => Operation::Upsert,
+        }
+    }
 }
 
 /// A new version of a data set, made visible in the same step that finishes its job.
@@ -63,92 +127,92 @@ pub struct Commit {
     pub key: Option<String>,
     pub mode: CommitMode,
     pub parts: Vec<Part>,
+    pub author: Author,
 }
 
 impl Commit {
-    /// The version that follows `before`. Pure, so that every store builds the same one.
+    /// The key attribute of the version that follows one with the key attribute `before`; `None` when there is none yet.
     ///
     /// # Errors
-    /// `Conflict` when records are appended under another key attribute than those there.
-    pub fn apply(self, before: Option<&Snapshot>, written_by: JobId, now: Timestamp) -> Result<Snapshot> {
-        let version = Version(before.map_or(1, |old| old.version.0 + 1));
-        let kept = before.filter(|_| self.mode == CommitMode::Append);
-        let key = match kept {
-            Some(old) if self.key.is_some() && self.key != old.key => {
-                let (new, old) = (
-                    self.key.unwrap_or_default(),
-                    old.key.clone().unwrap_or_else(|| "none".to_owned()),
+    /// `Conflict` when old records stay and have another key attribute; `InvalidParameter` for an upsert without a key.
+    pub fn key_after(&self, before: Option<&Option<String>>) -> Result<Option<String>> {
+        let key = match before.filter(|_| self.mode.keeps()) {
+            Some(old) if self.key.is_some() && self.key != *old => {
+                let message = format!(
+                    "data set `{}` has the key `{}`, not `{}`",
+                    self.name,
+                    old.as_deref().unwrap_or("none"),
+                    self.key.as_deref().unwrap_or_default()
                 );
-                return Err(Error::new(
-                    crate::Code::Conflict,
-                    format!("data set `{}` has the key `{old}`, not `{new}`", self.name),
-                )
-                .hint("append without a key, or replace the data set"));
+                let hint = "leave the key out, or replace the data set";
+                return Err(Error::new(Code::Conflict, message).hint(hint));
             }
-            Some(old) => old.key.clone(),
-            None => self.key,
+            Some(old) => old.clone(),
+            None => self.key.clone(),
         };
-        let mut parts = kept.map_or_else(Vec::new, |old| old.parts.clone());
-        let old_schema = kept.map_or_else(TableSchema::default, |old| old.schema.clone());
-        let schema = self.parts.iter().fold(old_schema, |all, part| all.union(&part.schema));
-        parts.extend(self.parts);
-        let rows = parts.iter().map(|part| part.rows).sum();
-        let bytes = parts.iter().map(|part| part.bytes).sum();
-        Ok(Snapshot {
-            name: self.name,
-            key,
-            version,
-            schema,
-            parts,
-            rows,
-            bytes,
-            created_at: now,
-            written_by,
-        })
+        if key.is_none() && self.mode == CommitMode::Upsert {
+            let message = format!(
+                "the records of `{}` have no key, so none can take the place of another",
+                self.name
+            );
+            return Err(Error::new(Code::InvalidParameter, message)
+                .hint("name the attribute that identifies a record as `key`"));
+        }
+        if key.is_some() && self.parts.iter().any(|part| part.index.is_none()) {
+            let message = format!("data set `{}` got a key while the file was read", self.name);
+            return Err(Error::new(Code::Conflict, message).hint("load the file again"));
+        }
+        Ok(key)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Code;
 
-    fn commit(mode: CommitMode, key: Option<&str>, path: &str) -> Commit {
+    fn commit(mode: CommitMode, key: Option<&str>, has_index: bool) -> Commit {
+        let index = IndexFile {
+            bytes: 16,
+            checksum: String::new(),
+        };
         let part = Part {
-            path: path.into(),
+            path: "a".into(),
             rows: 2,
             bytes: 10,
             checksum: String::new(),
             schema: TableSchema::default(),
+            index: has_index.then_some(index),
         };
         Commit {
             name: "d".parse().unwrap(),
             key: key.map(Into::into),
             mode,
             parts: vec![part],
+            author: Author::default(),
         }
     }
 
     #[test]
-    fn append_keeps_what_was_there_and_replace_does_not() {
-        let job = JobId::generate(Timestamp(1));
-        let first = commit(CommitMode::Replace, Some("id"), "a")
-            .apply(None, job.clone(), Timestamp(1))
-            .unwrap();
-        let second = commit(CommitMode::Append, None, "b")
-            .apply(Some(&first), job.clone(), Timestamp(2))
-            .unwrap();
-        assert_eq!(
-            (second.version, second.rows, second.key.as_deref()),
-            (Version(2), 4, Some("id"))
-        );
-        let third = commit(CommitMode::Replace, None, "c")
-            .apply(Some(&second), job.clone(), Timestamp(3))
-            .unwrap();
-        assert_eq!((third.version, third.rows, third.key), (Version(3), 2, None));
-        let error = commit(CommitMode::Append, Some("other"), "d")
-            .apply(Some(&first), job, Timestamp(4))
-            .unwrap_err();
-        assert_eq!(error.code, Code::Conflict);
+    fn the_key_stays_while_old_records_stay() {
+        use CommitMode::{Append, Replace, Upsert};
+        let old = Some("id".to_owned());
+        let cases = [
+            (Replace, Some("id"), None, Ok(Some("id"))),
+            (Append, None, Some(&old), Ok(Some("id"))),
+            (Upsert, Some("id"), Some(&old), Ok(Some("id"))),
+            (Upsert, Some("id"), None, Ok(Some("id"))),
+            (Replace, None, Some(&old), Ok(None)),
+            (Append, Some("other"), Some(&old), Err(Code::Conflict)),
+            (Append, Some("other"), Some(&None), Err(Code::Conflict)),
+            (Upsert, None, Some(&None), Err(Code::InvalidParameter)),
+        ];
+        for (mode, key, before, after) in cases {
+            let key = commit(mode, key, true).key_after(before);
+            let key = key.as_ref().map(|key| key.as_deref()).map_err(|error| error.code);
+            assert_eq!(key, after, "{mode:?} {before:?}");
+        }
+        let without = commit(Append, None, false);
+        assert_eq!(without.key_after(Some(&old)).unwrap_err().code, Code::Conflict);
+        assert_eq!(without.key_after(Some(&None)).unwrap(), None);
     }
 }

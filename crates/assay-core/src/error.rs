@@ -42,6 +42,8 @@ codes! {
     UnknownDataset = "unknown_dataset",
     UnknownRecord = "unknown_record",
     UnknownVersion = "unknown_version",
+    /// A version that was there and is not kept any more.
+    VersionExpired = "version_expired",
     UnknownColumn = "unknown_column",
     UnknownFunction = "unknown_function",
     UnknownAnalysis = "unknown_analysis",
@@ -81,6 +83,8 @@ codes! {
     JobExpired = "job_expired",
     LeaseLost = "lease_lost",
     Conflict = "conflict",
+    /// What the request wanted to be there (`If-Match`, `If-None-Match`) is not.
+    PreconditionFailed = "precondition_failed",
     // Ends of a job.
     Canceled = "canceled",
     Timeout = "timeout",

@@ -13,12 +13,15 @@ mod history;
 mod ids;
 mod import;
 mod job;
+mod keyindex;
 pub mod names;
 mod notice;
 mod order;
 mod ports;
 mod queue;
+mod record;
 mod result;
+mod rowset;
 mod schedule;
 mod schema;
 mod secret;
@@ -26,7 +29,7 @@ mod time;
 
 pub use address::{Network, Reach, WebhookUrl, check_email, is_public};
 pub use analysis::AnalysisSpec;
-pub use dataset::{Commit, CommitMode, Dataset, Part, Snapshot};
+pub use dataset::{Commit, CommitMode, Dataset, IndexFile, LivePart, NewDataset, Part, Snapshot};
 pub use error::{Code, Detail, Error, Result};
 pub use event::{Event, EventKind};
 pub use frame::{read_frame, read_frame_blocking, write_frame};
@@ -37,6 +40,7 @@ pub use job::{
     Attempt, AttemptOutcome, Idempotency, Job, JobFilter, JobSpec, Lease, Limits, NewJob, Outcome, Page, PageRequest,
     PinnedInput, Progress, RESULT_TTL_MS, Retry, Sharing, State, Submitted, Usage,
 };
+pub use keyindex::{KeyEntry, KeyHash, KeyIndex};
 pub use notice::{
     Delivery, DeliveryOutcome, DeliveryState, DeliveryTry, Destination, Hook, HookFormat, LOGGED_TRIES, Notice, Target,
     delivery_pause_ms,
@@ -47,10 +51,15 @@ pub use order::{
 };
 pub use ports::{
     Beat, Catalog, Clock, DeliveryFilter, Directive, Events, History, HistoryRows, Hooks, Jobs, ManualClock, Outbox,
-    Queue, Reaped, RunControl, Runner, Schedules, Swept, SystemClock, Upkeep,
+    Queue, Reaped, Records, RunControl, Runner, Schedules, Swept, SystemClock, Upkeep,
 };
 pub use queue::{AnalysisStats, Finding, Pause, QueueStats, Share, ShareLimits, Wait, WaitCause};
+pub use record::{
+    Author, Change, CompactTask, Compacted, Condition, Found, FoundRecord, HotRecord, Operation, Place, RecordChange,
+    RecordWrite, VersionChanges, VersionEntry, WriteOutcome, Written,
+};
 pub use result::{Column, Format, ResultData, ResultSet, StoredResult};
+pub use rowset::RowSet;
 pub use schedule::{Fired, Misfire, Overlap, Plan, Schedule, Timing};
 pub use schema::{Attribute, Field, Kind, Seen, TableSchema};
 pub use secret::SigningSecret;

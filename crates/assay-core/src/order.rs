@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    Attribute, Column, Commit, CommitMode, DatasetName, Error, Format, HistoryTable, Limits, Part, Progress,
-    ResultData, Seen, Snapshot, StoredResult, TableSchema, Usage,
+    Attribute, Column, Commit, CommitMode, CompactTask, DatasetName, Error, Format, HistoryTable, Limits, LivePart,
+    Part, Progress, ResultData, Seen, Snapshot, StoredResult, TableSchema, Usage,
 };
 
 /// A table that an order reads, under the name by which its SQL or parameters call it.
@@ -25,8 +25,13 @@ pub struct Input {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InputSource {
-    /// In the parts of a data set.
-    Parts(Vec<Part>),
+    /// In the parts of a data set, and beside them.
+    Dataset {
+        parts: Vec<LivePart>,
+        /// The JSON texts of records that are in no part.
+        #[serde(default)]
+        hot: Vec<String>,
+    },
     /// In the answer of a job: an Arrow stream.
     Answer(ResultData),
     /// In lines, one JSON array of values per row: a table of the history.
@@ -85,7 +90,7 @@ impl Input {
     #[must_use]
     pub fn described(&self) -> String {
         match self.source {
-            InputSource::Parts(_) => format!("data set `{}`", self.name),
+            InputSource::Dataset { .. } => format!("data set `{}`", self.name),
             InputSource::Answer(_) => "the answer that is the input".to_owned(),
             InputSource::Lines(_) => format!("table `{}`", self.name),
         }
@@ -100,6 +105,7 @@ impl From<Snapshot> for Input {
             version: _,
             schema,
             parts,
+            hot,
             rows,
             bytes: _,
             created_at: _,
@@ -111,7 +117,10 @@ impl From<Snapshot> for Input {
             rows,
             key,
             truncated: false,
-            source: InputSource::Parts(parts),
+            source: InputSource::Dataset {
+                parts,
+                hot: hot.into_iter().map(|record| record.json).collect(),
+            },
         }
     }
 }
@@ -148,6 +157,10 @@ pub enum Task {
     Import(Box<ImportTask>),
     /// Reads a page of records as they are, in `format`.
     Records(Box<RecordsTask>),
+    /// Finds the attributes of a data set, those of its hot records among them.
+    Schema(Box<Input>),
+    /// Makes fewer parts of many and of hot records.
+    Compact(Box<CompactTask>),
     /// Gives a stored answer out in another format.
     Export {
         data: ResultData,
@@ -243,6 +256,14 @@ pub enum Completion {
         commit: Option<Commit>,
         usage: Usage,
     },
+    Schema(TableSchema),
+    /// The new parts, see [`Compacted`](crate::Compacted).
+    Compacted {
+        parts: Vec<Part>,
+    },
     /// Of records and exports: the encoded bytes, and how many rows they hold.
-    Encoded { data: ResultData, rows: u64 },
+    Encoded {
+        data: ResultData,
+        rows: u64,
+    },
 }

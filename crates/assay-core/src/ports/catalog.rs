@@ -1,8 +1,10 @@
-//! Data sets and their versions. New versions come only through [`Jobs::finish`](crate::Jobs::finish).
+//! Data sets and their versions.
 
 use async_trait::async_trait;
 
-use crate::{Dataset, DatasetName, Page, PageRequest, Result, Snapshot, Version};
+use crate::{
+    Author, Dataset, DatasetName, NewDataset, Page, PageRequest, Result, Snapshot, Timestamp, Version, VersionEntry,
+};
 
 #[async_trait]
 pub trait Catalog: Send + Sync {
@@ -15,8 +17,38 @@ pub trait Catalog: Send + Sync {
     /// The data set at `version`, or at its newest one.
     ///
     /// # Errors
-    /// `UnknownDataset` with the nearest names as hint; `UnknownVersion`.
+    /// `UnknownDataset` with the nearest names as hint; `UnknownVersion`; `VersionExpired`.
     async fn snapshot(&self, name: &DatasetName, version: Option<Version>) -> Result<Snapshot>;
+
+    /// The newest version at a point in time.
+    ///
+    /// # Errors
+    /// `UnknownDataset`; `UnknownVersion` when it was not there yet; `VersionExpired`.
+    async fn version_at(&self, name: &DatasetName, at: Timestamp) -> Result<Version>;
+
+    /// Makes a data set without records.
+    ///
+    /// # Errors
+    /// `Conflict` when there is one of the name.
+    async fn create(&self, dataset: NewDataset, by: Author) -> Result<Dataset>;
+
+    /// The versions that are kept, newest first. `after` is the number of the last one seen.
+    ///
+    /// # Errors
+    /// `UnknownDataset`.
+    async fn versions(&self, name: &DatasetName, page: PageRequest) -> Result<Page<VersionEntry>>;
+
+    /// Makes a new version with the records of `version`.
+    ///
+    /// # Errors
+    /// `UnknownDataset`; `UnknownVersion`; `VersionExpired`.
+    async fn restore(&self, name: &DatasetName, version: Version, by: Author) -> Result<VersionEntry>;
+
+    /// Removes a data set with all its versions.
+    ///
+    /// # Errors
+    /// `UnknownDataset`.
+    async fn remove(&self, name: &DatasetName) -> Result<()>;
 
     /// The names of all data sets, at most 10,000, sorted.
     async fn names(&self) -> Result<Vec<String>>;

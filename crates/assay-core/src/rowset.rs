@@ -1,0 +1,136 @@
+//! Sets of rows of a part.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use roaring::RoaringBitmap;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Rows of a part by number, from 0. Stored in the portable Roaring format.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct RowSet(RoaringBitmap);
+
+impl RowSet {
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The rows below `rows` that are not in `self`.
+    #[must_use]
+    pub fn complement(&self, rows: u32) -> Self {
+        let mut all = RoaringBitmap::new();
+        all.insert_range(0..rows);
+        Self(all - &self.0)
+    }
+
+    /// Whether the row was not in the set before.
+    pub fn insert(&mut self, row: u32) -> bool {
+        self.0.insert(row)
+    }
+
+    pub fn remove(&mut self, row: u32) -> bool {
+        self.0.remove(row)
+    }
+
+    #[must_use]
+    pub fn contains(&self, row: u32) -> bool {
+        self.0.contains(row)
+    }
+
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.0.len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many rows of the set are below `row`.
+    #[must_use]
+    pub fn count_below(&self, row: u32) -> u64 {
+        row.checked_sub(1).map_or(0, |last| self.0.rank(last))
+    }
+
+    pub fn union_with(&mut self, other: &Self) {
+        self.0 |= &other.0;
+    }
+
+    /// The rows in `self` that are not in `other`.
+    #[must_use]
+    pub fn without(&self, other: &Self) -> Self {
+        Self(&self.0 - &other.0)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
+        self.0.iter()
+    }
+
+    /// Runs of consecutive rows in the set: first and last of each, rising.
+    pub fn runs(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        let mut rows = self.0.iter().peekable();
+        std::iter::from_fn(move || {
+            let first = rows.next()?;
+            let mut last = first;
+            while let Some(next) = rows.next_if(|next| *next == last + 1) {
+                last = next;
+            }
+            Some((first, last))
+        })
+    }
+
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bitmap = self.0.clone();
+        bitmap.optimize();
+        let mut bytes = Vec::with_capacity(bitmap.serialized_size());
+        // Writing to memory does not fail.
+        let _ = bitmap.serialize_into(&mut bytes);
+        bytes
+    }
+
+    /// The set that [`Self::to_bytes`] wrote; `None` when `bytes` are no such set.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        RoaringBitmap::deserialize_from(bytes).ok().map(Self)
+    }
+}
+
+impl FromIterator<u32> for RowSet {
+    fn from_iter<I: IntoIterator<Item = u32>>(rows: I) -> Self {
+        Self(rows.into_iter().collect())
+    }
+}
+
+impl Serialize for RowSet {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(self.to_bytes()))
+    }
+}
+
+impl<'de> Deserialize<'de> for RowSet {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        let bytes = STANDARD.decode(text.as_bytes()).map_err(D::Error::custom)?;
+        Self::from_bytes(&bytes).ok_or_else(|| D::Error::custom("not a set of rows"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_comes_back_and_counts() {
+        let set: RowSet = [3, 4, 5, 9, 70_000].into_iter().collect();
+        let text = serde_json::to_string(&set).unwrap();
+        assert_eq!(serde_json::from_str::<RowSet>(&text).unwrap(), set);
+        assert_eq!(set.runs().collect::<Vec<_>>(), [(3, 5), (9, 9), (70_000, 70_000)]);
+        assert_eq!([0, 3, 4, 10, 80_000].map(|row| set.count_below(row)), [0, 0, 1, 4, 5]);
+        let rest = set.complement(10);
+        assert_eq!(rest.iter().collect::<Vec<_>>(), [0, 1, 2, 6, 7, 8]);
+        assert!(serde_json::from_str::<RowSet>("\"AAAA\"").is_err());
+    }
+}
