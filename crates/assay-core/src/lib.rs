@@ -5,6 +5,7 @@
 
 mod address;
 mod analysis;
+mod checksum;
 mod dataset;
 mod error;
 mod event;
@@ -29,6 +30,7 @@ mod time;
 
 pub use address::{Network, Reach, WebhookUrl, check_email, is_public};
 pub use analysis::AnalysisSpec;
+pub use checksum::checksum;
 pub use dataset::{Commit, CommitMode, Dataset, IndexFile, LivePart, NewDataset, Part, Snapshot};
 pub use error::{Code, Detail, Error, Result};
 pub use event::{Event, EventKind};

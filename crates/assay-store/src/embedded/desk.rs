@@ -10,6 +10,7 @@ use assay_core::{Code, Error, Event, EventId, EventKind, Fence, Job, JobId, Leas
 use rusqlite::Connection;
 
 use super::StoreSettings;
+use super::data::Shelves;
 use super::failure::{Fallible, Fault};
 use super::hot::Hot;
 use super::outbox::Outgoing;
@@ -47,6 +48,8 @@ pub(super) struct News {
     pub queued: bool,
     /// A notice may be due that was not before.
     pub due: bool,
+    /// A data set has a new version.
+    pub data: bool,
 }
 
 /// The source of fences: the number of this start in the upper half, so that none is given twice.
@@ -69,6 +72,7 @@ pub(super) struct Desk<'a> {
     pub scheduler: &'a mut Scheduler,
     pub outgoing: &'a mut Outgoing,
     pub hot: &'a mut Hot,
+    pub shelves: &'a mut Shelves,
     pub fences: &'a mut Fences,
     pub news: &'a mut News,
     pub progress: &'a LiveProgress,

@@ -6,6 +6,7 @@
 
 mod beats;
 mod check;
+mod data;
 mod desk;
 mod ends;
 mod failure;
@@ -29,7 +30,6 @@ mod stats;
 mod submit;
 mod sweep;
 mod trim;
-mod versions;
 mod writer;
 
 use std::path::Path;
@@ -37,10 +37,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use assay_core::{Clock, Error, Result, ShareLimits};
-use object_store::ObjectStore;
+use object_store::{ObjectStore, ObjectStoreExt as _};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::objects::DurableFolder;
+use data::Indexes;
 use desk::{Desk, Fences, LiveProgress};
 use failure::Fallible;
 use files::Files;
@@ -64,6 +65,8 @@ pub struct StoreSettings {
     pub max_result_bytes: u64,
     /// The newest events that are kept.
     pub kept_events: u64,
+    /// How long versions of data sets are kept after newer ones came.
+    pub keep_versions_ms: u64,
     /// How long ago a file must have been written to be a leftover when nobody refers to it: longer than any upload or
     /// attempt takes.
     pub leftover_ms: u64,
@@ -81,6 +84,7 @@ impl Default for StoreSettings {
             },
             max_result_bytes: 50 << 30,
             kept_events: 200_000,
+            keep_versions_ms: 7 * 24 * 3_600_000,
             leftover_ms: 25 * 3_600_000,
         }
     }
@@ -103,6 +107,7 @@ struct Inner {
     reads: Arc<Reads>,
     told: Told,
     objects: DurableFolder,
+    indexes: Indexes,
     leftovers: Leftovers,
     leftover_ms: u64,
     clock: Arc<dyn Clock>,
@@ -128,6 +133,7 @@ impl EmbeddedStore {
             queued: watch::Sender::new(0),
             schedules: watch::Sender::new(0),
             due: watch::Sender::new(0),
+            data: watch::Sender::new(0),
             progress: Arc::new(LiveProgress::default()),
         };
         let fences = Fences::of_epoch(epoch);
@@ -155,6 +161,7 @@ impl EmbeddedStore {
                 writer: Mutex::new(Some(thread)),
                 reads,
                 told,
+                indexes: Indexes::new(objects.clone()),
                 objects,
                 leftovers: Leftovers::default(),
                 leftover_ms,
@@ -182,6 +189,20 @@ impl EmbeddedStore {
         if self.send(Message::Close(closed)).await.is_ok() {
             // An error means that the writer has ended, which is what was wanted.
             let _ = done.await;
+        }
+    }
+
+    /// Deletes what nobody refers to any more. What cannot be deleted is a leftover, which a sweep finds.
+    async fn delete_objects(&self, paths: Vec<String>) {
+        for path in paths {
+            let deleted = self
+                .inner
+                .objects
+                .delete(&object_store::path::Path::from(path.as_str()))
+                .await;
+            if let Err(cause) = deleted {
+                tracing::warn!(error = %cause, path, "an object that is not needed any more could not be deleted");
+            }
         }
     }
 

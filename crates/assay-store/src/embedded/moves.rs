@@ -8,12 +8,12 @@ use assay_core::{
     State, StoredResult, Timestamp, Usage, WorkerId,
 };
 
+use super::data::{self, Clashes};
 use super::desk::Desk;
 use super::ends::{self, End, settle};
 use super::failure::{Fallible, Fault};
 use super::rows;
 use super::scheduler::{Costs, Held, Place};
-use super::versions;
 
 /// Most jobs that one call claims, or that one reaping moves of each kind.
 const MAX_MOVES: usize = 1_024;
@@ -78,28 +78,33 @@ struct Ending {
     usage: Usage,
 }
 
-pub(super) fn finish(desk: &mut Desk<'_>, lease: &Lease, outcome: Outcome) -> Fallible<Job> {
-    match outcome {
+/// `None` when the outcome publishes, and the data set is not as it was when `clashes` was looked up; nothing was done
+/// then.
+pub(super) fn finish(desk: &mut Desk<'_>, lease: &Lease, outcome: Outcome, clashes: &Clashes) -> Fallible<Option<Job>> {
+    let job = match outcome {
         Outcome::Succeeded { result, commit, usage } => {
             let ending = ending(desk, lease, usage)?;
-            let published = commit.map(|commit| versions::publish(desk, &ending.job.id, commit));
-            match published.transpose() {
-                Ok(wrote) => succeed(desk, ending, result, wrote),
+            let wrote = match commit.map(|commit| data::publish(desk, &ending.job, commit, clashes)) {
+                None => None,
+                Some(Ok(Some(wrote))) => Some(wrote),
+                Some(Ok(None)) => return Ok(None),
                 // Refused before anything was written: the answer cannot be published, now or later.
-                Err(Fault::Refused(error)) => fail(desk, ending, error),
-                Err(fault) => Err(fault),
-            }
+                Some(Err(Fault::Refused(error))) => return fail(desk, ending, error).map(Some),
+                Some(Err(fault)) => return Err(fault),
+            };
+            succeed(desk, ending, result, wrote)?
         }
         Outcome::Failed { error, usage } => {
             let ending = ending(desk, lease, usage)?;
-            fail(desk, ending, error)
+            fail(desk, ending, error)?
         }
         Outcome::Canceled { usage } => {
             let ending = ending(desk, lease, usage)?;
             end_attempt(desk, &ending, AttemptOutcome::Canceled, None)?;
-            settle(desk, ending.job, End::canceled())
+            settle(desk, ending.job, End::canceled())?
         }
-    }
+    };
+    Ok(Some(job))
 }
 
 fn ending(desk: &mut Desk<'_>, lease: &Lease, usage: Usage) -> Fallible<Ending> {

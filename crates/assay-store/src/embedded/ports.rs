@@ -1,17 +1,16 @@
 //! The ports of `assay-core` on the embedded store: each method hands its work to the writer or to a reader.
 
-use std::collections::HashSet;
-
 use assay_core::{
-    Attempt, Beat, Catalog, Dataset, DatasetName, Directive, Event, EventId, Events, Idempotency, Job, JobFilter,
-    JobId, Jobs, Lease, NewJob, Outcome, Page, PageRequest, Reaped, Result, Snapshot, State, Submitted, Version,
-    WorkerId,
+    Attempt, Beat, Directive, Error, Event, EventId, Events, Idempotency, Job, JobFilter, JobId, Jobs, Lease, NewJob,
+    Outcome, Page, PageRequest, Reaped, Result, State, Submitted, WorkerId,
 };
 use async_trait::async_trait;
 use tokio::sync::{broadcast, watch};
 
+use super::data::{Clashes, TRIES, restless};
+use super::desk::Desk;
 use super::submit::{self, Submission};
-use super::{EmbeddedStore, beats, moves, reads, versions};
+use super::{EmbeddedStore, beats, moves, reads};
 
 #[async_trait]
 impl Jobs for EmbeddedStore {
@@ -34,9 +33,25 @@ impl Jobs for EmbeddedStore {
     }
 
     async fn finish(&self, lease: &Lease, outcome: Outcome) -> Result<Job> {
-        let lease = lease.clone();
-        self.write_move("finish a job", move |desk| moves::finish(desk, &lease, outcome))
-            .await
+        let attempted = "finish a job";
+        let Outcome::Succeeded {
+            commit: Some(commit), ..
+        } = &outcome
+        else {
+            let lease = lease.clone();
+            let finish = move |desk: &mut Desk<'_>| moves::finish(desk, &lease, outcome, &Clashes::default());
+            let finished = self.write_move(attempted, finish).await?;
+            return finished.ok_or_else(|| Error::internal("finishing a job"));
+        };
+        for _ in 0..TRIES {
+            let clashes = self.clashes(commit).await?;
+            let (lease, outcome) = (lease.clone(), outcome.clone());
+            let finish = move |desk: &mut Desk<'_>| moves::finish(desk, &lease, outcome, &clashes);
+            if let Some(job) = self.write_move(attempted, finish).await? {
+                return Ok(job);
+            }
+        }
+        Err(restless(&commit.name))
     }
 
     async fn release(&self, lease: &Lease) -> Result<()> {
@@ -90,43 +105,6 @@ impl EmbeddedStore {
         {
             job.progress = progress;
         }
-    }
-}
-
-#[async_trait]
-impl Catalog for EmbeddedStore {
-    async fn list(&self, page: PageRequest) -> Result<Page<Dataset>> {
-        let read = move |connection: &rusqlite::Connection| {
-            let limit = reads::page_limit(&page);
-            let entries = versions::list(connection, page.after.as_deref().unwrap_or(""), limit + 1)?;
-            Ok(reads::page_of(entries, limit, |entry| entry.name.folded()))
-        };
-        self.inner.reads.run("list data sets", read).await
-    }
-
-    async fn find(&self, name: &DatasetName) -> Result<Option<Dataset>> {
-        let name = name.clone();
-        self.inner
-            .reads
-            .run("find a data set", move |connection| versions::find(connection, &name))
-            .await
-    }
-
-    async fn snapshot(&self, name: &DatasetName, version: Option<Version>) -> Result<Snapshot> {
-        let name = name.clone();
-        let read = move |connection: &rusqlite::Connection| versions::snapshot(connection, &name, version);
-        self.inner.reads.run("read a data set", read).await
-    }
-
-    async fn names(&self) -> Result<Vec<String>> {
-        self.inner.reads.run("list data sets", versions::all_names).await
-    }
-
-    async fn referenced_objects(&self) -> Result<HashSet<String>> {
-        self.inner
-            .reads
-            .run("list its objects", versions::referenced_objects)
-            .await
     }
 }
 

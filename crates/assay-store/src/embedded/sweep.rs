@@ -3,6 +3,7 @@
 use assay_core::{JobId, Swept};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::data;
 use super::desk::Desk;
 use super::failure::Fallible;
 use super::rows::{self, text, unsigned};
@@ -33,6 +34,7 @@ pub(super) fn sweep(desk: &mut Desk<'_>) -> Fallible<Swept> {
         remove_record(desk.connection, &id)?;
         swept.jobs += 1;
     }
+    data::expire(desk, &mut swept)?;
     Ok(swept)
 }
 

@@ -10,6 +10,7 @@ use rusqlite::Connection;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::StoreSettings;
+use super::data::Shelves;
 use super::desk::{Desk, Fences, LiveProgress, News};
 use super::failure::{self, Fallible, Fault};
 use super::hot::Hot;
@@ -139,6 +140,7 @@ pub(super) struct Told {
     pub queued: watch::Sender<u64>,
     pub schedules: watch::Sender<u64>,
     pub due: watch::Sender<u64>,
+    pub data: watch::Sender<u64>,
     pub progress: Arc<LiveProgress>,
 }
 
@@ -147,6 +149,7 @@ pub(super) struct Writer {
     scheduler: Scheduler,
     outgoing: Outgoing,
     hot: Hot,
+    shelves: Shelves,
     fences: Fences,
     clock: Arc<dyn Clock>,
     settings: StoreSettings,
@@ -175,6 +178,7 @@ impl Writer {
             scheduler,
             outgoing,
             hot: Hot::default(),
+            shelves: Shelves::default(),
             fences,
             clock,
             settings,
@@ -272,6 +276,7 @@ impl Writer {
             scheduler: &mut self.scheduler,
             outgoing: &mut self.outgoing,
             hot: &mut self.hot,
+            shelves: &mut self.shelves,
             fences: &mut self.fences,
             news,
             progress: &self.told.progress,
@@ -286,6 +291,7 @@ impl Writer {
         let is_half_done = !matches!(verdict, Verdict::Done) && self.connection.total_changes() != changes;
         if is_half_done {
             self.hot.clear();
+            self.shelves.clear();
         }
         let verdict = match undo {
             Undo::Operation => self.leave_savepoint(verdict),
@@ -373,6 +379,7 @@ impl Writer {
     /// Builds what lies in memory again from what is stored.
     fn reload(&mut self) {
         self.hot.clear();
+        self.shelves.clear();
         let until = self.clock.now().plus_millis(self.settings.lease_ms);
         let share = self.settings.default_share;
         let loaded = Scheduler::load(&self.connection, &self.scheduler, share, until).and_then(|scheduler| {
@@ -389,7 +396,15 @@ impl Writer {
     }
 
     fn tell(&self, news: News) {
-        let News { events, queued, due } = news;
+        let News {
+            events,
+            queued,
+            due,
+            data,
+        } = news;
+        if data {
+            self.told.data.send_modify(|count| *count = count.wrapping_add(1));
+        }
         if due {
             self.told.due.send_modify(|count| *count = count.wrapping_add(1));
         }

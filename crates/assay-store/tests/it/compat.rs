@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use assay_core::{Catalog as _, Code, JobFilter, JobId, Jobs as _, PageRequest, Queue as _, State, UserName};
+use assay_core::{
+    Catalog as _, Code, JobFilter, JobId, Jobs as _, PageRequest, Queue as _, Records as _, State, UserName, Version,
+};
 use rusqlite::Connection;
 
 use crate::support::{EmbeddedHarness, open, succeeded, worker};
@@ -87,4 +89,61 @@ async fn a_store_of_format_2_goes_on() {
     assert!(store.resume(Some("sql")).await.unwrap());
     assert_eq!(store.claim(&worker(), 1).await.unwrap()[0].1.id, id("3"));
     assert_eq!(store.check(false).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_store_of_format_3_goes_on() {
+    use assay_core::Operation::{Append, Replace};
+    let harness = EmbeddedHarness::new();
+    let migrations = [
+        include_str!("../../migrations/0001.sql"),
+        include_str!("../../migrations/0002.sql"),
+        include_str!("../../migrations/0003.sql"),
+    ];
+    write(harness.folder(), 3, &migrations, include_str!("../compat/0003.sql"));
+    let store = open(harness.folder());
+    let genes = "genes".parse().unwrap();
+    let first = store.snapshot(&genes, Some(Version(1))).await.unwrap();
+    assert_eq!(
+        (first.rows, first.parts.len(), first.schema.attributes[0].seen.text),
+        (7, 1, 7)
+    );
+    let newest = store.snapshot(&genes, None).await.unwrap();
+    let parts: Vec<_> = newest
+        .parts
+        .iter()
+        .map(|part| (part.part.path.as_str(), part.added.0))
+        .collect();
+    assert_eq!(parts, [("datasets/genes/b", 2), ("datasets/genes/c", 3)]);
+    let versions = store
+        .versions(&genes, PageRequest { after: None, limit: 10 })
+        .await
+        .unwrap()
+        .items;
+    let told: Vec<_> = versions
+        .iter()
+        .map(|entry| {
+            (
+                entry.operation,
+                entry.rows,
+                entry.created,
+                entry.deleted,
+                entry.job.is_some(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (Append, 9, 5, 0, true),
+            (Replace, 4, 4, 7, true),
+            (Replace, 7, 7, 0, true)
+        ]
+    );
+    // Its parts have no index of keys; until compaction makes them one, single records cannot be written.
+    let write = crate::warehouse::put("a", "{}");
+    let refused = store.write(&genes, vec![write], Default::default()).await.unwrap_err();
+    assert_eq!(refused.code, Code::Overloaded);
+    let task = store.wants_compaction().await.unwrap().unwrap();
+    assert_eq!((task.parts.len(), task.hot.len()), (2, 0));
 }

@@ -80,7 +80,7 @@ async fn acknowledged_work_is_found_after_the_process_was_killed() {
     let snapshot = assay_core::Catalog::snapshot(&store, &"genes".parse().unwrap(), None)
         .await
         .unwrap();
-    assert_eq!(snapshot.written_by, loading);
+    assert_eq!(snapshot.written_by, Some(loading));
     let again = store.claim(&worker(), 2).await.unwrap();
     assert!(again.iter().all(|(new, _)| new.fence > lease.fence));
 }
@@ -96,7 +96,7 @@ fn a_store_of_a_newer_format_is_refused() {
     assert_eq!(error.code, Code::StoreFailed);
     assert_eq!(
         error.message,
-        "the store has format 99, this program knows formats up to 3"
+        "the store has format 99, this program knows formats up to 4"
     );
 }
 

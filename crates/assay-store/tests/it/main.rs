@@ -11,6 +11,7 @@ mod leftovers;
 mod model;
 mod objects;
 mod support;
+mod warehouse;
 
 use support::EmbeddedHarness;
 

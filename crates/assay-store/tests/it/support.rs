@@ -4,12 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use assay_core::{
-    Attempt, Catalog, Clock, Code, Commit, CommitMode, Error, Event, EventId, EventKind, Events, History, Hooks, Job,
-    JobId, JobSpec, Jobs, Lease, ManualClock, NewJob, Outbox, Outcome, Part, PinnedInput, Progress, Queue, Result,
-    ResultData, ResultSet, Schedules, Sharing, State, StoredResult, Submitted, TableSchema, Timestamp, Upkeep, Usage,
-    Version, WorkerId,
+    Attempt, Author, Catalog, Clock, Code, Commit, CommitMode, Error, Event, EventId, EventKind, Events, History,
+    Hooks, Job, JobId, JobSpec, Jobs, Lease, ManualClock, NewJob, Outbox, Outcome, Part, PinnedInput, Progress, Queue,
+    Records, Result, ResultData, ResultSet, Schedules, Sharing, State, StoredResult, Submitted, TableSchema, Timestamp,
+    Upkeep, Usage, Version, WorkerId,
 };
 use assay_store::{EmbeddedStore, StoreSettings};
+use object_store::ObjectStore;
 
 pub const LEASE_MS: i64 = 30_000;
 
@@ -25,6 +26,8 @@ pub struct Ports {
     pub outbox: Arc<dyn Outbox>,
     pub hooks: Arc<dyn Hooks>,
     pub history: Arc<dyn History>,
+    pub records: Arc<dyn Records>,
+    pub objects: Arc<dyn ObjectStore>,
 }
 
 /// What a store takes at most.
@@ -96,6 +99,8 @@ pub fn ports(store: &EmbeddedStore) -> Ports {
         outbox: Arc::new(store.clone()),
         hooks: Arc::new(store.clone()),
         history: Arc::new(store.clone()),
+        records: Arc::new(store.clone()),
+        objects: store.objects(),
     }
 }
 
@@ -163,6 +168,10 @@ impl Scene {
 
     pub fn catalog(&self) -> &dyn Catalog {
         &*self.ports().catalog
+    }
+
+    pub fn records(&self) -> &dyn Records {
+        &*self.ports().records
     }
 
     pub fn events(&self) -> &dyn Events {
@@ -369,7 +378,9 @@ pub fn commit(mode: CommitMode, name: &str, path: &str) -> Commit {
             bytes: 10,
             checksum: "ab".to_owned(),
             schema: TableSchema::default(),
+            index: None,
         }],
+        author: Author::default(),
     }
 }
 

@@ -10,7 +10,7 @@ async fn snapshot(scene: &Scene, name: &str, version: Option<u64>) -> Snapshot {
 }
 
 fn paths(snapshot: &Snapshot) -> Vec<&str> {
-    snapshot.parts.iter().map(|part| part.path.as_str()).collect()
+    snapshot.parts.iter().map(|part| part.part.path.as_str()).collect()
 }
 
 pub async fn a_version_is_visible_with_the_state_of_its_job(scene: Scene) {
@@ -31,7 +31,7 @@ pub async fn a_version_is_visible_with_the_state_of_its_job(scene: Scene) {
         (scene.clock.now(), scene.clock.now())
     );
     let snapshot = snapshot(&scene, "genes", None).await;
-    assert_eq!((snapshot.written_by, snapshot.version), (job.id, Version(1)));
+    assert_eq!((snapshot.written_by, snapshot.version), (Some(job.id), Version(1)));
 }
 
 pub async fn replacing_and_appending_make_the_next_version(scene: Scene) {

@@ -10,12 +10,14 @@ pub mod history;
 pub mod leases;
 pub mod lists;
 pub mod notices;
+pub mod records;
 pub mod restarts;
 pub mod retention;
 pub mod schedules;
 pub mod shares;
 pub mod sharing;
 pub mod submissions;
+pub mod versions;
 pub mod waiting;
 
 /// Expands every case for a store; `$harness` makes an empty one.
@@ -104,6 +106,32 @@ macro_rules! conformance {
                 what_is_not_there_is_told_with_a_hint,
                 data_sets_are_listed_by_name_in_pages,
                 what_is_referred_to_is_known,
+            );
+            $crate::conformance!(@area $harness, records:
+                a_record_is_read_as_it_was_written,
+                a_condition_decides_whether_a_write_happens,
+                of_two_writers_with_one_condition_one_is_refused,
+                a_batch_is_one_version_and_its_writes_follow_each_other,
+                a_record_of_a_part_is_replaced_and_deleted,
+                compaction_changes_nothing_that_a_reader_sees,
+                what_is_written_during_compaction_stays,
+                compaction_of_what_is_gone_does_nothing,
+                small_parts_become_few,
+                an_upsert_takes_the_place_of_what_has_its_keys,
+                an_append_of_a_known_key_is_refused,
+                records_without_a_key_are_added_only,
+                an_unknown_data_set_takes_no_records,
+            );
+            $crate::conformance!(@area $harness, versions:
+                a_version_stays_what_it_was,
+                every_write_tells_who_and_what,
+                a_restored_version_has_its_records,
+                a_point_in_time_is_a_version,
+                changes_are_told_in_order,
+                old_versions_go_with_what_only_they_held,
+                a_version_that_a_job_reads_stays,
+                a_data_set_made_anew_goes_on_counting,
+                a_data_set_is_made_once,
             );
             $crate::conformance!(@area $harness, shares:
                 a_newcomer_does_not_wait_behind_a_backlog,

@@ -3,6 +3,7 @@
 
 mod faults;
 mod queue;
+mod records;
 
 use std::collections::BTreeSet;
 

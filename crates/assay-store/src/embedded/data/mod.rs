@@ -1,0 +1,25 @@
+//! Data sets: their entries, versions, parts and records.
+//!
+//! What lies where is kept by intervals: a part, a deleted row and a hot record belong to the versions from the one
+//! that added it to the one before that which removed it. So every version is read from the same rows, and a write costs
+//! what it changes. The writer remembers what is newest of the data sets it writes to (`shelf`).
+
+mod changes;
+mod commits;
+mod compaction;
+mod entries;
+mod expiry;
+mod indexes;
+mod places;
+mod ports;
+mod restore;
+mod shelf;
+mod snapshots;
+mod versions;
+mod writes;
+
+pub(super) use commits::{Clashes, publish};
+pub(super) use expiry::expire;
+pub(super) use indexes::Indexes;
+pub(super) use ports::{TRIES, restless};
+pub(super) use shelf::Shelves;

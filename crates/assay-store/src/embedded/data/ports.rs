@@ -1,0 +1,143 @@
+//! The ports of data sets and records on the embedded store.
+
+use std::collections::HashSet;
+
+use assay_core::{
+    Author, Catalog, CompactTask, Compacted, Dataset, DatasetName, Error, Found, NewDataset, Page, PageRequest,
+    RecordWrite, Records, Result, Snapshot, Timestamp, Version, VersionChanges, VersionEntry, Written,
+};
+use async_trait::async_trait;
+use rusqlite::Connection;
+use tokio::sync::watch;
+
+use super::{changes, compaction, entries, restore, snapshots, versions, writes};
+use crate::embedded::{EmbeddedStore, reads};
+
+/// How often what was looked up is looked up again because the parts changed meanwhile.
+pub(in crate::embedded) const TRIES: usize = 20;
+
+/// When the parts changed again and again.
+pub(in crate::embedded) fn restless(name: &DatasetName) -> Error {
+    let message = format!("data set `{name}` goes on being loaded and compacted");
+    Error::new(assay_core::Code::Overloaded, message).hint("try again in a moment")
+}
+
+#[async_trait]
+impl Catalog for EmbeddedStore {
+    async fn list(&self, page: PageRequest) -> Result<Page<Dataset>> {
+        let read = move |connection: &Connection| {
+            let limit = reads::page_limit(&page);
+            let entries = entries::list(connection, page.after.as_deref().unwrap_or(""), limit + 1)?;
+            Ok(reads::page_of(entries, limit, |entry| entry.name.folded()))
+        };
+        self.inner.reads.run("list data sets", read).await
+    }
+
+    async fn find(&self, name: &DatasetName) -> Result<Option<Dataset>> {
+        let name = name.clone();
+        let read = move |connection: &Connection| Ok(entries::find(connection, &name)?.map(|entry| entry.shown));
+        self.inner.reads.run("find a data set", read).await
+    }
+
+    async fn snapshot(&self, name: &DatasetName, version: Option<Version>) -> Result<Snapshot> {
+        let name = name.clone();
+        let read = move |connection: &Connection| snapshots::snapshot(connection, &name, version);
+        self.inner.reads.run("read a data set", read).await
+    }
+
+    async fn version_at(&self, name: &DatasetName, at: Timestamp) -> Result<Version> {
+        let name = name.clone();
+        let read = move |connection: &Connection| versions::at(connection, &name, at);
+        self.inner.reads.run("find a version", read).await
+    }
+
+    async fn create(&self, dataset: NewDataset, by: Author) -> Result<Dataset> {
+        self.write("make a data set", move |desk| versions::create(desk, dataset, &by))
+            .await
+    }
+
+    async fn versions(&self, name: &DatasetName, page: PageRequest) -> Result<Page<VersionEntry>> {
+        let name = name.clone();
+        let read = move |connection: &Connection| versions::list(connection, &name, &page);
+        self.inner.reads.run("list versions", read).await
+    }
+
+    async fn restore(&self, name: &DatasetName, version: Version, by: Author) -> Result<VersionEntry> {
+        let name = name.clone();
+        self.write("restore a version", move |desk| {
+            restore::restore(desk, &name, version, &by)
+        })
+        .await
+    }
+
+    async fn remove(&self, name: &DatasetName) -> Result<()> {
+        let gone = name.clone();
+        let objects = self
+            .write("remove a data set", move |desk| {
+                let objects = entries::remove(desk.connection, &gone)?;
+                desk.shelves.forget(&gone);
+                desk.news.data = true;
+                Ok(objects)
+            })
+            .await?;
+        self.delete_objects(objects).await;
+        Ok(())
+    }
+
+    async fn names(&self) -> Result<Vec<String>> {
+        self.inner.reads.run("list data sets", entries::all_names).await
+    }
+
+    async fn referenced_objects(&self) -> Result<HashSet<String>> {
+        self.inner
+            .reads
+            .run("list its objects", entries::referenced_objects)
+            .await
+    }
+}
+
+#[async_trait]
+impl Records for EmbeddedStore {
+    async fn find(&self, name: &DatasetName, keys: &[String], version: Option<Version>) -> Result<Found> {
+        self.find_records(name, keys, version).await
+    }
+
+    async fn write(&self, name: &DatasetName, writes: Vec<RecordWrite>, by: Author) -> Result<Written> {
+        for _ in 0..TRIES {
+            let keys: Vec<&str> = writes.iter().filter_map(|write| write.key.as_deref()).collect();
+            let places = self.places(name, &keys).await?;
+            let (name, writes, by) = (name.clone(), writes.clone(), by.clone());
+            let written = self
+                .write_move("write records", move |desk| {
+                    writes::write(desk, &name, writes, &places, &by)
+                })
+                .await?;
+            if let Some(written) = written {
+                return Ok(written);
+            }
+        }
+        Err(restless(name))
+    }
+
+    async fn changes(&self, name: &DatasetName, after: Version, limit: usize) -> Result<Vec<VersionChanges>> {
+        let name = name.clone();
+        let read = move |connection: &Connection| changes::changes(connection, &name, after, limit);
+        self.inner.reads.run("read changes", read).await
+    }
+
+    async fn wants_compaction(&self) -> Result<Option<CompactTask>> {
+        self.inner
+            .reads
+            .run("look for what to compact", compaction::wanted)
+            .await
+    }
+
+    async fn compact(&self, compacted: Compacted) -> Result<bool> {
+        self.write("compact a data set", move |desk| compaction::compact(desk, &compacted))
+            .await
+    }
+
+    fn written(&self) -> watch::Receiver<u64> {
+        self.inner.told.data.subscribe()
+    }
+}

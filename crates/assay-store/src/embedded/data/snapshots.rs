@@ -1,0 +1,164 @@
+//! A data set as of one version, read from the intervals of its parts and records.
+
+use assay_core::{
+    Code, DatasetName, Error, HotRecord, IndexFile, LivePart, Part, RowSet, Snapshot, TableSchema, Timestamp, Version,
+};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::entries::{self, Entry};
+use crate::embedded::failure::{Fallible, Fault};
+use crate::embedded::rows::{parsed, signed, text, unsigned};
+
+/// The data set at `version`, or at its newest one.
+///
+/// # Errors
+/// `UnknownDataset`, `UnknownVersion`, `VersionExpired`.
+pub(super) fn snapshot(connection: &Connection, name: &DatasetName, version: Option<Version>) -> Fallible<Snapshot> {
+    let entry = entries::get(connection, name)?;
+    let version = resolve(&entry, version)?;
+    let folded = entry.shown.name.folded();
+    let mut statement = connection.prepare_cached(
+        "SELECT name, key, rows, bytes, created_at, job FROM dataset_version WHERE dataset = ?1 AND version = ?2",
+    )?;
+    let mut rows = statement.query(params![folded, signed(version.0)])?;
+    let Some(row) = rows.next()? else {
+        return Err(Fault::Stored(format!("version {version} of `{name}` is not there")));
+    };
+    let job: Option<String> = row.get(5)?;
+    Ok(Snapshot {
+        name: parsed(text(row, 0)?)?,
+        key: row.get(1)?,
+        version,
+        schema: schema(connection, &folded, version)?,
+        parts: live_parts(connection, &folded, version)?,
+        hot: hot(connection, &folded, version)?,
+        rows: unsigned(row.get(2)?),
+        bytes: unsigned(row.get(3)?),
+        created_at: Timestamp(row.get(4)?),
+        written_by: job.as_deref().map(parsed).transpose()?,
+    })
+}
+
+/// The version that is meant, when it is there.
+///
+/// # Errors
+/// `UnknownVersion`, `VersionExpired`.
+pub(super) fn resolve(entry: &Entry, version: Option<Version>) -> Fallible<Version> {
+    let newest = entry.shown.version;
+    let wanted = version.unwrap_or(newest);
+    if wanted < entry.oldest && wanted.0 > 0 {
+        return Err(expired(entry, &format!("version `{wanted}`")).into());
+    }
+    if wanted > newest || wanted.0 == 0 {
+        let message = format!("data set `{}` has no version `{wanted}`", entry.shown.name);
+        let hint = format!("its newest version is `{newest}`");
+        return Err(Error::new(Code::UnknownVersion, message).hint(hint).into());
+    }
+    Ok(wanted)
+}
+
+pub(super) fn expired(entry: &Entry, what: &str) -> Error {
+    let message = format!("{what} of data set `{}` is not kept any more", entry.shown.name);
+    let hint = format!(
+        "its oldest version is `{}`, its newest `{}`",
+        entry.oldest, entry.shown.version
+    );
+    Error::new(Code::VersionExpired, message).hint(hint)
+}
+
+/// The types of the parts.
+pub(super) fn schema(connection: &Connection, folded: &str, version: Version) -> Fallible<TableSchema> {
+    let found: Option<String> = connection
+        .prepare_cached(
+            "SELECT schema FROM dataset_schema WHERE dataset = ?1 AND version <= ?2 ORDER BY version DESC LIMIT 1",
+        )?
+        .query_row(params![folded, signed(version.0)], |row| row.get(0))
+        .optional()?;
+    Ok(found.map_or(Ok(TableSchema::default()), |text| serde_json::from_str(&text))?)
+}
+
+const PART: &str = "id, path, rows, bytes, checksum, schema, index_bytes, index_checksum, born";
+
+/// A part and the number of its row.
+pub(super) fn part_of(row: &Row<'_>) -> Fallible<(i64, Part, Version)> {
+    let bytes: Option<i64> = row.get(6)?;
+    let checksum: Option<String> = row.get(7)?;
+    let part = Part {
+        path: row.get(1)?,
+        rows: unsigned(row.get(2)?),
+        bytes: unsigned(row.get(3)?),
+        checksum: row.get(4)?,
+        schema: serde_json::from_str(text(row, 5)?)?,
+        index: bytes.zip(checksum).map(|(bytes, checksum)| IndexFile {
+            bytes: unsigned(bytes),
+            checksum,
+        }),
+    };
+    Ok((row.get(0)?, part, Version(unsigned(row.get(8)?))))
+}
+
+pub(super) fn live_parts(connection: &Connection, folded: &str, version: Version) -> Fallible<Vec<LivePart>> {
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT {PART} FROM dataset_part
+         WHERE dataset = ?1 AND added <= ?2 AND (removed IS NULL OR removed > ?2) ORDER BY id"
+    ))?;
+    let mut rows = statement.query(params![folded, signed(version.0)])?;
+    let mut parts = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (id, part, added) = part_of(row)?;
+        let deleted = deleted_rows(connection, id, version)?.0;
+        parts.push(LivePart { part, added, deleted });
+    }
+    Ok(parts)
+}
+
+/// The part with this number, as of `version`.
+pub(super) fn live_part(connection: &Connection, id: i64, version: Version) -> Fallible<LivePart> {
+    let mut statement = connection.prepare_cached(&format!("SELECT {PART} FROM dataset_part WHERE id = ?1"))?;
+    let mut rows = statement.query([id])?;
+    let Some(row) = rows.next()? else {
+        return Err(Fault::Stored(format!("part {id} is not there")));
+    };
+    let (id, part, added) = part_of(row)?;
+    let deleted = deleted_rows(connection, id, version)?.0;
+    Ok(LivePart { part, added, deleted })
+}
+
+/// The rows of a part that are deleted in `version`, and how many pieces they came from.
+pub(super) fn deleted_rows(connection: &Connection, part: i64, version: Version) -> Fallible<(RowSet, u32)> {
+    let mut statement = connection.prepare_cached(
+        "SELECT whole, rows FROM part_deletion WHERE part = ?1 AND version <= ?2 ORDER BY version DESC",
+    )?;
+    let mut rows = statement.query(params![part, signed(version.0)])?;
+    let (mut deleted, mut pieces) = (RowSet::new(), 0);
+    while let Some(row) = rows.next()? {
+        let bytes = row.get_ref(1)?.as_blob();
+        let bytes = bytes.map_err(|cause| Fault::Stored(format!("deleted rows: {cause}")))?;
+        let more = RowSet::from_bytes(bytes);
+        deleted.union_with(&more.ok_or_else(|| Fault::Stored(format!("deleted rows of part {part}")))?);
+        if row.get(0)? {
+            break;
+        }
+        pieces += 1;
+    }
+    Ok((deleted, pieces))
+}
+
+/// The records of `version` that are in no part, in order.
+pub(super) fn hot(connection: &Connection, folded: &str, version: Version) -> Fallible<Vec<HotRecord>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT id, key, written, json FROM record WHERE dataset = ?1 AND removed IS NULL AND added <= ?2
+         UNION ALL
+         SELECT id, key, written, json FROM record WHERE dataset = ?1 AND removed > ?2 AND added <= ?2
+         ORDER BY id",
+    )?;
+    let rows = statement.query_map(params![folded, signed(version.0)], |row| {
+        Ok(HotRecord {
+            id: unsigned(row.get(0)?),
+            key: row.get(1)?,
+            written: Version(unsigned(row.get(2)?)),
+            json: row.get(3)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
