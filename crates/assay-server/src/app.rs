@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use assay_core::{
-    AnalysisSpec, Catalog, Clock, Code, Error, Events, Hooks, Jobs, Limits, Outbox, Queue, Reach, Result, Runner,
-    Schedules, names,
+    AnalysisSpec, Catalog, Clock, Code, Error, Events, Hooks, Jobs, Limits, Outbox, Queue, Reach, Records, Result,
+    Runner, Schedules, names,
 };
 use jsonschema::Validator;
 use object_store::ObjectStore;
@@ -20,6 +20,7 @@ use crate::wait::Waits;
 #[derive(Clone)]
 pub struct Services {
     pub catalog: Arc<dyn Catalog>,
+    pub records: Arc<dyn Records>,
     pub jobs: Arc<dyn Jobs>,
     pub queue: Arc<dyn Queue>,
     pub events: Arc<dyn Events>,

@@ -7,6 +7,7 @@ mod app;
 mod asker;
 mod cursor;
 mod digest;
+mod document;
 mod extract;
 mod firing;
 mod guard;
@@ -20,8 +21,10 @@ mod read;
 mod routes;
 mod sharing;
 mod sse;
+mod stored;
 mod submit;
 mod wait;
+mod when;
 mod wire;
 
 pub use app::{ServerSettings, Services};

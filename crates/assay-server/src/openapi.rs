@@ -8,8 +8,8 @@ use utoipa_axum::routes;
 
 use crate::app::Shared;
 use crate::routes::{
-    analyses, control, datasets, deliveries, events, health, hooks, import, jobs, query, queue, records, results,
-    schedules,
+    analyses, batch, control, datasets, deliveries, events, health, hooks, import, jobs, query, queue, record, records,
+    results, schedules, versions,
 };
 
 #[derive(OpenApi)]
@@ -22,6 +22,8 @@ use crate::routes::{
     ),
     tags(
         (name = "data sets", description = "Load and read data."),
+        (name = "records", description = "Read, write and delete single records."),
+        (name = "versions", description = "What a data set was, and what has changed."),
         (name = "query", description = "SQL over all data sets."),
         (name = "analyses", description = "What can be run."),
         (name = "jobs", description = "Submit, wait for, cancel; get the answer."),
@@ -37,11 +39,20 @@ struct Api;
 /// Every described route.
 pub(crate) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::with_openapi(Api::openapi())
-        .routes(routes!(datasets::list_datasets))
-        .routes(routes!(datasets::get_dataset))
+        .routes(routes!(datasets::list_datasets, versions::create_dataset))
+        .routes(routes!(datasets::get_dataset, versions::remove_dataset))
         .routes(routes!(datasets::get_schema))
-        .routes(routes!(records::list_records))
-        .routes(routes!(records::get_record))
+        .routes(routes!(records::list_records, batch::write_records))
+        .routes(routes!(batch::delete_records))
+        .routes(routes!(
+            record::get_record,
+            record::put_record,
+            record::patch_record,
+            record::delete_record
+        ))
+        .routes(routes!(versions::list_versions))
+        .routes(routes!(versions::restore))
+        .routes(routes!(versions::changes))
         .routes(routes!(import::import))
         .routes(routes!(query::query))
         .routes(routes!(analyses::list_analyses))

@@ -124,7 +124,7 @@ pub fn status(code: Code) -> StatusCode {
         | Code::UnknownHook
         | Code::UnknownDelivery
         | Code::UnknownSchedule => StatusCode::NOT_FOUND,
-        Code::ResultExpired | Code::JobExpired => StatusCode::GONE,
+        Code::ResultExpired | Code::JobExpired | Code::VersionExpired => StatusCode::GONE,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
         Code::Conflict
@@ -137,6 +137,7 @@ pub fn status(code: Code) -> StatusCode {
         | Code::Canceled => StatusCode::CONFLICT,
         Code::BodyTooLarge | Code::TooLarge | Code::ResultTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::UnsupportedFormat => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        Code::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
         Code::InvalidParameter
         | Code::UnknownColumn
         | Code::UnknownFunction

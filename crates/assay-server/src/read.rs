@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use assay_core::{Completion, Error, Limits, Order, Result, ResultData, RunControl, Task};
+use assay_core::{Completion, Error, Input, Limits, Order, Result, ResultData, RunControl, TableSchema, Task};
 use axum::body::Body;
 use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
@@ -38,10 +38,29 @@ pub(crate) async fn run(app: &App, task: Task, limits: Limits) -> Result<Encoded
             rows,
             bytes: open(app, data).await?,
         }),
-        Completion::Checked | Completion::Stored { .. } => {
-            tracing::error!("the engine answered another question than it was asked");
-            Err(Error::internal("reading the data"))
-        }
+        _ => Err(astray()),
+    }
+}
+
+fn astray() -> Error {
+    tracing::error!("the engine answered another question than it was asked");
+    Error::internal("reading the data")
+}
+
+/// The attributes of a data set, those of its hot records among them.
+///
+/// # Errors
+/// Whatever the engine meets.
+pub(crate) async fn schema(app: &App, input: Input) -> Result<TableSchema> {
+    let order = Order {
+        scratch: scratch(),
+        task: Task::Schema(Box::new(input)),
+        limits: app.settings.read_limits,
+        threads: 1,
+    };
+    match app.runner.run(order, RunControl::unattended()).await? {
+        Completion::Schema(schema) => Ok(schema),
+        _ => Err(astray()),
     }
 }
 

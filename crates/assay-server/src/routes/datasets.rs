@@ -1,6 +1,6 @@
 //! Data sets and their schemas.
 
-use assay_core::{PageRequest, Result, Version};
+use assay_core::{PageRequest, Result};
 use axum::Json;
 use axum::extract::{RawQuery, State};
 use axum::response::IntoResponse;
@@ -10,7 +10,7 @@ use crate::app::Shared;
 use crate::extract::Path;
 use crate::problem::Problem;
 use crate::wire::dataset;
-use crate::{answer, extract, pins};
+use crate::{answer, extract, pins, read, when};
 
 /// List the data sets, by name.
 #[utoipa::path(
@@ -69,7 +69,7 @@ pub(crate) async fn get_dataset(
 /// Look at the attributes of a data set: their types, and what was seen under each.
 #[utoipa::path(
     get, path = "/v1/datasets/{name}/schema", tag = "data sets",
-    params(("name" = String, Path), ("version" = Option<u64>, Query, description = "the newest by default")),
+    params(("name" = String, Path), ("at" = Option<String>, Query, description = "a version, or a time in RFC 3339; the newest by default")),
     responses((status = 200, body = dataset::Schema), (status = 404, body = Problem, content_type = "application/problem+json")),
 )]
 pub(crate) async fn get_schema(
@@ -77,11 +77,12 @@ pub(crate) async fn get_schema(
     Path(name): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<dataset::Schema>, Problem> {
-    let [version] = extract::query(query.as_deref(), ["version"])?;
-    let version = version
-        .map(|text| extract::number("version", Some(&text), 1, u64::MAX, 1))
-        .transpose()?;
+    let [at] = extract::query(query.as_deref(), ["at"])?;
     let name = pins::known_name(&app, &name).await?;
-    let snapshot = app.catalog.snapshot(&name, version.map(Version)).await?;
+    let version = when::version(&app, &name, at.as_deref(), "at").await?;
+    let mut snapshot = app.catalog.snapshot(&name, version).await?;
+    if !snapshot.hot.is_empty() {
+        snapshot.schema = read::schema(&app, snapshot.clone().into()).await?;
+    }
     Ok(Json(dataset::Schema::from(snapshot)))
 }

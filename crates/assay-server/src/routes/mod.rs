@@ -1,6 +1,7 @@
 //! The routes: each takes the request apart, asks one port, and answers.
 
 pub(crate) mod analyses;
+pub(crate) mod batch;
 pub(crate) mod control;
 pub(crate) mod datasets;
 pub(crate) mod deliveries;
@@ -11,9 +12,11 @@ pub(crate) mod import;
 pub(crate) mod jobs;
 pub(crate) mod query;
 pub(crate) mod queue;
+pub(crate) mod record;
 pub(crate) mod records;
 pub(crate) mod results;
 pub(crate) mod schedules;
+pub(crate) mod versions;
 
 use std::sync::Arc;
 

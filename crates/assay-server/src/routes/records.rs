@@ -1,6 +1,6 @@
-//! Records: filtered, selected, ordered and paged; or one by its key.
+//! Records: filtered, selected, ordered and paged.
 
-use assay_core::{Code, Error, Format, RecordFilter, RecordsTask, Result, Snapshot, Task, Version};
+use assay_core::{Code, Error, Format, RecordFilter, RecordsTask, Result, Task};
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, header};
@@ -11,7 +11,7 @@ use crate::app::Shared;
 use crate::cursor::Cursor;
 use crate::extract::Path;
 use crate::problem::Problem;
-use crate::{answer, extract, negotiate, pins, read};
+use crate::{answer, extract, negotiate, pins, read, when};
 
 const PAGE: u64 = 100;
 const LARGEST_PAGE: u64 = 10_000;
@@ -30,7 +30,7 @@ const MAX_FILTERS: usize = 100;
         ("_order" = Option<String>, Query, description = "attributes, each perhaps with `.asc` or `.desc`"),
         ("_limit" = Option<u64>, Query, description = "100 by default, at most 10,000"),
         ("_cursor" = Option<String>, Query),
-        ("_version" = Option<u64>, Query, description = "the newest by default"),
+        ("_at" = Option<String>, Query, description = "a version, or a time in RFC 3339; the newest by default"),
         ("_format" = Option<String>, Query, description = "`json`, `ndjson`, `csv`, `parquet` or `arrow`; or by `Accept`"),
     ),
     responses(
@@ -50,7 +50,10 @@ pub(crate) async fn list_records(
     let identity = format!("{}?{}", name.folded(), request.identity());
     let cursor = request.cursor.as_deref();
     let cursor = cursor.map(|text| Cursor::decode(text, &identity)).transpose()?;
-    let version = cursor.as_ref().map(|cursor| cursor.version).or(request.version);
+    let version = match &cursor {
+        Some(cursor) => Some(cursor.version),
+        None => when::version(&app, &name, request.at.as_deref(), "_at").await?,
+    };
     let offset = cursor.map_or(0, |cursor| cursor.offset);
     let snapshot = app.catalog.snapshot(&name, version).await?;
     let version = snapshot.version;
@@ -86,64 +89,6 @@ pub(crate) async fn list_records(
     Ok((headers, body).into_response())
 }
 
-/// Read one record by its key.
-#[utoipa::path(
-    get, path = "/v1/datasets/{name}/records/{key}", tag = "data sets",
-    params(("name" = String, Path), ("key" = String, Path)),
-    responses(
-        (status = 200, description = "the record", body = Object),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-    ),
-)]
-pub(crate) async fn get_record(
-    State(app): State<Shared>,
-    Path((name, key)): Path<(String, String)>,
-) -> Result<Response, Problem> {
-    let name = pins::known_name(&app, &name).await?;
-    let snapshot = app.catalog.snapshot(&name, None).await?;
-    let version = snapshot.version;
-    let task = by_key(snapshot, &key)?;
-    let encoded = read::run(&app, Task::Records(Box::new(task)), app.settings.read_limits).await?;
-    if encoded.rows == 0 {
-        let shown: String = key.chars().take(80).collect();
-        return Err(Error::new(
-            Code::UnknownRecord,
-            format!("`{name}` has no record with the key `{shown}`"),
-        )
-        .hint(format!("`/v1/datasets/{name}/records` lists the records"))
-        .into());
-    }
-    let mut headers = HeaderMap::new();
-    answer::set(&mut headers, header::CONTENT_TYPE, Format::Json.media_type());
-    answer::set(&mut headers, header::ETAG, &format!("\"{version}\""));
-    // One line of NDJSON is one JSON document.
-    Ok((headers, encoded.into_body()).into_response())
-}
-
-fn by_key(snapshot: Snapshot, key: &str) -> Result<RecordsTask> {
-    let attribute = snapshot.key.clone().ok_or_else(|| {
-        Error::new(
-            Code::InvalidRequest,
-            format!("the records of `{}` have no key", snapshot.name),
-        )
-        .hint("load the data set with `key=ATTRIBUTE`, or filter its records")
-    })?;
-    Ok(RecordsTask {
-        input: snapshot.into(),
-        select: Vec::new(),
-        filters: vec![RecordFilter {
-            attribute,
-            negated: false,
-            operator: "eq".to_owned(),
-            value: key.to_owned(),
-        }],
-        order: Vec::new(),
-        offset: 0,
-        limit: 1,
-        format: Format::Ndjson,
-    })
-}
-
 /// The query of a page of records.
 #[derive(Default)]
 struct Request {
@@ -154,7 +99,7 @@ struct Request {
     order: Vec<(String, bool)>,
     limit: u64,
     cursor: Option<String>,
-    version: Option<Version>,
+    at: Option<String>,
     format: Option<String>,
 }
 
@@ -169,10 +114,7 @@ impl Request {
                 "_select" => request.select = list(&value),
                 "_order" => request.order = list(&value).iter().map(|item| ordered(item)).collect(),
                 "_limit" => request.limit = extract::number("_limit", Some(&value), 1, LARGEST_PAGE, PAGE)?,
-                "_version" => {
-                    let version = extract::number("_version", Some(&value), 1, u64::MAX, 1)?;
-                    request.version = Some(Version(version));
-                }
+                "_at" => request.at = Some(value.clone()),
                 "_format" => request.format = Some(value.clone()),
                 "_cursor" => {
                     request.cursor = Some(value);
@@ -214,7 +156,7 @@ fn ordered(item: &str) -> (String, bool) {
     }
 }
 
-fn filter(attribute: &str, text: &str) -> Result<RecordFilter> {
+pub(super) fn filter(attribute: &str, text: &str) -> Result<RecordFilter> {
     let (negated, rest) = match text.strip_prefix("not.") {
         Some(rest) => (true, rest),
         None => (false, text),

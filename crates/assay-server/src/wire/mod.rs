@@ -7,5 +7,6 @@ pub(crate) mod hook;
 pub(crate) mod job;
 pub(crate) mod notify;
 pub(crate) mod queue;
+pub(crate) mod record;
 pub(crate) mod request;
 pub(crate) mod schedule;

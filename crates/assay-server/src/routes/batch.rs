@@ -1,0 +1,517 @@
+//! Many records at once: written by their keys, deleted by a filter.
+
+use std::collections::HashMap;
+
+use assay_core::{
+    Author, Change, Code, Condition, DatasetName, Error, Format, RecordFilter, RecordWrite, RecordsTask, Result, Task,
+    Version, WriteOutcome,
+};
+use axum::Json;
+use axum::body::{Body, to_bytes};
+use axum::extract::{RawQuery, State};
+
+use super::records::filter;
+use crate::app::{App, Shared};
+use crate::asker::Asker;
+use crate::document::{Document, Node};
+use crate::extract::{self, Path};
+use crate::problem::Problem;
+use crate::wire::record::{DeletedRecords, OutcomeError, RecordOutcome, WrittenRecords, word};
+use crate::{pins, read, stored, when};
+
+/// Largest body; more is loaded as a file.
+const MAX_BODY: usize = 32 << 20;
+const MAX_RECORDS: usize = 50_000;
+/// Records of one version.
+const BATCH: usize = 2_000;
+/// Keys that one read gives to be deleted.
+const DELETED_AT_A_TIME: u64 = 10_000;
+const MERGE_TRIES: usize = 20;
+
+/// What a record does to one with its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Insert,
+    Upsert,
+    Merge,
+}
+
+/// Write many records.
+///
+/// The body is one object, an array of objects, or NDJSON with one object to a line. Each record is written or refused
+/// by itself, and the answer tells what became of each. Up to 2,000 records are one version.
+#[utoipa::path(
+    post, path = "/v1/datasets/{name}/records", tag = "records",
+    params(
+        ("name" = String, Path),
+        ("mode" = Option<String>, Query, description = "`upsert` (default): takes the place of what has its key; `insert`: refused when there is one; `merge`: changes its members, as a merge patch"),
+        ("message" = Option<String>, Query, description = "a word for the history"),
+    ),
+    request_body(content((Object = "application/json"), (String = "application/x-ndjson"))),
+    responses(
+        (status = 200, description = "what became of each", body = WrittenRecords),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn write_records(
+    State(app): State<Shared>,
+    asker: Asker,
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
+    body: Body,
+) -> Result<Json<WrittenRecords>, Problem> {
+    let [mode, message] = extract::query(query.as_deref(), ["mode", "message"])?;
+    let by = when::author(&asker, message)?;
+    let mode = mode_of(mode.as_deref())?;
+    let bytes = to_bytes(body, MAX_BODY)
+        .await
+        .map_err(|_| extract::too_large(MAX_BODY as u64))?;
+    let name = pins::known_name(&app, &name).await?;
+    let dataset = app.catalog.find(&name).await?;
+    let key = match dataset {
+        Some(dataset) => dataset.key,
+        // Its error names what there is.
+        None => app.catalog.snapshot(&name, None).await?.key,
+    };
+    if key.is_none() && mode == Mode::Merge {
+        let message = format!("the records of `{name}` have no key, so none can be merged into another");
+        return Err(Error::new(Code::InvalidParameter, message)
+            .hint("leave `mode` out")
+            .into());
+    }
+    let records = records_of(&bytes)?;
+    let mut written = WrittenRecords {
+        version: 0,
+        created: 0,
+        replaced: 0,
+        refused: 0,
+        outcomes: Vec::with_capacity(records.len()),
+    };
+    let mut batch = Vec::with_capacity(BATCH.min(records.len()));
+    for record in records {
+        batch.push(record.and_then(|node| Record::of(node, key.as_deref())));
+        if batch.len() == BATCH {
+            write_batch(
+                &app,
+                &name,
+                key.as_deref(),
+                mode,
+                std::mem::take(&mut batch),
+                &by,
+                &mut written,
+            )
+            .await?;
+        }
+    }
+    write_batch(&app, &name, key.as_deref(), mode, batch, &by, &mut written).await?;
+    Ok(Json(written))
+}
+
+fn mode_of(text: Option<&str>) -> Result<Mode> {
+    match text {
+        None | Some("upsert") => Ok(Mode::Upsert),
+        Some("insert") => Ok(Mode::Insert),
+        Some("merge") => Ok(Mode::Merge),
+        Some(other) => Err(
+            Error::new(Code::InvalidParameter, format!("`mode` cannot be `{other}`"))
+                .hint(assay_core::names::suggest(other, ["insert", "upsert", "merge"])),
+        ),
+    }
+}
+
+struct Record {
+    key: Option<String>,
+    document: Document,
+}
+
+impl Record {
+    fn of(node: Node, attribute: Option<&str>) -> Result<Self> {
+        let document = Document::of(node)?;
+        let Some(attribute) = attribute else {
+            return Ok(Self { key: None, document });
+        };
+        match document.key(attribute)? {
+            Some(key) => Ok(Self {
+                key: Some(key),
+                document,
+            }),
+            None => Err(Error::new(
+                Code::MissingKey,
+                format!("the record has no value in the key attribute `{attribute}`"),
+            )),
+        }
+    }
+}
+
+/// The records of a body. Faults of one line of NDJSON are those of one record; elsewhere nothing can be read.
+fn records_of(bytes: &[u8]) -> Result<Vec<Result<Node>>> {
+    let text = std::str::from_utf8(bytes)
+        .map_err(|_| Error::new(Code::InvalidRequest, "the body is not UTF-8").hint("send JSON in UTF-8"))?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text).trim();
+    let records: Vec<Result<Node>> = match text.as_bytes().first() {
+        None => Vec::new(),
+        Some(b'[') => match Node::parse(text)? {
+            Node::Array(items) => items.into_iter().map(Ok).collect(),
+            node => vec![Ok(node)],
+        },
+        Some(_) => match Node::parse(text) {
+            Ok(node) => vec![Ok(node)],
+            Err(fault) if !text.contains('\n') => return Err(fault),
+            Err(_) => lines(text),
+        },
+    };
+    if records.is_empty() {
+        return Err(Error::new(Code::NoRecords, "the body has no records").hint("send an object, an array, or NDJSON"));
+    }
+    if records.len() > MAX_RECORDS {
+        let message = format!("the body has {} records, more than {MAX_RECORDS}", records.len());
+        return Err(Error::new(Code::TooLarge, message).hint("send fewer at a time, or load them as a file"));
+    }
+    Ok(records)
+}
+
+fn lines(text: &str) -> Vec<Result<Node>> {
+    let lines = text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty());
+    lines
+        .map(|(line, number)| {
+            Node::parse(line).map_err(|error| {
+                let column = error.errors.first().and_then(|detail| detail.column);
+                let message = format!("line {number}: {}", error.message);
+                Error::new(error.code, message).at(number, column)
+            })
+        })
+        .collect()
+}
+
+/// Writes records as one version, and notes what became of each.
+async fn write_batch(
+    app: &App,
+    name: &DatasetName,
+    attribute: Option<&str>,
+    mode: Mode,
+    batch: Vec<Result<Record>>,
+    by: &Author,
+    all: &mut WrittenRecords,
+) -> Result<()> {
+    if batch.is_empty() {
+        return Ok(());
+    }
+    let (mut writes, mut told) = (Vec::new(), Vec::with_capacity(batch.len()));
+    for record in batch {
+        told.push(match record {
+            Ok(record) => {
+                let key = record.key.clone();
+                writes.push(record);
+                (key, Ok(()))
+            }
+            Err(error) => (None, Err(error)),
+        });
+    }
+    let mut outcomes = match (mode, attribute) {
+        (Mode::Merge, Some(attribute)) => merge(app, name, attribute, writes, by, &mut all.version).await?,
+        _ => put(app, name, mode, writes, by, &mut all.version).await?,
+    }
+    .into_iter();
+    for (key, read) in told {
+        let index = all.outcomes.len() as u64;
+        let (outcome, error) = match read.and_then(|()| {
+            outcomes
+                .next()
+                .unwrap_or_else(|| Err(Error::internal("writing records")))
+        }) {
+            Ok(outcome @ WriteOutcome::Unmet(_)) => {
+                let message = format!(
+                    "there is a record with the key `{}` already",
+                    key.as_deref().unwrap_or_default()
+                );
+                (outcome, Some(Error::new(Code::DuplicateKey, message)))
+            }
+            Ok(outcome) => (outcome, None),
+            Err(error) => (WriteOutcome::Unmet(None), Some(error)),
+        };
+        match outcome {
+            WriteOutcome::Created => all.created += 1,
+            WriteOutcome::Replaced => all.replaced += 1,
+            _ => all.refused += 1,
+        }
+        all.outcomes.push(RecordOutcome {
+            key,
+            outcome: word(outcome),
+            error: error.map(|error| OutcomeError {
+                code: error.code.as_str(),
+                message: error.message,
+                index,
+            }),
+        });
+    }
+    Ok(())
+}
+
+type Outcomes = Vec<Result<WriteOutcome>>;
+
+async fn put(
+    app: &App,
+    name: &DatasetName,
+    mode: Mode,
+    records: Vec<Record>,
+    by: &Author,
+    version: &mut u64,
+) -> Result<Outcomes> {
+    let condition = match mode {
+        Mode::Insert if records.iter().any(|record| record.key.is_some()) => Condition::Absent,
+        _ => Condition::Any,
+    };
+    let writes = records.into_iter().map(|record| RecordWrite {
+        key: record.key,
+        condition,
+        change: Change::Put(record.document.node().to_text()),
+    });
+    let written = app.records.write(name, writes.collect(), by.clone()).await?;
+    *version = written.version.0;
+    Ok(written.outcomes.into_iter().map(Ok).collect())
+}
+
+/// Merges records into those with their keys; those that others write meanwhile are merged anew.
+async fn merge(
+    app: &App,
+    name: &DatasetName,
+    attribute: &str,
+    records: Vec<Record>,
+    by: &Author,
+    version: &mut u64,
+) -> Result<Outcomes> {
+    let mut outcomes: Vec<Option<Result<WriteOutcome>>> = vec![None; records.len()];
+    let mut open: Vec<(usize, Record)> = records.into_iter().enumerate().collect();
+    for _ in 0..MERGE_TRIES {
+        if open.is_empty() {
+            break;
+        }
+        // Each key once in a turn, so that each merge sees the one before it.
+        let mut seen = std::collections::HashSet::new();
+        let (turn, later): (Vec<_>, Vec<_>) = open
+            .into_iter()
+            .partition(|(_, record)| seen.insert(record.key.clone()));
+        let again = merge_turn(app, name, attribute, turn, by, version, &mut outcomes).await?;
+        open = again.into_iter().chain(later).collect();
+        open.sort_by_key(|(at, _)| *at);
+    }
+    let busy = || Error::new(Code::Overloaded, "others write the record all the time").hint("try again in a moment");
+    Ok(outcomes
+        .into_iter()
+        .map(|outcome| outcome.unwrap_or_else(|| Err(busy())))
+        .collect())
+}
+
+async fn merge_turn(
+    app: &App,
+    name: &DatasetName,
+    attribute: &str,
+    turn: Vec<(usize, Record)>,
+    by: &Author,
+    version: &mut u64,
+    outcomes: &mut [Option<Result<WriteOutcome>>],
+) -> Result<Vec<(usize, Record)>> {
+    let keys: Vec<String> = turn.iter().filter_map(|(_, record)| record.key.clone()).collect();
+    let found = app.records.find(name, &keys, None).await?;
+    let written: Vec<Option<Version>> = found
+        .records
+        .iter()
+        .map(|record| record.as_ref().map(|record| record.written))
+        .collect();
+    let texts = stored::texts(app, &found.dataset, attribute, &keys, found.records).await?;
+    let mut writes = Vec::with_capacity(turn.len());
+    for (((_, record), text), written) in turn.iter().zip(&texts).zip(&written) {
+        let before = match text {
+            Some(text) => Node::parse(text)?,
+            None => Node::Object(Vec::new()),
+        };
+        writes.push(RecordWrite {
+            key: record.key.clone(),
+            condition: written.map_or(Condition::Absent, Condition::Written),
+            change: Change::Put(before.merged(record.document.node().clone()).to_text()),
+        });
+    }
+    let done = app.records.write(name, writes, by.clone()).await?;
+    *version = done.version.0;
+    let mut again = Vec::new();
+    for ((at, record), outcome) in turn.into_iter().zip(done.outcomes) {
+        match outcome {
+            WriteOutcome::Unmet(_) => again.push((at, record)),
+            outcome => outcomes[at] = Some(Ok(outcome)),
+        }
+    }
+    Ok(again)
+}
+
+/// Delete records by a filter.
+///
+/// Filters are those of reading records. At least one must be there, or `_all=true`. A record that is written while
+/// this goes on stays.
+#[utoipa::path(
+    post, path = "/v1/datasets/{name}/delete", tag = "records",
+    params(
+        ("name" = String, Path),
+        ("_all" = Option<bool>, Query, description = "delete all records"),
+        ("_dry_run" = Option<bool>, Query, description = "only count"),
+        ("_message" = Option<String>, Query, description = "a word for the history"),
+    ),
+    responses(
+        (status = 200, body = DeletedRecords),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn delete_records(
+    State(app): State<Shared>,
+    asker: Asker,
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<DeletedRecords>, Problem> {
+    let request = Deletion::parse(query.as_deref())?;
+    let by = when::author(&asker, request.message.clone())?;
+    let name = pins::known_name(&app, &name).await?;
+    let attribute = super::record::key_attribute(&app, &name).await?;
+    let version = app.catalog.snapshot(&name, None).await?.version;
+    let mut told = DeletedRecords {
+        version: version.0,
+        deleted: 0,
+        changed: 0,
+        dry_run: request.dry_run,
+    };
+    let mut offset = 0;
+    loop {
+        let keys = matching(&app, &name, version, &attribute, &request.filters, offset).await?;
+        let count = keys.len() as u64;
+        if request.dry_run {
+            told.deleted += count;
+        } else if count > 0 {
+            delete(&app, &name, version, keys, &by, &mut told).await?;
+        }
+        offset += count;
+        if count < DELETED_AT_A_TIME {
+            return Ok(Json(told));
+        }
+    }
+}
+
+#[derive(Default)]
+struct Deletion {
+    filters: Vec<RecordFilter>,
+    dry_run: bool,
+    message: Option<String>,
+}
+
+impl Deletion {
+    fn parse(query: Option<&str>) -> Result<Self> {
+        let mut request = Self::default();
+        let mut all = false;
+        for (name, value) in extract::pairs(query) {
+            match name.as_str() {
+                "_all" => all = extract::flag("_all", Some(&value))?,
+                "_dry_run" => request.dry_run = extract::flag("_dry_run", Some(&value))?,
+                "_message" => request.message = Some(value),
+                _ => request.filters.push(filter(&name, &value)?),
+            }
+        }
+        if request.filters.is_empty() && !all {
+            return Err(Error::new(
+                Code::InvalidRequest,
+                "there is no filter, so all records would be deleted",
+            )
+            .hint("name what to delete, e.g. `status=eq.old`, or say `_all=true`"));
+        }
+        Ok(request)
+    }
+}
+
+/// The keys of the records of `version` that pass the filters.
+async fn matching(
+    app: &App,
+    name: &DatasetName,
+    version: Version,
+    attribute: &str,
+    filters: &[RecordFilter],
+    offset: u64,
+) -> Result<Vec<String>> {
+    let snapshot = app.catalog.snapshot(name, Some(version)).await?;
+    let task = RecordsTask {
+        input: snapshot.into(),
+        select: vec![attribute.to_owned()],
+        filters: filters.to_vec(),
+        order: Vec::new(),
+        offset,
+        limit: DELETED_AT_A_TIME,
+        format: Format::Ndjson,
+    };
+    let encoded = read::run(app, Task::Records(Box::new(task)), app.settings.read_limits).await?;
+    let bytes = to_bytes(encoded.into_body(), usize::MAX)
+        .await
+        .map_err(|_| Error::internal("reading the keys"))?;
+    let text = String::from_utf8(bytes.into()).map_err(|_| Error::internal("reading the keys"))?;
+    let key = |line: &str| Document::of(Node::parse(line)?)?.key(attribute);
+    text.lines().filter_map(|line| key(line).transpose()).collect()
+}
+
+async fn delete(
+    app: &App,
+    name: &DatasetName,
+    version: Version,
+    keys: Vec<String>,
+    by: &Author,
+    told: &mut DeletedRecords,
+) -> Result<()> {
+    let found = app.records.find(name, &keys, Some(version)).await?;
+    let written: HashMap<&String, Version> = keys
+        .iter()
+        .zip(&found.records)
+        .filter_map(|(key, record)| Some((key, record.as_ref()?.written)))
+        .collect();
+    let writes = keys.iter().filter_map(|key| {
+        Some(RecordWrite {
+            key: Some(key.clone()),
+            condition: Condition::Written(*written.get(key)?),
+            change: Change::Delete,
+        })
+    });
+    let done = app.records.write(name, writes.collect(), by.clone()).await?;
+    told.version = done.version.0;
+    let deleted = done
+        .outcomes
+        .iter()
+        .filter(|outcome| **outcome == WriteOutcome::Deleted)
+        .count() as u64;
+    told.deleted += deleted;
+    told.changed += keys.len() as u64 - deleted;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_are_an_object_an_array_or_lines() {
+        let count = |text: &str| records_of(text.as_bytes()).map(|records| records.len());
+        assert_eq!(count("{\"a\":1}").unwrap(), 1);
+        assert_eq!(count("{\n\"a\":1\n}").unwrap(), 1);
+        assert_eq!(count("[{\"a\":1},{\"a\":2}]").unwrap(), 2);
+        assert_eq!(count("{\"a\":1}\n\n{\"a\":2}\r\n").unwrap(), 2);
+        assert_eq!(count("").unwrap_err().code, Code::NoRecords);
+        assert_eq!(count("[]").unwrap_err().code, Code::NoRecords);
+        assert_eq!(count("{\"a\":").unwrap_err().code, Code::InvalidRequest);
+        let lines = records_of(b"{\"a\":1}\n{\"a\":\n{\"a\":3}").unwrap();
+        let bad = lines[1].as_ref().unwrap_err();
+        assert_eq!((lines.len(), bad.errors[0].line), (3, Some(2)));
+    }
+
+    #[test]
+    fn a_deletion_names_what_it_deletes() {
+        assert_eq!(Deletion::parse(None).err().unwrap().code, Code::InvalidRequest);
+        assert_eq!(
+            Deletion::parse(Some("_dry_run=true")).err().unwrap().code,
+            Code::InvalidRequest
+        );
+        assert!(Deletion::parse(Some("_all=true")).is_ok());
+        let by_filter = Deletion::parse(Some("a=eq.1&_dry_run")).unwrap();
+        assert!(by_filter.dry_run && by_filter.filters.len() == 1);
+    }
+}

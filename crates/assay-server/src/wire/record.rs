@@ -1,0 +1,153 @@
+//! Writes of records, and the history of data sets, as users see them.
+
+use assay_core::{Version, WriteOutcome};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A record that was written.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct WrittenRecord {
+    pub(crate) key: String,
+    /// `created` or `replaced`.
+    #[schema(example = "created")]
+    pub(crate) outcome: &'static str,
+    /// The version that wrote it, which is its `ETag`.
+    pub(crate) version: u64,
+}
+
+impl WrittenRecord {
+    pub(crate) fn new(key: &str, outcome: WriteOutcome, version: Version) -> Self {
+        Self {
+            key: key.to_owned(),
+            outcome: word(outcome),
+            version: version.0,
+        }
+    }
+}
+
+pub(crate) fn word(outcome: WriteOutcome) -> &'static str {
+    match outcome {
+        WriteOutcome::Created => "created",
+        WriteOutcome::Replaced => "replaced",
+        WriteOutcome::Deleted => "deleted",
+        WriteOutcome::Missing => "missing",
+        WriteOutcome::Unmet(_) => "refused",
+    }
+}
+
+/// What became of many writes.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct WrittenRecords {
+    /// The newest version after them.
+    pub(crate) version: u64,
+    pub(crate) created: u64,
+    pub(crate) replaced: u64,
+    pub(crate) refused: u64,
+    /// One for each record, in order.
+    pub(crate) outcomes: Vec<RecordOutcome>,
+}
+
+/// What became of one record of many.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct RecordOutcome {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<String>,
+    /// `created`, `replaced` or `refused`.
+    pub(crate) outcome: &'static str,
+    /// Why it was refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<OutcomeError>,
+}
+
+/// Why a record was refused.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct OutcomeError {
+    pub(crate) code: &'static str,
+    pub(crate) message: String,
+    /// Its number in the request, from 0.
+    pub(crate) index: u64,
+}
+
+/// Records that were deleted by a filter.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct DeletedRecords {
+    /// The newest version after it.
+    pub(crate) version: u64,
+    /// Records that match, or that matched and are gone.
+    pub(crate) deleted: u64,
+    /// Those that somebody wrote meanwhile: they stay.
+    pub(crate) changed: u64,
+    pub(crate) dry_run: bool,
+}
+
+/// A data set to be made.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewDataset {
+    #[schema(example = "genes")]
+    pub(crate) name: String,
+    /// The attribute that identifies a record.
+    #[serde(default)]
+    pub(crate) key: Option<String>,
+    /// A word for the history.
+    #[serde(default)]
+    pub(crate) message: Option<String>,
+}
+
+/// A version in the history of a data set.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct VersionEntry {
+    pub(crate) version: u64,
+    /// `create`, `replace`, `append`, `upsert`, `write`, `restore` or `compact`.
+    pub(crate) operation: &'static str,
+    pub(crate) created_at: String,
+    /// Records in it.
+    pub(crate) rows: u64,
+    pub(crate) created: u64,
+    pub(crate) replaced: u64,
+    pub(crate) deleted: u64,
+    /// The job that wrote it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) job: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) author: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) message: Option<String>,
+}
+
+impl From<assay_core::VersionEntry> for VersionEntry {
+    fn from(entry: assay_core::VersionEntry) -> Self {
+        Self {
+            version: entry.version.0,
+            operation: entry.operation.as_str(),
+            created_at: entry.created_at.to_string(),
+            rows: entry.rows,
+            created: entry.created,
+            replaced: entry.replaced,
+            deleted: entry.deleted,
+            job: entry.job.map(|job| job.to_string()),
+            author: entry.author.user.map(|user| user.to_string()),
+            message: entry.author.message,
+        }
+    }
+}
+
+/// A page of versions, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct VersionPage {
+    pub(crate) items: Vec<VersionEntry>,
+    /// The address of the next page; absent at the end.
+    pub(crate) next: Option<String>,
+}
+
+/// A version to come back.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Restoration {
+    /// A version, or a time in RFC 3339.
+    #[schema(value_type = String, example = "3")]
+    pub(crate) version: serde_json::Value,
+    /// A word for the history.
+    #[serde(default)]
+    pub(crate) message: Option<String>,
+}
