@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use assay_core::{Input, InputSource, Part, Result};
+use assay_core::{Input, InputSource, LivePart, Result};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::Result as PlanResult;
@@ -33,7 +33,7 @@ const FOOTER_HINT_BYTES: usize = 64 << 10;
 /// The table that holds the rows of `input`.
 pub(crate) fn of(input: &Input, objects: &Arc<dyn ObjectStore>) -> Result<Arc<dyn TableProvider>> {
     match &input.source {
-        InputSource::Parts(parts) => Ok(Arc::new(DatasetTable::new(input, parts)?)),
+        InputSource::Dataset { parts, hot: _ } => Ok(Arc::new(DatasetTable::new(input, parts)?)),
         InputSource::Answer(data) => streamed::table(input, data, Encoding::Arrow, objects),
         InputSource::Lines(data) => streamed::table(input, data, Encoding::Lines, objects),
     }
@@ -42,16 +42,16 @@ pub(crate) fn of(input: &Input, objects: &Arc<dyn ObjectStore>) -> Result<Arc<dy
 #[derive(Debug)]
 struct DatasetTable {
     schema: SchemaRef,
-    parts: Vec<Part>,
+    parts: Vec<LivePart>,
     rows: u64,
     objects: ObjectStoreUrl,
 }
 
 impl DatasetTable {
-    fn new(input: &Input, parts: &[Part]) -> Result<Self> {
+    fn new(input: &Input, parts: &[LivePart]) -> Result<Self> {
         Ok(Self {
             schema: kinds::arrow_schema(&input.schema),
-            parts: parts.iter().filter(|part| part.rows > 0).cloned().collect(),
+            parts: parts.iter().filter(|live| live.live_rows() > 0).cloned().collect(),
             rows: input.rows,
             objects: objects_url()?,
         })
@@ -62,20 +62,20 @@ impl DatasetTable {
         Statistics::new_unknown(&self.schema).with_num_rows(rows)
     }
 
-    fn file_of(&self, part: &Part) -> PartitionedFile {
+    fn file_of(&self, LivePart { part, .. }: &LivePart) -> PartitionedFile {
         PartitionedFile::new(part.path.clone(), part.bytes).with_statistics(Arc::new(self.statistics_of(part.rows)))
     }
 
     /// The parts in their order, cut into at most `count` runs of about the same size.
     fn groups(&self, count: usize) -> Vec<FileGroup> {
-        let total: u64 = self.parts.iter().map(|part| part.bytes).sum();
+        let total: u64 = self.parts.iter().map(|live| live.part.bytes).sum();
         let share = total.div_ceil(count.max(1) as u64).max(1);
         let mut groups = Vec::new();
         let mut files = Vec::new();
         let mut bytes = 0;
-        for part in &self.parts {
-            files.push(self.file_of(part));
-            bytes += part.bytes;
+        for live in &self.parts {
+            files.push(self.file_of(live));
+            bytes += live.part.bytes;
             if bytes >= share {
                 groups.push(FileGroup::new(std::mem::take(&mut files)));
                 bytes = 0;

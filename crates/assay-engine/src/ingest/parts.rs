@@ -66,6 +66,7 @@ impl Parts {
             bytes: bytes.len() as u64,
             checksum: hexadecimal(&Sha256::digest(&bytes)),
             schema: chunk.schema.clone(),
+            index: None,
         };
         self.handle
             .block_on(self.objects.put(&Path::from(path), bytes.into()))

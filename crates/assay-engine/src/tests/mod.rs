@@ -14,7 +14,8 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use assay_core::{
-    Attribute, Code, Column, Error, Input, InputSource, Kind, Limits, Part, Seen, StoredResult, TableSchema,
+    Attribute, Code, Column, Error, Input, InputSource, Kind, Limits, LivePart, Part, RowSet, Seen, StoredResult,
+    TableSchema, Version,
 };
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -74,7 +75,10 @@ impl Lab {
             schema,
             rows: parts.iter().map(|part| part.rows).sum(),
             truncated: false,
-            source: InputSource::Parts(parts),
+            source: InputSource::Dataset {
+                parts: parts.into_iter().map(live).collect(),
+                hot: Vec::new(),
+            },
         };
         self.inputs.push(input.clone());
         input
@@ -115,6 +119,7 @@ impl Lab {
             schema: TableSchema {
                 attributes: columns.iter().map(attribute).collect(),
             },
+            index: None,
         }
     }
 
@@ -186,9 +191,18 @@ async fn small_flights() -> Lab {
     lab
 }
 
+/// A part of which no row is deleted.
+fn live(part: Part) -> LivePart {
+    LivePart {
+        part,
+        added: Version(1),
+        deleted: RowSet::new(),
+    }
+}
+
 fn first_part(input: &mut Input) -> &mut Part {
     match &mut input.source {
-        InputSource::Parts(parts) => &mut parts[0],
+        InputSource::Dataset { parts, .. } => &mut parts[0].part,
         other => panic!("{other:?}"),
     }
 }
