@@ -1,144 +1,23 @@
-//! Inputs as tables. A data set at one version: its parts become one scan over the object store.
-//!
-//! Nothing is listed or inferred: paths, sizes, rows and types come with the input.
+//! Inputs as tables.
+
+mod dataset;
+mod readers;
+mod selection;
 
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
-use assay_core::{Input, InputSource, LivePart, Result};
-use async_trait::async_trait;
-use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::Result as PlanResult;
-use datafusion::common::Statistics;
-use datafusion::common::stats::Precision;
-use datafusion::config::TableParquetOptions;
-use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
-use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
-use datafusion::datasource::source::DataSourceExec;
-use datafusion::execution::object_store::ObjectStoreUrl;
-use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
-use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::empty::EmptyExec;
+use assay_core::{Input, InputSource, Result};
+use datafusion::catalog::TableProvider;
 use object_store::ObjectStore;
 
-use crate::adapter::ConformAdapterFactory;
-use crate::engine::objects_url;
-use crate::kinds;
+use self::dataset::DatasetTable;
 use crate::streamed::{self, Encoding};
-
-/// Bytes read from the end of a part in the hope that its footer is among them.
-const FOOTER_HINT_BYTES: usize = 64 << 10;
 
 /// The table that holds the rows of `input`.
 pub(crate) fn of(input: &Input, objects: &Arc<dyn ObjectStore>) -> Result<Arc<dyn TableProvider>> {
     match &input.source {
-        InputSource::Dataset { parts, hot: _ } => Ok(Arc::new(DatasetTable::new(input, parts)?)),
+        InputSource::Dataset { parts, hot: _ } => Ok(Arc::new(DatasetTable::new(&input.schema, parts)?)),
         InputSource::Answer(data) => streamed::table(input, data, Encoding::Arrow, objects),
         InputSource::Lines(data) => streamed::table(input, data, Encoding::Lines, objects),
-    }
-}
-
-#[derive(Debug)]
-struct DatasetTable {
-    schema: SchemaRef,
-    parts: Vec<LivePart>,
-    rows: u64,
-    objects: ObjectStoreUrl,
-}
-
-impl DatasetTable {
-    fn new(input: &Input, parts: &[LivePart]) -> Result<Self> {
-        Ok(Self {
-            schema: kinds::arrow_schema(&input.schema),
-            parts: parts.iter().filter(|live| live.live_rows() > 0).cloned().collect(),
-            rows: input.rows,
-            objects: objects_url()?,
-        })
-    }
-
-    fn statistics_of(&self, rows: u64) -> Statistics {
-        let rows = usize::try_from(rows).map_or(Precision::Absent, Precision::Exact);
-        Statistics::new_unknown(&self.schema).with_num_rows(rows)
-    }
-
-    fn file_of(&self, LivePart { part, .. }: &LivePart) -> PartitionedFile {
-        PartitionedFile::new(part.path.clone(), part.bytes).with_statistics(Arc::new(self.statistics_of(part.rows)))
-    }
-
-    /// The parts in their order, cut into at most `count` runs of about the same size.
-    fn groups(&self, count: usize) -> Vec<FileGroup> {
-        let total: u64 = self.parts.iter().map(|live| live.part.bytes).sum();
-        let share = total.div_ceil(count.max(1) as u64).max(1);
-        let mut groups = Vec::new();
-        let mut files = Vec::new();
-        let mut bytes = 0;
-        for live in &self.parts {
-            files.push(self.file_of(live));
-            bytes += live.part.bytes;
-            if bytes >= share {
-                groups.push(FileGroup::new(std::mem::take(&mut files)));
-                bytes = 0;
-            }
-        }
-        if !files.is_empty() {
-            groups.push(FileGroup::new(files));
-        }
-        groups
-    }
-}
-
-#[async_trait]
-impl TableProvider for DatasetTable {
-    fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.schema)
-    }
-
-    fn table_type(&self) -> TableType {
-        TableType::Base
-    }
-
-    fn statistics(&self) -> Option<Statistics> {
-        Some(self.statistics_of(self.rows))
-    }
-
-    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> PlanResult<Vec<TableProviderFilterPushDown>> {
-        // The scan may skip what cannot match; every row it gives is tested again.
-        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
-    }
-
-    async fn scan(
-        &self,
-        state: &dyn Session,
-        projection: Option<&Vec<usize>>,
-        _filters: &[Expr],
-        limit: Option<usize>,
-    ) -> PlanResult<Arc<dyn ExecutionPlan>> {
-        if self.parts.is_empty() {
-            let schema = match projection {
-                Some(indices) => Arc::new(self.schema.project(indices)?),
-                None => self.schema(),
-            };
-            return Ok(Arc::new(EmptyExec::new(schema)));
-        }
-        let runtime = state.runtime_env();
-        let objects = runtime.object_store(&self.objects)?;
-        let cache = runtime.cache_manager.get_file_metadata_cache();
-        let options = TableParquetOptions {
-            global: state.config_options().execution.parquet.clone(),
-            ..TableParquetOptions::default()
-        };
-        let source = ParquetSource::new(Arc::clone(&self.schema))
-            .with_table_parquet_options(options)
-            .with_metadata_size_hint(FOOTER_HINT_BYTES)
-            .with_parquet_file_reader_factory(Arc::new(CachedParquetFileReaderFactory::new(objects, cache)));
-        let config = FileScanConfigBuilder::new(self.objects.clone(), Arc::new(source))
-            .with_file_groups(self.groups(state.config().target_partitions()))
-            .with_statistics(self.statistics_of(self.rows))
-            .with_projection_indices(projection.cloned())?
-            .with_limit(limit)
-            .with_expr_adapter(Some(Arc::new(ConformAdapterFactory)))
-            .build();
-        Ok(DataSourceExec::from_data_source(config))
     }
 }
