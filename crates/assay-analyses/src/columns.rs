@@ -113,7 +113,10 @@ pub(crate) mod tests {
             },
             rows: 0,
             truncated: false,
-            source: InputSource::Parts(Vec::new()),
+            source: InputSource::Dataset {
+                parts: Vec::new(),
+                hot: Vec::new(),
+            },
         }
     }
 

@@ -93,6 +93,7 @@ impl LocalRunner {
             }
             Task::Import(task) => self.import(&task, &scratch, &limits, control).await,
             Task::Records(task) => self.engine.records(&task, &scratch, &limits, control).await,
+            Task::Schema(_) | Task::Compact(_) => Err(Error::internal("reading records")),
             Task::Export {
                 data,
                 format,

@@ -2,7 +2,9 @@
 //!
 //! It publishes nothing: the commit becomes visible when the job is finished.
 
-use assay_core::{Attribute, Column, Commit, ImportTask, Kind, Limits, Result, RunControl, Seen, StoredResult, Usage};
+use assay_core::{
+    Attribute, Author, Column, Commit, ImportTask, Kind, Limits, Result, RunControl, Seen, StoredResult, Usage,
+};
 use serde_json::{Map, Value, json};
 
 use crate::answer::Answer;
@@ -33,6 +35,7 @@ impl Engine {
             key: task.key.clone(),
             mode: task.mode,
             parts: imported.parts,
+            author: Author::default(),
         };
         // The limits on an answer are not for the report: it is never larger than the schema.
         let unlimited = Limits {

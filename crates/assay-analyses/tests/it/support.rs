@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use assay_analyses::LocalRunner;
 use assay_core::{
-    Code, CommitMode, Completion, Error, ImportTask, JobId, Limits, Order, Result, RunControl, Runner, Snapshot, Task,
-    Timestamp, Usage,
+    Code, Commit, CommitMode, Completion, Error, ImportTask, Limits, LivePart, Order, Result, RowSet, RunControl,
+    Runner, Snapshot, TableSchema, Task, Timestamp, Usage, Version,
 };
 use assay_engine::{Engine, EngineSettings};
 use object_store::memory::InMemory;
@@ -68,7 +68,7 @@ impl Laboratory {
         else {
             panic!("{completion:?}")
         };
-        commit.apply(None, JobId::generate(Timestamp(0)), Timestamp(0)).unwrap()
+        first_version(commit)
     }
 
     pub async fn order(&self, task: Task, control: RunControl) -> Result<Completion> {
@@ -127,6 +127,32 @@ impl Laboratory {
             .expect("the run refuses it");
         assert_eq!(checked.code, run.code);
         checked
+    }
+}
+
+fn first_version(commit: Commit) -> Snapshot {
+    let parts = &commit.parts;
+    Snapshot {
+        version: Version(1),
+        schema: parts
+            .iter()
+            .fold(TableSchema::default(), |all, part| all.union(&part.schema)),
+        hot: Vec::new(),
+        rows: parts.iter().map(|part| part.rows).sum(),
+        bytes: parts.iter().map(|part| part.bytes).sum(),
+        created_at: Timestamp(0),
+        written_by: None,
+        parts: commit
+            .parts
+            .into_iter()
+            .map(|part| LivePart {
+                part,
+                added: Version(1),
+                deleted: RowSet::new(),
+            })
+            .collect(),
+        name: commit.name,
+        key: commit.key,
     }
 }
 

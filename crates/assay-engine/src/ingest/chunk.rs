@@ -1,6 +1,6 @@
 //! What every reader of a file gives: some records as one batch with exact types, and where each began.
 
-use arrow::array::RecordBatch;
+use arrow::array::{RecordBatch, StringArray};
 use assay_core::TableSchema;
 
 /// How much a reader takes at a time. Whichever is reached first ends the chunk.
@@ -20,4 +20,6 @@ pub(crate) struct Chunk {
     pub(crate) schema: TableSchema,
     /// The line on which each record begins, from 1; empty where the format has no lines.
     pub(crate) lines: Vec<u64>,
+    /// The key of each record, where the file tells more of it than its column.
+    pub(crate) keys: Option<StringArray>,
 }

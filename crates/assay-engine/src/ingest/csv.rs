@@ -224,11 +224,11 @@ pub(super) struct Columns {
     warnings: Vec<String>,
 }
 
-/// Looks at the whole file.
+/// Looks at the whole file. The column `key` is text where it does not hold whole numbers: a key is what is written.
 ///
 /// # Errors
 /// `InvalidCsv`, `InvalidEncoding`, `TooLarge` with the line.
-pub(super) fn infer<R: Read>(reader: R, delimiter: u8) -> Result<Columns> {
+pub(super) fn infer<R: Read>(reader: R, delimiter: u8, key: Option<&str>) -> Result<Columns> {
     let mut lines = Lines::open(reader, delimiter)?;
     let (names, mut warnings) = header(&lines)?;
     let mut possible = vec![Possible::ALL; names.len()];
@@ -240,13 +240,19 @@ pub(super) fn infer<R: Read>(reader: R, delimiter: u8) -> Result<Columns> {
             }
         }
     }
-    let kinds: Vec<Kind> = possible.iter().map(Possible::kind).collect();
+    let mut kinds: Vec<Kind> = possible.iter().map(Possible::kind).collect();
     for ((name, kind), possible) in names.iter().zip(&kinds).zip(&possible) {
         if *kind == Kind::Text && possible.number {
             warnings.push(format!(
                 "column `{name}` is kept as text: it holds numbers with more digits than a double"
             ));
         }
+    }
+    let key = names.iter().position(|name| Some(name.as_str()) == key);
+    if let Some(kind) = key.and_then(|at| kinds.get_mut(at))
+        && !matches!(kind, Kind::Int64 | Kind::Null)
+    {
+        *kind = Kind::Text;
     }
     Ok(Columns { names, kinds, warnings })
 }
@@ -339,7 +345,12 @@ impl<R: Read> CsvRecords<R> {
             tracing::error!(%error, "a chunk of a CSV file is no batch");
             Error::internal("reading the file")
         })?;
-        Ok(Some(Chunk { batch, schema, lines }))
+        Ok(Some(Chunk {
+            batch,
+            schema,
+            lines,
+            keys: None,
+        }))
     }
 }
 

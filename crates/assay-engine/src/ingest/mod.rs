@@ -24,6 +24,7 @@ use object_store::ObjectStore;
 use self::chunk::{Chunk, ChunkSize};
 use self::detect::Found;
 use self::json::{JsonLayout, JsonRecords};
+use self::keys::Keys;
 use self::parts::Parts;
 use self::source::Upload;
 
@@ -56,10 +57,14 @@ pub(crate) async fn import(objects: Arc<dyn ObjectStore>, task: &ImportTask, con
     let decoded = tokio::task::spawn_blocking(move || {
         let upload = Upload::new(objects.clone(), &task.upload, task.upload_bytes, control.clone());
         let parts = Parts::new(objects, &task.folder, task.key.as_deref());
+        let keys = task.key.as_deref().map(Keys::new);
         let mut import = Import {
             task,
             upload,
             parts,
+            schema: TableSchema::default(),
+            rows: 0,
+            keys,
             control,
         };
         let decoded = import.decode();
@@ -80,6 +85,9 @@ struct Import {
     task: ImportTask,
     upload: Upload,
     parts: Parts,
+    schema: TableSchema,
+    rows: u64,
+    keys: Option<Keys>,
     control: RunControl,
 }
 
@@ -117,15 +125,15 @@ impl Import {
             }
             Found::Parquet => (ImportFormat::Parquet, None, self.parquet()?),
         };
-        if self.parts.rows == 0 {
+        if self.rows == 0 {
             return Err(
                 Error::new(Code::NoRecords, "the file has no records").hint("load a file with at least one record")
             );
         }
         Ok(Imported {
-            parts: std::mem::take(&mut self.parts.written),
-            schema: std::mem::take(&mut self.parts.schema),
-            rows: self.parts.rows,
+            parts: self.parts.take(),
+            schema: std::mem::take(&mut self.schema),
+            rows: self.rows,
             format,
             record_path,
             warnings,
@@ -143,7 +151,11 @@ impl Import {
 
     /// A CSV file is read twice: whether a column holds numbers is known only at its end.
     fn csv(&mut self, delimiter: u8) -> Result<Vec<String>> {
-        let columns = csv::infer(self.upload.open("looking at the columns")?, delimiter)?;
+        let columns = csv::infer(
+            self.upload.open("looking at the columns")?,
+            delimiter,
+            self.task.key.as_deref(),
+        )?;
         let mut records = csv::CsvRecords::new(self.upload.open("reading")?, delimiter, columns);
         while let Some(chunk) = records.next_chunk(CHUNK)? {
             self.store(&chunk)?;
@@ -159,14 +171,27 @@ impl Import {
         Ok(chunks.into_warnings())
     }
 
+    /// Checks the keys of `chunk` and stores it as one part.
     fn store(&mut self, chunk: &Chunk) -> Result<()> {
-        self.parts.add(chunk)?;
+        if chunk.schema.attributes.is_empty() {
+            return Err(
+                Error::new(Code::NoRecords, "the records of the file have no attributes")
+                    .hint("load records with at least one member"),
+            );
+        }
+        let keys = match &mut self.keys {
+            Some(keys) => Some(keys.check(chunk, self.rows)?),
+            None => None,
+        };
+        self.parts.add(&chunk.batch, chunk.schema.clone(), keys)?;
+        self.schema = self.schema.union(&chunk.schema);
+        self.rows += chunk.batch.num_rows() as u64;
         self.control.report(Progress {
             stage: "storing".to_owned(),
-            done: self.parts.rows,
+            done: self.rows,
             total: None,
             unit: "rows".to_owned(),
-            rows: self.parts.rows,
+            rows: self.rows,
         });
         Ok(())
     }

@@ -193,6 +193,7 @@ impl ParquetRecords {
             batch,
             schema,
             lines: Vec::new(),
+            keys: None,
         }))
     }
 }

@@ -1,9 +1,9 @@
-//! Chunks of records stored as Parquet parts.
+//! Records stored as Parquet parts, each with the index of its keys beside it.
 
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use assay_core::{Code, Error, Part, Result, TableSchema};
+use assay_core::{Code, Error, IndexFile, KeyEntry, KeyIndex, Part, Result, TableSchema};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::ArrowWriter;
@@ -13,67 +13,76 @@ use parquet::schema::types::ColumnPath;
 use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
 
-use super::chunk::Chunk;
-use super::keys::Keys;
+use crate::store::hexadecimal;
 
 const ROWS_PER_GROUP: usize = 131_072;
 /// Small pages let a page of records be read without its neighbors.
 const ROWS_PER_PAGE: usize = 5_000;
 
-/// Writes the parts of one import. Blocks the thread.
-pub(super) struct Parts {
+/// Writes parts into one folder. Blocks the thread.
+pub(crate) struct Parts {
     objects: Arc<dyn ObjectStore>,
     folder: String,
     handle: Handle,
-    keys: Option<Keys>,
-    pub(super) written: Vec<Part>,
-    pub(super) schema: TableSchema,
-    pub(super) rows: u64,
+    key: Option<String>,
+    written: Vec<Part>,
+    /// Every object that was or may have been written.
+    paths: Vec<Path>,
 }
 
 impl Parts {
-    pub(super) fn new(objects: Arc<dyn ObjectStore>, folder: &str, key: Option<&str>) -> Self {
+    /// `key` is the key attribute of the data set.
+    pub(crate) fn new(objects: Arc<dyn ObjectStore>, folder: &str, key: Option<&str>) -> Self {
         Self {
             objects,
             folder: folder.to_owned(),
             handle: Handle::current(),
-            keys: key.map(Keys::new),
+            key: key.map(ToOwned::to_owned),
             written: Vec::new(),
-            schema: TableSchema::default(),
-            rows: 0,
+            paths: Vec::new(),
         }
     }
 
-    /// Checks the keys of `chunk` and stores it as one part.
+    /// Stores `batch`, whose exact types `schema` tells, as one part; with `keys`, their index beside it.
     ///
     /// # Errors
-    /// `NoRecords`, those of [`Keys::check`], those of the store.
-    pub(super) fn add(&mut self, chunk: &Chunk) -> Result<()> {
-        if chunk.schema.attributes.is_empty() {
-            return Err(
-                Error::new(Code::NoRecords, "the records of the file have no attributes")
-                    .hint("load records with at least one member"),
-            );
-        }
-        if let Some(keys) = &mut self.keys {
-            keys.check(chunk, self.rows)?;
-        }
-        let bytes = self.encode(&chunk.batch)?;
+    /// Those of the store.
+    pub(crate) fn add(&mut self, batch: &RecordBatch, schema: TableSchema, keys: Option<Vec<KeyEntry>>) -> Result<()> {
+        let bytes = self.encode(batch)?;
         let path = format!("{}/{}.parquet", self.folder, ulid::Ulid::new());
-        let part = Part {
-            path: path.clone(),
-            rows: chunk.batch.num_rows() as u64,
-            bytes: bytes.len() as u64,
-            checksum: hexadecimal(&Sha256::digest(&bytes)),
-            schema: chunk.schema.clone(),
+        let (size, checksum) = (bytes.len() as u64, checksum(&bytes));
+        self.put(&path, bytes)?;
+        let index = match keys {
+            Some(keys) => {
+                let bytes = KeyIndex::encode(keys);
+                let index = IndexFile {
+                    bytes: bytes.len() as u64,
+                    checksum: self::checksum(&bytes),
+                };
+                self.put(&KeyIndex::path_of(&path), bytes)?;
+                Some(index)
+            }
+            None => None,
         };
-        self.handle
-            .block_on(self.objects.put(&Path::from(path), bytes.into()))
-            .map_err(|error| storing_failed(&error))?;
-        self.rows += part.rows;
-        self.schema = self.schema.union(&part.schema);
-        self.written.push(part);
+        self.written.push(Part {
+            path,
+            rows: batch.num_rows() as u64,
+            bytes: size,
+            checksum,
+            schema,
+            index,
+        });
         Ok(())
+    }
+
+    fn put(&mut self, path: &str, bytes: Vec<u8>) -> Result<()> {
+        let path = Path::from(path);
+        self.paths.push(path.clone());
+        let put = self.objects.put(&path, bytes.into());
+        self.handle
+            .block_on(put)
+            .map(drop)
+            .map_err(|error| storing_failed(&error))
     }
 
     fn encode(&self, batch: &RecordBatch) -> Result<Vec<u8>> {
@@ -86,8 +95,8 @@ impl Parts {
             .set_max_row_group_row_count(Some(ROWS_PER_GROUP))
             .set_data_page_row_count_limit(ROWS_PER_PAGE)
             .set_write_batch_size(ROWS_PER_PAGE);
-        if let Some(keys) = &self.keys {
-            properties = properties.set_column_bloom_filter_enabled(ColumnPath::from(keys.attribute()), true);
+        if let Some(key) = &self.key {
+            properties = properties.set_column_bloom_filter_enabled(ColumnPath::from(key.as_str()), true);
         }
         let mut bytes = Vec::new();
         let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), Some(properties.build())).map_err(failed)?;
@@ -96,21 +105,24 @@ impl Parts {
         Ok(bytes)
     }
 
+    /// The parts in the order in which they were added.
+    pub(crate) fn take(&mut self) -> Vec<Part> {
+        std::mem::take(&mut self.written)
+    }
+
     /// Takes back what was written, after an error.
-    pub(super) fn delete(&self) {
-        for part in &self.written {
-            if let Err(error) = self
-                .handle
-                .block_on(self.objects.delete(&Path::from(part.path.as_str())))
-            {
-                tracing::warn!(%error, path = part.path, "a part of a failed import is left for the next sweep");
+    pub(crate) fn delete(&self) {
+        for path in &self.paths {
+            match self.handle.block_on(self.objects.delete(path)) {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => tracing::warn!(%error, %path, "an object of a failed order is left for the next sweep"),
             }
         }
     }
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+pub(crate) fn checksum(bytes: &[u8]) -> String {
+    hexadecimal(&Sha256::digest(bytes))
 }
 
 fn storing_failed(error: &object_store::Error) -> Error {

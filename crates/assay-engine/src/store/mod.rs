@@ -7,9 +7,7 @@ mod sink;
 mod stored;
 
 pub(crate) use export::INLINE_ENCODED_BYTES;
-pub(crate) use sink::Sink;
-#[cfg(test)]
-pub(crate) use sink::hexadecimal;
+pub(crate) use sink::{Sink, hexadecimal};
 pub(crate) use stored::{StoredBatches, StoredLines, damage, verify};
 
 use arrow::array::RecordBatch;

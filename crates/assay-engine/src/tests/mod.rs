@@ -3,6 +3,7 @@
 //! Ingest has tests of its own; real data are analyzed in the crate above.
 
 mod answers;
+mod deleted;
 mod flights;
 mod inputs;
 mod overflow;
@@ -14,12 +15,14 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use assay_core::{
-    Attribute, Code, Column, Error, Input, InputSource, Kind, Limits, Part, Seen, StoredResult, TableSchema,
+    Attribute, Code, Column, Error, Input, InputSource, Kind, Limits, LivePart, Part, RowSet, Seen, StoredResult,
+    TableSchema, Version,
 };
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::ArrowWriter;
+use parquet::file::properties::WriterProperties;
 use serde_json::{Value, json};
 
 use crate::encode::from_json;
@@ -65,16 +68,20 @@ impl Lab {
     }
 
     fn add(&mut self, name: &str, parts: Vec<Part>) -> Input {
+        self.add_live(name, parts.into_iter().map(live).collect())
+    }
+
+    fn add_live(&mut self, name: &str, parts: Vec<LivePart>) -> Input {
         let schema = parts
             .iter()
-            .fold(TableSchema::default(), |all, part| all.union(&part.schema));
+            .fold(TableSchema::default(), |all, live| all.union(&live.part.schema));
         let input = Input {
             name: name.to_owned(),
             key: None,
             schema,
-            rows: parts.iter().map(|part| part.rows).sum(),
+            rows: parts.iter().map(LivePart::live_rows).sum(),
             truncated: false,
-            source: InputSource::Parts(parts),
+            source: InputSource::Dataset { parts, hot: Vec::new() },
         };
         self.inputs.push(input.clone());
         input
@@ -97,7 +104,17 @@ impl Lab {
     }
 
     async fn write(&self, path: &str, columns: &[Column], batch: &RecordBatch) -> Part {
-        let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();
+        self.write_with(path, columns, batch, None).await
+    }
+
+    async fn write_with(
+        &self,
+        path: &str,
+        columns: &[Column],
+        batch: &RecordBatch,
+        properties: Option<WriterProperties>,
+    ) -> Part {
+        let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), properties).unwrap();
         writer.write(batch).unwrap();
         let bytes = writer.into_inner().unwrap();
         let size = bytes.len() as u64;
@@ -115,6 +132,7 @@ impl Lab {
             schema: TableSchema {
                 attributes: columns.iter().map(attribute).collect(),
             },
+            index: None,
         }
     }
 
@@ -186,9 +204,18 @@ async fn small_flights() -> Lab {
     lab
 }
 
+/// A part of which no row is deleted.
+fn live(part: Part) -> LivePart {
+    LivePart {
+        part,
+        added: Version(1),
+        deleted: RowSet::new(),
+    }
+}
+
 fn first_part(input: &mut Input) -> &mut Part {
     match &mut input.source {
-        InputSource::Parts(parts) => &mut parts[0],
+        InputSource::Dataset { parts, .. } => &mut parts[0].part,
         other => panic!("{other:?}"),
     }
 }

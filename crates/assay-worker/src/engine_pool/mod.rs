@@ -116,8 +116,8 @@ impl ProcessRunner {
 
     fn slots(&self, task: &Task) -> &Semaphore {
         match task {
-            Task::Analyze { .. } | Task::Import(_) => &self.jobs,
-            Task::Check { .. } | Task::Records(_) | Task::Export { .. } => &self.reads,
+            Task::Analyze { .. } | Task::Import(_) | Task::Compact(_) => &self.jobs,
+            Task::Check { .. } | Task::Records(_) | Task::Schema(_) | Task::Export { .. } => &self.reads,
         }
     }
 }

@@ -257,10 +257,10 @@ async fn an_import_becomes_a_version_that_later_jobs_read() {
     else {
         panic!("{:?}", call.order.task)
     };
-    let InputSource::Parts(parts) = &inputs[0].source else {
+    let InputSource::Dataset { parts, .. } = &inputs[0].source else {
         panic!("{inputs:?}")
     };
-    assert_eq!(parts[0].path, "datasets/genes/a");
+    assert_eq!(parts[0].part.path, "datasets/genes/a");
     assert_eq!(known_datasets, &["Genes"]);
     call.succeed();
     scene.reaches(&query, State::Succeeded).await;

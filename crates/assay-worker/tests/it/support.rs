@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use assay_core::{
-    Attempt, Beat, Clock, Code, Commit, CommitMode, Completion, Directive, Error, Event, EventId, Events, Idempotency,
-    Job, JobFilter, JobId, JobSpec, Jobs, Lease, ManualClock, NewJob, Order, Outcome, Page, PageRequest, Part, Reaped,
-    Result, ResultData, ResultSet, RunControl, Runner, Sharing, State, StoredResult, Submitted, TableSchema, Timestamp,
-    Usage, WorkerId,
+    Attempt, Author, Beat, Clock, Code, Commit, CommitMode, Completion, Directive, Error, Event, EventId, Events,
+    Idempotency, IndexFile, Job, JobFilter, JobId, JobSpec, Jobs, Lease, ManualClock, NewJob, Order, Outcome, Page,
+    PageRequest, Part, Reaped, Result, ResultData, ResultSet, RunControl, Runner, Sharing, State, StoredResult,
+    Submitted, TableSchema, Timestamp, Usage, WorkerId,
 };
 use assay_store::{EmbeddedStore, StoreSettings};
 use assay_worker::{WorkerPool, WorkerPorts, WorkerSettings};
@@ -326,12 +326,17 @@ pub fn commit(name: &str, mode: CommitMode, key: Option<&str>, path: &str) -> Co
         bytes: 5,
         checksum: String::new(),
         schema: TableSchema::default(),
+        index: key.map(|_| IndexFile {
+            bytes: 16,
+            checksum: String::new(),
+        }),
     };
     Commit {
         name: name.parse().unwrap(),
         key: key.map(Into::into),
         mode,
         parts: vec![part],
+        author: Author::default(),
     }
 }
 

@@ -83,6 +83,14 @@ pub(super) fn array(column: &Column<'_>, seen: &Seen, length: usize, nesting: us
     json(column, length)
 }
 
+/// As [`array`], for the attribute that holds the keys: what is written as text stays text.
+pub(super) fn key_array(column: &Column<'_>, seen: &Seen, length: usize) -> Built {
+    if seen.text > 0 && seen.text == seen.total() - seen.null {
+        return Ok((Kind::Text, Arc::new(texts(column, length)?)));
+    }
+    array(column, seen, length, 0)
+}
+
 /// The values by row: `None` for an absent one and for null.
 fn by_row<'c>(column: &'c Column<'_>, length: usize) -> impl Iterator<Item = Option<&'c str>> {
     let mut at = 0;
@@ -152,6 +160,13 @@ fn decimals(column: &Column<'_>, seen: &Seen, length: usize) -> Option<(Kind, Ar
 }
 
 fn strings(column: &Column<'_>, length: usize) -> Built {
+    let array = texts(column, length)?;
+    Ok(dates(&array)
+        .or_else(|| timestamps(&array))
+        .unwrap_or_else(|| (Kind::Text, Arc::new(array))))
+}
+
+fn texts(column: &Column<'_>, length: usize) -> Result<StringArray, Refused> {
     let mut builder = StringBuilder::with_capacity(length, column.texts.iter().map(|text| text.len()).sum());
     let mut at = 0;
     for row in 0..length {
@@ -168,10 +183,7 @@ fn strings(column: &Column<'_>, length: usize) -> Built {
             builder.append_value(value);
         }
     }
-    let array = builder.finish();
-    Ok(dates(&array)
-        .or_else(|| timestamps(&array))
-        .unwrap_or_else(|| (Kind::Text, Arc::new(array))))
+    Ok(builder.finish())
 }
 
 fn refused(row: usize, error: &serde_json::Error) -> Refused {

@@ -145,6 +145,6 @@ pub(super) fn items<'a>(text: &'a str, out: &mut Vec<&'a str>) -> serde_json::Re
 ///
 /// # Errors
 /// Escapes that stand for no character.
-pub(super) fn string(text: &str) -> serde_json::Result<Cow<'_, str>> {
+pub(in crate::ingest) fn string(text: &str) -> serde_json::Result<Cow<'_, str>> {
     Ok(serde_json::from_str::<Name<'_>>(text)?.0)
 }

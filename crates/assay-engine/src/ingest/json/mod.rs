@@ -9,13 +9,15 @@ mod scan;
 
 use std::io::Read;
 
-use arrow::array::RecordBatch;
+use arrow::array::{RecordBatch, StringArray};
 use assay_core::{Attribute, Code, Error, Result, TableSchema};
 
 use self::columns::Members;
+pub(super) use self::columns::string;
 use self::records::{Located, RecordText, Records};
 use self::scan::{MAX_DEPTH, Place, invalid};
 use super::chunk::{Chunk, ChunkSize};
+use super::keys::{self, NotAKey};
 use crate::kinds;
 
 /// A data set has at most so many attributes.
@@ -48,16 +50,18 @@ pub(crate) fn locate<R: Read>(reader: R, record_path: Option<&str>) -> Result<Js
 /// Reads records in chunks.
 pub(crate) struct JsonRecords<R> {
     records: Records<R>,
-    key: String,
+    /// The key attribute.
+    key: Option<String>,
     duplicates: Vec<String>,
 }
 
 impl<R: Read> JsonRecords<R> {
-    /// `key` names the attribute for member names where the records are the values of one object.
+    /// `key` names the attribute that holds the keys, and the member names where the records are the values of one
+    /// object.
     pub(crate) fn new(reader: R, layout: JsonLayout, key: Option<&str>) -> Self {
         Self {
             records: Records::new(reader, layout),
-            key: key.unwrap_or(KEY_ATTRIBUTE).to_owned(),
+            key: key.map(ToOwned::to_owned),
             duplicates: Vec::new(),
         }
     }
@@ -105,7 +109,7 @@ impl<R: Read> JsonRecords<R> {
             }
             members.add(row, object).map_err(|error| at(record.place, &error))?;
             if let Some(key) = keys.get(row as usize) {
-                members.add_extra(row, &self.key, key);
+                members.add_extra(row, self.key.as_deref().unwrap_or(KEY_ATTRIBUTE), key);
             }
             if members.columns.len() > MAX_ATTRIBUTES {
                 return Err(too_many(record.place));
@@ -120,7 +124,11 @@ impl<R: Read> JsonRecords<R> {
         let mut arrays = Vec::with_capacity(members.columns.len());
         for column in &members.columns {
             let seen = build::seen(column);
-            let (kind, array) = build::array(column, &seen, records.len(), 0).map_err(|refused| {
+            let built = match &self.key {
+                Some(key) if column.name == key.as_str() => build::key_array(column, &seen, records.len()),
+                _ => build::array(column, &seen, records.len(), 0),
+            };
+            let (kind, array) = built.map_err(|refused| {
                 let place = records
                     .get(refused.row as usize)
                     .map_or(Place { line: 1, column: 1 }, |record| record.place);
@@ -140,8 +148,33 @@ impl<R: Read> JsonRecords<R> {
                 Error::internal("reading the file")
             })?;
         let lines = records.iter().map(|record| record.place.line).collect();
-        Ok(Chunk { batch, schema, lines })
+        let keys = match &self.key {
+            Some(key) => key_texts(&members, key, records)?,
+            None => None,
+        };
+        Ok(Chunk {
+            batch,
+            schema,
+            lines,
+            keys,
+        })
     }
+}
+
+/// The keys as they are written: a column of doubles would not tell `1` from `1.0`. `None` where no record has one.
+fn key_texts(members: &Members<'_>, name: &str, records: &[RecordText]) -> Result<Option<StringArray>> {
+    let Some(column) = members.columns.iter().find(|column| column.name == name) else {
+        return Ok(None);
+    };
+    let mut keys = vec![None; records.len()];
+    for (row, text) in column.rows.iter().zip(&column.texts) {
+        let row = *row as usize;
+        keys[row] = keys::of_json(text).map_err(|NotAKey| {
+            let line = records.get(row).map_or(1, |record| record.place.line);
+            keys::unsuited_value(name, text, &format!("line {line}")).at(line, None)
+        })?;
+    }
+    Ok(Some(StringArray::from_iter(keys)))
 }
 
 fn too_many(place: Place) -> Error {

@@ -1,11 +1,11 @@
-//! Inputs as tables. A data set at one version: its parts become one scan over the object store.
+//! A data set at one version: its parts become one scan over the object store, without the rows that are deleted.
 //!
 //! Nothing is listed or inferred: paths, sizes, rows and types come with the input.
 
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use assay_core::{Input, InputSource, Part, Result};
+use assay_core::{LivePart, Result, TableSchema};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::Result as PlanResult;
@@ -13,69 +13,77 @@ use datafusion::common::Statistics;
 use datafusion::common::stats::Precision;
 use datafusion::config::TableParquetOptions;
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
+use datafusion::datasource::physical_plan::parquet::{CachedParquetFileReaderFactory, ParquetRowSelection};
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
-use object_store::ObjectStore;
 
+use super::readers::Readers;
+use super::selection;
 use crate::adapter::ConformAdapterFactory;
 use crate::engine::objects_url;
 use crate::kinds;
-use crate::streamed::{self, Encoding};
 
 /// Bytes read from the end of a part in the hope that its footer is among them.
 const FOOTER_HINT_BYTES: usize = 64 << 10;
 
-/// The table that holds the rows of `input`.
-pub(crate) fn of(input: &Input, objects: &Arc<dyn ObjectStore>) -> Result<Arc<dyn TableProvider>> {
-    match &input.source {
-        InputSource::Parts(parts) => Ok(Arc::new(DatasetTable::new(input, parts)?)),
-        InputSource::Answer(data) => streamed::table(input, data, Encoding::Arrow, objects),
-        InputSource::Lines(data) => streamed::table(input, data, Encoding::Lines, objects),
-    }
-}
-
 #[derive(Debug)]
-struct DatasetTable {
+pub(super) struct DatasetTable {
     schema: SchemaRef,
-    parts: Vec<Part>,
+    /// Those with rows that are not deleted.
+    parts: Vec<LivePart>,
     rows: u64,
     objects: ObjectStoreUrl,
 }
 
 impl DatasetTable {
-    fn new(input: &Input, parts: &[Part]) -> Result<Self> {
+    pub(super) fn new(schema: &TableSchema, parts: &[LivePart]) -> Result<Self> {
+        let parts: Vec<LivePart> = parts.iter().filter(|live| live.live_rows() > 0).cloned().collect();
         Ok(Self {
-            schema: kinds::arrow_schema(&input.schema),
-            parts: parts.iter().filter(|part| part.rows > 0).cloned().collect(),
-            rows: input.rows,
+            schema: kinds::arrow_schema(schema),
+            rows: parts.iter().map(LivePart::live_rows).sum(),
+            parts,
             objects: objects_url()?,
         })
     }
 
+    pub(super) fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// How many rows there are and no more: minima and maxima would be those of deleted rows as well.
     fn statistics_of(&self, rows: u64) -> Statistics {
         let rows = usize::try_from(rows).map_or(Precision::Absent, Precision::Exact);
         Statistics::new_unknown(&self.schema).with_num_rows(rows)
     }
 
-    fn file_of(&self, part: &Part) -> PartitionedFile {
-        PartitionedFile::new(part.path.clone(), part.bytes).with_statistics(Arc::new(self.statistics_of(part.rows)))
+    fn file_of(&self, live: &LivePart) -> PartitionedFile {
+        let LivePart {
+            part,
+            added: _,
+            deleted,
+        } = live;
+        let file = PartitionedFile::new(part.path.clone(), part.bytes)
+            .with_statistics(Arc::new(self.statistics_of(live.live_rows())));
+        if deleted.is_empty() {
+            return file;
+        }
+        file.with_extension(ParquetRowSelection::new(selection::of_live_rows(part.rows, deleted)))
     }
 
     /// The parts in their order, cut into at most `count` runs of about the same size.
     fn groups(&self, count: usize) -> Vec<FileGroup> {
-        let total: u64 = self.parts.iter().map(|part| part.bytes).sum();
+        let total: u64 = self.parts.iter().map(|live| live.part.bytes).sum();
         let share = total.div_ceil(count.max(1) as u64).max(1);
         let mut groups = Vec::new();
         let mut files = Vec::new();
         let mut bytes = 0;
-        for part in &self.parts {
-            files.push(self.file_of(part));
-            bytes += part.bytes;
+        for live in &self.parts {
+            files.push(self.file_of(live));
+            bytes += live.part.bytes;
             if bytes >= share {
                 groups.push(FileGroup::new(std::mem::take(&mut files)));
                 bytes = 0;
@@ -114,7 +122,7 @@ impl TableProvider for DatasetTable {
         _filters: &[Expr],
         limit: Option<usize>,
     ) -> PlanResult<Arc<dyn ExecutionPlan>> {
-        if self.parts.is_empty() {
+        if self.rows == 0 {
             let schema = match projection {
                 Some(indices) => Arc::new(self.schema.project(indices)?),
                 None => self.schema(),
@@ -128,10 +136,11 @@ impl TableProvider for DatasetTable {
             global: state.config_options().execution.parquet.clone(),
             ..TableParquetOptions::default()
         };
+        let readers = Readers::new(CachedParquetFileReaderFactory::new(objects, cache));
         let source = ParquetSource::new(Arc::clone(&self.schema))
             .with_table_parquet_options(options)
             .with_metadata_size_hint(FOOTER_HINT_BYTES)
-            .with_parquet_file_reader_factory(Arc::new(CachedParquetFileReaderFactory::new(objects, cache)));
+            .with_parquet_file_reader_factory(Arc::new(readers));
         let config = FileScanConfigBuilder::new(self.objects.clone(), Arc::new(source))
             .with_file_groups(self.groups(state.config().target_partitions()))
             .with_statistics(self.statistics_of(self.rows))

@@ -2,6 +2,8 @@
 //!
 //! The figures of the real ones were counted with DuckDB and jq on the files themselves.
 
+mod keys;
+
 use std::io::Write;
 use std::sync::Arc;
 
@@ -12,6 +14,7 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 
+use super::parts::checksum;
 use super::{Imported, import};
 
 #[derive(Default)]
@@ -197,31 +200,6 @@ async fn nesting_and_decompression_are_bounded() {
     let error = refused(&gzip(&swelling)).await;
     assert_eq!(error.code, Code::TooLarge);
     assert!(error.message.contains("decompressed"), "{error}");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn keys_are_present_and_unique() {
-    let with_key = |key| Options {
-        key: Some(key),
-        ..Options::default()
-    };
-    let cases: [(&[u8], Code); 3] = [
-        (b"{\"id\":1}\n{\"id\":1}\n", Code::DuplicateKey),
-        (b"{\"id\":1}\n{\"a\":1}\n", Code::MissingKey),
-        (b"{\"ids\":1}\n{\"ids\":2}\n", Code::UnknownColumn),
-    ];
-    for (bytes, code) in cases {
-        let error = load_with(bytes, with_key("id")).await.0.unwrap_err();
-        assert_eq!(error.code, code, "{error}");
-    }
-    assert_eq!(
-        load_with(b"{\"id\":1}\n{\"id\":2}\n", with_key("id"))
-            .await
-            .0
-            .unwrap()
-            .rows,
-        2
-    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
