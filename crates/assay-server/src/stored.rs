@@ -22,7 +22,7 @@ pub(crate) async fn text(app: &App, dataset: &DatasetName, key: &str, record: Fo
     match record.place {
         Place::Hot(json) => Ok(json),
         Place::Stored { mut part, row } => {
-            restrict(&mut part, [row].into_iter().collect());
+            restrict(&mut part, &[row].into_iter().collect());
             let lines = read_lines(app, dataset, key, vec![*part]).await?;
             let line = lines.lines().next().map(str::to_owned);
             line.ok_or_else(|| missing(dataset))
@@ -63,7 +63,7 @@ pub(crate) async fn texts(
         return Ok(texts);
     }
     let parts = parts.into_values().map(|(mut part, rows)| {
-        restrict(&mut part, rows);
+        restrict(&mut part, &rows);
         part
     });
     let lines = read_lines(app, dataset, key, parts.collect()).await?;
@@ -80,7 +80,7 @@ pub(crate) async fn texts(
 }
 
 /// Leaves of a part only `rows`.
-fn restrict(part: &mut LivePart, rows: RowSet) {
+fn restrict(part: &mut LivePart, rows: &RowSet) {
     part.deleted = rows.complement(u32::try_from(part.part.rows).unwrap_or(u32::MAX));
 }
 

@@ -2,11 +2,13 @@
 //!
 //! It knows the queue, the catalog and the border to an engine; it knows no route, no SQL and no analysis.
 
+mod compactor;
 mod engine_pool;
 mod notices;
 mod pool;
 mod reaper;
 
+pub use compactor::compact_until;
 pub use engine_pool::{EngineSettings, ProcessRunner};
 pub use notices::{Authorities, MailSettings, NoticePorts, NoticeSettings, deliver_until};
 pub use pool::{WorkerPool, WorkerPorts, WorkerSettings};

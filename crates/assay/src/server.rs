@@ -12,7 +12,7 @@ use assay_server::{ServerSettings, Services, fire_schedules_until};
 use assay_store::{EmbeddedStore, StoreSettings};
 use assay_worker::{
     Authorities, EngineSettings, MailSettings, NoticePorts, NoticeSettings, ProcessRunner, WorkerPool, WorkerPorts,
-    WorkerSettings, deliver_until, reap_until, sweep_until,
+    WorkerSettings, compact_until, deliver_until, reap_until, sweep_until,
 };
 use async_trait::async_trait;
 use serde_json::json;
@@ -102,6 +102,12 @@ async fn start(args: ServeArgs) -> anyhow::Result<Running> {
     let notices = tokio::spawn(deliver_until(notice_ports, notice_settings, told.clone()));
     let reaper = tokio::spawn(reap_until(ports.jobs.clone(), clock, told.clone()));
     let sweeper = tokio::spawn(sweep_until(Arc::new(store.clone()), store.objects(), told.clone()));
+    let compactor = tokio::spawn(compact_until(
+        Arc::new(store.clone()),
+        runner.clone(),
+        store.objects(),
+        told.clone(),
+    ));
     let services = services(&args, &ports, &store, told.clone());
     let workers = tokio::spawn(WorkerPool::new(ports, worker_settings).run(told));
     let firing = tokio::spawn(fire_schedules_until(services.clone()));
@@ -115,6 +121,7 @@ async fn start(args: ServeArgs) -> anyhow::Result<Running> {
         workers.await.context("the workers panicked")?;
         reaper.await.context("the reaper panicked")?;
         sweeper.await.context("the sweeper panicked")?;
+        compactor.await.context("the compactor panicked")?;
         // What the workers finished last is stored, and told at the next start.
         notices.await.context("the sender of notices panicked")?;
         runner.shutdown().await;
@@ -244,6 +251,7 @@ fn services(args: &ServeArgs, ports: &WorkerPorts, store: &EmbeddedStore, shutdo
     };
     Services {
         catalog: ports.catalog.clone(),
+        records: Arc::new(store.clone()),
         jobs: ports.jobs.clone(),
         queue: Arc::new(store.clone()),
         events: ports.events.clone(),

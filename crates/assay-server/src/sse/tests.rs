@@ -30,6 +30,7 @@ impl Runner for NoEngine {
 fn services(store: &EmbeddedStore, shutdown: watch::Receiver<bool>) -> Services {
     Services {
         catalog: Arc::new(store.clone()),
+        records: Arc::new(store.clone()),
         jobs: Arc::new(store.clone()),
         queue: Arc::new(store.clone()),
         events: Arc::new(store.clone()),

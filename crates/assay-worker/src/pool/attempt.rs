@@ -69,7 +69,7 @@ async fn run(ports: &WorkerPorts, place: &Place, lease: &Lease, job: &Job, threa
     let usage = *used.borrow();
     match completion {
         Ok(Completion::Stored { result, commit, usage }) => Outcome::Succeeded { result, commit, usage },
-        Ok(Completion::Checked | Completion::Encoded { .. }) => {
+        Ok(_) => {
             tracing::error!(job.id = %job.id, "the engine answered another question than it was asked");
             Outcome::Failed {
                 error: Error::internal("running the job"),

@@ -2,7 +2,7 @@
 //!
 //! What is missed here is found by the sweep of leftovers, so faults are logged and not returned.
 
-use assay_core::Commit;
+use assay_core::{Commit, KeyIndex, Part};
 use futures::{StreamExt as _, TryStreamExt as _};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _};
@@ -19,7 +19,15 @@ pub(super) async fn delete_scratch(objects: &dyn ObjectStore, scratch: &str) {
 
 /// Deletes the parts of a commit that was refused.
 pub(super) async fn delete_parts(objects: &dyn ObjectStore, commit: &Commit) {
-    for part in &commit.parts {
+    delete_all(objects, &commit.parts).await;
+}
+
+/// Deletes parts with their indexes.
+pub(crate) async fn delete_all(objects: &dyn ObjectStore, parts: &[Part]) {
+    for part in parts {
+        if part.index.is_some() {
+            delete(objects, &KeyIndex::path_of(&part.path)).await;
+        }
         delete(objects, &part.path).await;
     }
 }

@@ -21,7 +21,7 @@ pub(super) fn scratch(lease: &Lease) -> String {
 pub(super) async fn make(ports: &WorkerPorts, lease: &Lease, job: &Job, threads: usize) -> Result<Order> {
     let scratch = scratch(lease);
     let task = if job.spec.analysis == IMPORT {
-        import(job)?
+        import(ports, job).await?
     } else {
         analyze(ports, job, &scratch).await?
     };
@@ -33,7 +33,8 @@ pub(super) async fn make(ports: &WorkerPorts, lease: &Lease, job: &Job, threads:
     })
 }
 
-fn import(job: &Job) -> Result<Task> {
+/// Records that are added to others have the same key attribute.
+async fn import(ports: &WorkerPorts, job: &Job) -> Result<Task> {
     let ImportParams {
         dataset,
         key,
@@ -52,6 +53,10 @@ fn import(job: &Job) -> Result<Task> {
     let upload = job.spec.upload.clone().ok_or_else(|| {
         Error::new(Code::InvalidParameter, "the import has no uploaded file").hint("upload the file again")
     })?;
+    let key = match key {
+        None if mode.keeps() => ports.catalog.find(&dataset).await?.and_then(|known| known.key),
+        key => key,
+    };
     let folder = format!("datasets/{}", dataset.folded());
     Ok(Task::Import(Box::new(ImportTask {
         upload,

@@ -91,6 +91,7 @@ impl Runner for NoEngine {
 async fn without_workers(store: &EmbeddedStore, shutdown: watch::Receiver<bool>) -> String {
     let services = Services {
         catalog: Arc::new(store.clone()),
+        records: Arc::new(store.clone()),
         jobs: Arc::new(store.clone()),
         queue: Arc::new(store.clone()),
         events: Arc::new(store.clone()),
