@@ -76,7 +76,12 @@ async fn what_is_no_key_is_refused_with_its_place() {
         (b"{\"id\":\"a\"}\n{\"id\":-0}\n", Code::TypeMismatch, Some(2), "`-0`"),
         (b"{\"id\":true}\n", Code::TypeMismatch, Some(1), "`true`"),
         (b"{\"id\":\"a\"}\n{\"id\":[1]}\n", Code::TypeMismatch, Some(2), "`[1]`"),
-        (b"{\"id\":1}\n{\"id\":{\"a\":1}}\n", Code::TypeMismatch, Some(2), "no key"),
+        (
+            b"{\"id\":1}\n{\"id\":{\"a\":1}}\n",
+            Code::TypeMismatch,
+            Some(2),
+            "no key",
+        ),
         (b"{\"id\":1}\n{\"id\":null}\n", Code::MissingKey, Some(2), "no value"),
         (b"{\"id\":1}\n{\"a\":1}\n", Code::MissingKey, Some(2), "no value"),
         (b"{\"id\":\"\"}\n", Code::MissingKey, Some(1), "empty"),
