@@ -93,7 +93,8 @@ impl LocalRunner {
             }
             Task::Import(task) => self.import(&task, &scratch, &limits, control).await,
             Task::Records(task) => self.engine.records(&task, &scratch, &limits, control).await,
-            Task::Schema(_) | Task::Compact(_) => Err(Error::internal("reading records")),
+            Task::Schema(input) => self.engine.schema(&input).await.map(Completion::Schema),
+            Task::Compact(_) => Err(Error::internal("compacting")),
             Task::Export {
                 data,
                 format,
@@ -105,9 +106,9 @@ impl LocalRunner {
 
     async fn check(&self, ask: Ask<'_>) -> Result<Completion> {
         let (spec, analysis) = self.find(ask.analysis)?;
-        let session = self.engine.session(ask.inputs, ask.known_datasets, ask.threads)?;
+        let session = self.engine.session(ask.inputs, ask.known_datasets, ask.threads).await?;
         analysis
-            .check(&Scope::new(&session, named_input(spec, ask.inputs)), ask.params)
+            .check(&Scope::new(&session, named_input(spec, session.inputs())), ask.params)
             .await?;
         Ok(Completion::Checked)
     }
@@ -121,8 +122,8 @@ impl LocalRunner {
     ) -> Result<Completion> {
         let began = Instant::now();
         let (spec, analysis) = self.find(ask.analysis)?;
-        let session = self.engine.session(ask.inputs, ask.known_datasets, ask.threads)?;
-        let input = named_input(spec, ask.inputs);
+        let session = self.engine.session(ask.inputs, ask.known_datasets, ask.threads).await?;
+        let input = named_input(spec, session.inputs());
         let answer = analysis.run(&Scope::new(&session, input), ask.params, control).await?;
         let mut result = self.engine.store(answer, scratch, limits, control).await?;
         let truncated = ask.inputs.iter().filter(|input| input.truncated);

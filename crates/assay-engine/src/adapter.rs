@@ -53,11 +53,15 @@ impl ConformAdapter {
             // A column that only the scan knows, such as one computed while reading.
             return Ok(Arc::new(column.clone()));
         };
-        let Ok(index) = self.part.index_of(name) else {
+        let is_stored = |stored: &Arc<Field>| match kinds::is_document(wanted) {
+            true => kinds::is_document(stored),
+            false => stored.name() == name && !kinds::is_document(stored),
+        };
+        let Some(index) = self.part.fields().iter().position(is_stored) else {
             return Ok(Arc::new(Literal::new(ScalarValue::try_from(wanted.data_type())?)));
         };
         let stored = self.part.field(index);
-        let read: Arc<dyn PhysicalExpr> = Arc::new(Column::new(name, index));
+        let read: Arc<dyn PhysicalExpr> = Arc::new(Column::new(stored.name(), index));
         let (from, to) = (kind(stored)?, kind(wanted)?);
         if from == to {
             return Ok(read);

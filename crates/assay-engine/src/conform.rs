@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, ListArray, StringArray, StringBuilder, StructArray, new_null_array};
 use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, Field};
+use arrow::datatypes::{DataType, Field, Int64Type};
 use arrow::error::ArrowError;
 use assay_core::{Field as Member, Kind};
 
 use crate::encode::json::{Cells, Nulls};
 use crate::encode::temporal;
+use crate::ingest::number;
 use crate::kinds;
 
 /// `array`, which holds values of `from`, as an array of `to`.
@@ -33,12 +34,21 @@ pub(crate) fn conform(array: &ArrayRef, from: &Kind, to: &Kind) -> Result<ArrayR
                 at.iter().map(|at| at.map(temporal::timestamp)).collect::<StringArray>(),
             ))
         }
-        (Kind::Int64, Kind::Float64 | Kind::Decimal { .. }) | (Kind::Decimal { .. }, Kind::Decimal { .. }) => {
+        (Kind::Int64, Kind::Float64) => exact_doubles(array),
+        (Kind::Int64, Kind::Decimal { .. }) | (Kind::Decimal { .. }, Kind::Decimal { .. }) => {
             cast(array, &kinds::data_type(to))
         }
         (Kind::List(from), Kind::List(to)) => conform_list(array.as_list::<i32>(), from, to),
         (Kind::Struct(from), Kind::Struct(to)) => conform_struct(array.as_struct(), from, to),
         _ => Err(ArrowError::CastError(format!("{from} does not become {to}"))),
+    }
+}
+
+fn exact_doubles(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    let wide = array.as_primitive::<Int64Type>().iter().flatten();
+    match wide.into_iter().find(|int| number::is_wide(*int)) {
+        Some(int) => Err(ArrowError::CastError(format!("{int} is not exact as a double"))),
+        None => cast(array, &DataType::Float64),
     }
 }
 

@@ -32,7 +32,6 @@ use crate::engine::fault;
 use crate::execute::unpanicked;
 use crate::failure::{self, Text};
 use crate::session::Session;
-use crate::table;
 use crate::tally::{self, Tally, counted_type, from_counted, to_counted};
 
 /// How much is told of a column.
@@ -58,8 +57,8 @@ impl Session {
     }
 
     async fn figures(&self, input: &Input, columns: &[&str], detail: Detail) -> Result<Vec<String>> {
-        let table = table::of(input, &self.objects)?;
-        let found = self.fold(&*table, columns, detail).await;
+        let table = self.table(&input.name)?;
+        let found = self.fold(&**table, columns, detail).await;
         found.map_err(|cause| failure::of_run(&cause, &Text::new("")))
     }
 

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use assay_core::{Error, Input, Result};
+use assay_core::{Error, Input, Result, TableSchema};
 use datafusion::execution::SessionState;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::FairSpillPool;
@@ -17,6 +17,7 @@ use object_store::ObjectStore;
 
 use crate::functions;
 use crate::session::Session;
+use crate::table;
 
 /// The only object store that plans can reach. Users cannot name it: SQL knows tables, not addresses.
 const OBJECTS_URL: &str = "assay://objects";
@@ -78,9 +79,21 @@ impl Engine {
     /// A session that sees `inputs` as tables and nothing else. `known_datasets` only serve to suggest names.
     ///
     /// # Errors
-    /// `Internal` when two inputs have the same name.
-    pub fn session(&self, inputs: &[Input], known_datasets: &[String], threads: usize) -> Result<Session> {
-        Session::new(&self.template, &self.objects, inputs, known_datasets, threads)
+    /// `Internal` when two inputs have the same name; those of hot records that cannot be read.
+    pub async fn session(&self, inputs: &[Input], known_datasets: &[String], threads: usize) -> Result<Session> {
+        let mut opened = Vec::with_capacity(inputs.len());
+        for input in inputs {
+            opened.push(table::open(input, &self.objects).await?);
+        }
+        Session::new(&self.template, opened, known_datasets, threads)
+    }
+
+    /// The attributes of all records of `input`.
+    ///
+    /// # Errors
+    /// Those of hot records that cannot be read.
+    pub async fn schema(&self, input: &Input) -> Result<TableSchema> {
+        Ok(table::open(input, &self.objects).await?.input.schema)
     }
 }
 

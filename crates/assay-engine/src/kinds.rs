@@ -11,6 +11,9 @@ use assay_core::{Field as KindField, Kind, TableSchema};
 /// Marks fields that hold more than their Arrow type says.
 const KIND_KEY: &str = "assay.kind";
 const JSON_MARK: &str = "json";
+const DOCUMENT_MARK: &str = "document";
+/// Attributes may be named so as well; then the name is made longer until it is free.
+const DOCUMENT_NAME: &str = "\u{0}document";
 
 /// The Arrow type that holds values of `kind`.
 #[must_use]
@@ -45,6 +48,23 @@ pub fn arrow_field(name: &str, kind: &Kind) -> Field {
         return field.with_metadata(HashMap::from([(KIND_KEY.to_owned(), JSON_MARK.to_owned())]));
     }
     field
+}
+
+/// The field of the hidden column that holds the texts of records where the columns of `schema` do not tell all of them.
+/// It is known by its mark, not by its name, which is none of theirs.
+#[must_use]
+pub fn document_field(schema: &Schema) -> Field {
+    let mut name = DOCUMENT_NAME.to_owned();
+    while schema.index_of(&name).is_ok() {
+        name.insert(0, '\u{0}');
+    }
+    Field::new(name, DataType::Utf8, true)
+        .with_metadata(HashMap::from([(KIND_KEY.to_owned(), DOCUMENT_MARK.to_owned())]))
+}
+
+#[must_use]
+pub fn is_document(field: &Field) -> bool {
+    field.metadata().get(KIND_KEY).is_some_and(|mark| mark == DOCUMENT_MARK)
 }
 
 #[must_use]

@@ -4,24 +4,25 @@
 
 use std::sync::Arc;
 
+use arrow::array::AsArray;
 use assay_core::{
-    Attribute, Code, Completion, Error, Input, Kind, Limits, RecordFilter, RecordsTask, Result, RunControl,
+    Attribute, Code, Completion, Error, Format, Input, Kind, Limits, RecordFilter, RecordsTask, Result, RunControl,
 };
 use datafusion::common::{Column, DataFusionError, ScalarValue};
 use datafusion::datasource::provider_as_source;
 use datafusion::functions_window::expr_fn::row_number;
 use datafusion::logical_expr::expr::{InList, ScalarFunction};
 use datafusion::logical_expr::{Expr, Like, LogicalPlanBuilder, ScalarUDF, SortExpr, lit};
-use object_store::ObjectStore;
 
-use crate::encode::BatchWriter;
 use crate::encode::json::Nulls;
+use crate::encode::{BatchWriter, Documents};
 use crate::engine::Engine;
 use crate::execute::{self, Rows};
 use crate::failure::{self, Text};
 use crate::functions::JsonGet;
 use crate::session::Plan;
 use crate::store::{INLINE_ENCODED_BYTES, Sink, canceled};
+use crate::table::Opened;
 use crate::{kinds, store, table};
 
 /// The name of the column that keeps the stored order; no attribute of a user's can have it.
@@ -29,7 +30,8 @@ const STORED_ORDER: &str = "\u{0}stored order";
 const OPERATORS: [&str; 10] = ["eq", "neq", "gt", "gte", "lt", "lte", "like", "ilike", "in", "is"];
 
 impl Engine {
-    /// Reads one page of records and encodes it. JSON and NDJSON leave out attributes that are null.
+    /// Reads one page of records and encodes it. JSON and NDJSON give records as they were written: without members that
+    /// were absent, and with those that were null.
     ///
     /// # Errors
     /// `UnknownColumn` with the nearest names; `InvalidParameter` for an operator or value that does not suit its
@@ -42,12 +44,13 @@ impl Engine {
         control: &mut RunControl,
     ) -> Result<Completion> {
         // One thread reads in the stored order.
-        let session = self.session(std::slice::from_ref(&task.input), &[], 1)?;
-        let plan = plan(task, &self.objects)?;
+        let session = self.session(&[], &[], 1).await?;
+        let opened = table::open(&task.input, &self.objects).await?;
+        let (plan, attributes) = plan(task, &opened)?;
         let mut rows = Rows::of_plan(&session.state, plan, None).await?;
         let path = format!("{scratch}/records.{}", task.format.as_str());
         let mut sink = Sink::new(&self.objects, path, INLINE_ENCODED_BYTES, limits.result_bytes);
-        match encode(&mut rows, task, &mut sink, control).await {
+        match encode(&mut rows, task, attributes, &mut sink, control).await {
             Ok(rows) => Ok(Completion::Encoded {
                 data: sink.finish().await?,
                 rows,
@@ -60,8 +63,15 @@ impl Engine {
     }
 }
 
-async fn encode(rows: &mut Rows, task: &RecordsTask, sink: &mut Sink, control: &mut RunControl) -> Result<u64> {
-    let mut writer = BatchWriter::new(task.format, rows.columns(), Nulls::Omitted)?;
+async fn encode(
+    rows: &mut Rows,
+    task: &RecordsTask,
+    attributes: usize,
+    sink: &mut Sink,
+    control: &mut RunControl,
+) -> Result<u64> {
+    let select = (!task.select.is_empty()).then_some(task.select.as_slice());
+    let mut writer = BatchWriter::new(task.format, &rows.columns()[..attributes], Nulls::Omitted)?;
     loop {
         let batch = tokio::select! {
             biased;
@@ -69,7 +79,15 @@ async fn encode(rows: &mut Rows, task: &RecordsTask, sink: &mut Sink, control: &
             batch = rows.next() => batch?,
         };
         let Some(batch) = batch else { break };
-        writer.write(&batch)?;
+        match batch.columns().get(attributes) {
+            None => writer.write(&batch)?,
+            Some(texts) => {
+                let indices: Vec<usize> = (0..attributes).collect();
+                let values = batch.project(&indices).map_err(|cause| failure::of_arrow(&cause))?;
+                let texts = texts.as_string();
+                writer.write_documents(&values, &Documents { texts, select })?;
+            }
+        }
         sink.push(writer.take()).await?;
         store::report(control, writer.rows());
     }
@@ -78,25 +96,34 @@ async fn encode(rows: &mut Rows, task: &RecordsTask, sink: &mut Sink, control: &
     Ok(rows)
 }
 
-fn plan(task: &RecordsTask, objects: &Arc<dyn ObjectStore>) -> Result<Plan> {
+/// The plan of a page, and how many of its columns are attributes. The one behind them holds documents.
+fn plan(task: &RecordsTask, opened: &Opened) -> Result<(Plan, usize)> {
     let RecordsTask {
-        input,
+        input: _,
         select,
         filters,
         order,
         offset,
         limit,
-        format: _,
+        format,
     } = task;
-    let table = provider_as_source(table::of(input, objects)?);
-    let mut builder = LogicalPlanBuilder::scan(input.name.as_str(), table, None).map_err(planning)?;
+    let input = &opened.input;
+    let documents = match format {
+        Format::Json | Format::Ndjson => opened.table_with_documents(),
+        Format::Csv | Format::Parquet | Format::Arrow => None,
+    };
+    let has_documents = documents.is_some();
+    let table = documents.unwrap_or_else(|| opened.table());
+    let schema = table.schema();
+    let mut builder =
+        LogicalPlanBuilder::scan(input.name.as_str(), provider_as_source(table), None).map_err(planning)?;
     for filter in filters {
         builder = builder.filter(condition(input, filter)?).map_err(planning)?;
     }
     builder = sort(builder, input, order)?;
     let (offset, limit) = (execute::count(*offset), execute::count(*limit));
     builder = builder.limit(offset, Some(limit)).map_err(planning)?;
-    let names: Vec<&str> = match select.is_empty() {
+    let mut names: Vec<&str> = match select.is_empty() {
         true => input
             .schema
             .attributes
@@ -108,16 +135,25 @@ fn plan(task: &RecordsTask, objects: &Arc<dyn ObjectStore>) -> Result<Plan> {
             .map(|name| Ok(find(input, name)?.name.as_str()))
             .collect::<Result<_>>()?,
     };
+    let attributes = names.len();
+    names.extend(
+        schema
+            .fields()
+            .last()
+            .filter(|_| has_documents)
+            .map(|field| field.name().as_str()),
+    );
     let plan = builder
         .project(names.into_iter().map(column))
         .and_then(LogicalPlanBuilder::build)
         .map_err(planning)?;
     let columns = execute::columns(&plan, &[]);
-    Ok(Plan {
+    let plan = Plan {
         plan,
         columns,
         text: Text::new(""),
-    })
+    };
+    Ok((plan, attributes))
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]

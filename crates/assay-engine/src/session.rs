@@ -6,18 +6,18 @@ use std::sync::Arc;
 
 use assay_core::{Code, Column, Error, HistoryTable, Input, Result, names};
 use datafusion::catalog::memory::{MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider};
-use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider};
+use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
 use datafusion::execution::SessionState;
 use datafusion::execution::context::SQLOptions;
 use datafusion::logical_expr::LogicalPlan;
-use object_store::ObjectStore;
 use serde_json::{Map, Value};
 
 use crate::answer::Answer;
 use crate::engine::fault;
 use crate::execute::{self, Rows};
 use crate::failure::{self, Text};
-use crate::{sql, table};
+use crate::sql;
+use crate::table::Opened;
 
 /// Rows that [`Session::rows`] gives at most: they are held in memory.
 const MAX_ROWS: usize = 100_000;
@@ -33,8 +33,8 @@ pub enum SqlParams {
 
 pub struct Session {
     pub(crate) state: Arc<SessionState>,
-    pub(crate) objects: Arc<dyn ObjectStore>,
     inputs: Vec<Input>,
+    tables: Vec<Arc<dyn TableProvider>>,
     known_datasets: Vec<String>,
 }
 
@@ -66,20 +66,23 @@ impl Plan {
 impl Session {
     pub(crate) fn new(
         template: &SessionState,
-        objects: &Arc<dyn ObjectStore>,
-        inputs: &[Input],
+        opened: Vec<Opened>,
         known_datasets: &[String],
         threads: usize,
     ) -> Result<Self> {
         let (datasets, history) = (MemorySchemaProvider::new(), MemorySchemaProvider::new());
-        for input in inputs {
+        let (mut inputs, mut tables) = (Vec::new(), Vec::new());
+        for opened in opened {
+            let (table, input) = (opened.table(), opened.input);
             let (schema, name) = match sql::history_name(&input.name) {
                 Some(name) => (&history, name),
                 None => (&datasets, input.name.as_str()),
             };
             schema
-                .register_table(name.to_owned(), table::of(input, objects)?)
+                .register_table(name.to_owned(), Arc::clone(&table))
                 .map_err(|cause| fault("registering an input", &cause))?;
+            inputs.push(input);
+            tables.push(table);
         }
         let config = template.config().clone().with_target_partitions(threads.max(1));
         let defaults = &config.options().catalog;
@@ -96,8 +99,8 @@ impl Session {
         *state.config_mut() = config;
         Ok(Self {
             state: Arc::new(state),
-            objects: Arc::clone(objects),
-            inputs: inputs.to_vec(),
+            inputs,
+            tables,
             known_datasets: known_datasets.to_vec(),
         })
     }
@@ -158,6 +161,18 @@ impl Session {
             execute::append_objects(&batch, rows.columns(), &mut all)?;
         }
         Ok(all)
+    }
+
+    /// What the session can read: with the attributes and the number of all records, the hot ones among them.
+    #[must_use]
+    pub fn inputs(&self) -> &[Input] {
+        &self.inputs
+    }
+
+    /// The table of the input that is named `name`.
+    pub(crate) fn table(&self, name: &str) -> Result<&Arc<dyn TableProvider>> {
+        let at = self.inputs.iter().position(|input| input.name == name);
+        at.map(|at| &self.tables[at]).ok_or_else(|| self.unknown_dataset(name))
     }
 
     /// The input under `name`, compared without regard to case.

@@ -197,7 +197,7 @@ pub(crate) fn cells<'a>(array: &'a ArrayRef, kind: &Kind) -> Result<Cells<'a>, E
 }
 
 /// `"name":`
-fn key(name: &str) -> Vec<u8> {
+pub(super) fn key(name: &str) -> Vec<u8> {
     let mut key = Vec::with_capacity(name.len() + 3);
     push_text(name, &mut key);
     key.push(b':');

@@ -10,6 +10,7 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
 use super::csv;
+use super::documents::Documents;
 use super::json::{Nulls, RowEncoder};
 use crate::engine::fault;
 use crate::execute::schema_of;
@@ -75,23 +76,41 @@ impl BatchWriter {
     }
 
     pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        self.write_rows(batch, None)
+    }
+
+    /// As [`Self::write`]; JSON and NDJSON give the texts that are kept of records.
+    pub(crate) fn write_documents(&mut self, batch: &RecordBatch, documents: &Documents<'_>) -> Result<()> {
+        self.write_rows(batch, Some(documents))
+    }
+
+    fn write_rows(&mut self, batch: &RecordBatch, documents: Option<&Documents<'_>>) -> Result<()> {
+        let columns = &self.columns;
+        let is_written = |row: usize, out: &mut Vec<u8>| match documents {
+            Some(documents) => documents.write(row, columns, out),
+            None => Ok(false),
+        };
         match &mut self.inner {
             Inner::Json { bytes, nulls } => {
-                let encoder = RowEncoder::new(batch, &self.columns, *nulls)?;
+                let encoder = RowEncoder::new(batch, columns, *nulls)?;
                 for row in 0..batch.num_rows() {
                     let separator: &[u8] = if self.rows + row as u64 > 0 { b",\n" } else { b"\n" };
                     bytes.extend_from_slice(separator);
-                    encoder.write(row, bytes);
+                    if !is_written(row, bytes)? {
+                        encoder.write(row, bytes);
+                    }
                 }
             }
             Inner::Ndjson { bytes, nulls } => {
-                let encoder = RowEncoder::new(batch, &self.columns, *nulls)?;
+                let encoder = RowEncoder::new(batch, columns, *nulls)?;
                 for row in 0..batch.num_rows() {
-                    encoder.write(row, bytes);
+                    if !is_written(row, bytes)? {
+                        encoder.write(row, bytes);
+                    }
                     bytes.push(b'\n');
                 }
             }
-            Inner::Csv { bytes } => csv::write_rows(batch, &self.columns, bytes)?,
+            Inner::Csv { bytes } => csv::write_rows(batch, columns, bytes)?,
             Inner::Parquet(writer) => {
                 writer
                     .write(batch)

@@ -1,7 +1,12 @@
 //! What every reader of a file gives: some records as one batch with exact types, and where each began.
 
+use std::sync::Arc;
+
 use arrow::array::{RecordBatch, StringArray};
-use assay_core::TableSchema;
+use arrow::datatypes::Schema;
+use assay_core::{Error, Result, TableSchema};
+
+use crate::kinds;
 
 /// How much a reader takes at a time. Whichever is reached first ends the chunk.
 #[derive(Debug, Clone, Copy)]
@@ -18,8 +23,28 @@ pub(crate) struct Chunk {
     pub(crate) batch: RecordBatch,
     /// Exact types of what this chunk holds, with the counts of what was seen.
     pub(crate) schema: TableSchema,
+    /// The texts of those records that the columns do not give back as they were written.
+    pub(crate) documents: Option<StringArray>,
     /// The line on which each record begins, from 1; empty where the format has no lines.
     pub(crate) lines: Vec<u64>,
     /// The key of each record, where the file tells more of it than its column.
     pub(crate) keys: Option<StringArray>,
+}
+
+impl Chunk {
+    /// The records as a file holds them: with their documents in a column of its own.
+    pub(crate) fn stored(&self) -> Result<RecordBatch> {
+        let Some(documents) = &self.documents else {
+            return Ok(self.batch.clone());
+        };
+        let schema = self.batch.schema();
+        let mut fields = schema.fields().to_vec();
+        fields.push(Arc::new(kinds::document_field(&schema)));
+        let mut arrays = self.batch.columns().to_vec();
+        arrays.push(Arc::new(documents.clone()));
+        RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).map_err(|error| {
+            tracing::error!(%error, "records do not go with their documents");
+            Error::internal("storing the records")
+        })
+    }
 }

@@ -349,6 +349,7 @@ impl<R: Read> CsvRecords<R> {
             batch,
             schema,
             lines,
+            documents: None,
             keys: None,
         }))
     }

@@ -8,7 +8,7 @@ mod csv;
 mod detect;
 mod json;
 mod keys;
-mod number;
+pub(crate) mod number;
 mod parquet;
 mod parts;
 mod source;
@@ -21,11 +21,13 @@ use std::sync::Arc;
 use assay_core::{Code, Error, ImportFormat, ImportTask, Part, Progress, Result, RunControl, TableSchema};
 use object_store::ObjectStore;
 
-use self::chunk::{Chunk, ChunkSize};
+pub(crate) use self::chunk::Chunk;
+use self::chunk::ChunkSize;
 use self::detect::Found;
+pub(crate) use self::json::decode;
 use self::json::{JsonLayout, JsonRecords};
 use self::keys::Keys;
-use self::parts::Parts;
+pub(crate) use self::parts::Parts;
 use self::source::Upload;
 
 const CHUNK: ChunkSize = ChunkSize {
@@ -183,7 +185,7 @@ impl Import {
             Some(keys) => Some(keys.check(chunk, self.rows)?),
             None => None,
         };
-        self.parts.add(&chunk.batch, chunk.schema.clone(), keys)?;
+        self.parts.add(chunk, keys)?;
         self.schema = self.schema.union(&chunk.schema);
         self.rows += chunk.batch.num_rows() as u64;
         self.control.report(Progress {

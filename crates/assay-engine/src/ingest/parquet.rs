@@ -192,6 +192,7 @@ impl ParquetRecords {
         Ok(Some(Chunk {
             batch,
             schema,
+            documents: None,
             lines: Vec::new(),
             keys: None,
         }))

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use assay_core::{Code, Error, IndexFile, KeyEntry, KeyIndex, Part, Result, TableSchema};
+use assay_core::{Code, Error, IndexFile, KeyEntry, KeyIndex, Part, Result};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::ArrowWriter;
@@ -13,6 +13,7 @@ use parquet::schema::types::ColumnPath;
 use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
 
+use super::chunk::Chunk;
 use crate::store::hexadecimal;
 
 const ROWS_PER_GROUP: usize = 131_072;
@@ -43,12 +44,12 @@ impl Parts {
         }
     }
 
-    /// Stores `batch`, whose exact types `schema` tells, as one part; with `keys`, their index beside it.
+    /// Stores the records of `chunk` as one part; with `keys`, their index beside it.
     ///
     /// # Errors
     /// Those of the store.
-    pub(crate) fn add(&mut self, batch: &RecordBatch, schema: TableSchema, keys: Option<Vec<KeyEntry>>) -> Result<()> {
-        let bytes = self.encode(batch)?;
+    pub(crate) fn add(&mut self, chunk: &Chunk, keys: Option<Vec<KeyEntry>>) -> Result<()> {
+        let bytes = self.encode(&chunk.stored()?)?;
         let path = format!("{}/{}.parquet", self.folder, ulid::Ulid::new());
         let (size, checksum) = (bytes.len() as u64, checksum(&bytes));
         self.put(&path, bytes)?;
@@ -66,10 +67,10 @@ impl Parts {
         };
         self.written.push(Part {
             path,
-            rows: batch.num_rows() as u64,
+            rows: chunk.batch.num_rows() as u64,
             bytes: size,
             checksum,
-            schema,
+            schema: chunk.schema.clone(),
             index,
         });
         Ok(())

@@ -1,10 +1,11 @@
-//! A data set at one version: its parts become one scan over the object store, without the rows that are deleted.
+//! A data set at one version: its parts become one scan over the object store, without the rows that are deleted, and
+//! with the hot records behind them.
 //!
 //! Nothing is listed or inferred: paths, sizes, rows and types come with the input.
 
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 use assay_core::{LivePart, Result, TableSchema};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
@@ -21,6 +22,7 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 
+use super::hot::Hot;
 use super::readers::Readers;
 use super::selection;
 use crate::adapter::ConformAdapterFactory;
@@ -30,24 +32,36 @@ use crate::kinds;
 /// Bytes read from the end of a part in the hope that its footer is among them.
 const FOOTER_HINT_BYTES: usize = 64 << 10;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct DatasetTable {
     schema: SchemaRef,
     /// Those with rows that are not deleted.
-    parts: Vec<LivePart>,
+    parts: Arc<[LivePart]>,
+    hot: Option<Hot>,
     rows: u64,
     objects: ObjectStoreUrl,
 }
 
 impl DatasetTable {
-    pub(super) fn new(schema: &TableSchema, parts: &[LivePart]) -> Result<Self> {
-        let parts: Vec<LivePart> = parts.iter().filter(|live| live.live_rows() > 0).cloned().collect();
+    pub(super) fn new(schema: &TableSchema, parts: &[LivePart], hot: Option<Hot>) -> Result<Self> {
+        let parts: Arc<[LivePart]> = parts.iter().filter(|live| live.live_rows() > 0).cloned().collect();
         Ok(Self {
             schema: kinds::arrow_schema(schema),
-            rows: parts.iter().map(LivePart::live_rows).sum(),
+            rows: parts.iter().map(LivePart::live_rows).sum::<u64>() + hot.as_ref().map_or(0, |hot| hot.rows),
             parts,
+            hot,
             objects: objects_url()?,
         })
+    }
+
+    /// The same records with their documents in one more column.
+    pub(super) fn with_documents(&self) -> Self {
+        let mut fields = self.schema.fields().to_vec();
+        fields.push(Arc::new(kinds::document_field(&self.schema)));
+        Self {
+            schema: Arc::new(Schema::new(fields)),
+            ..self.clone()
+        }
     }
 
     pub(super) fn rows(&self) -> u64 {
@@ -60,7 +74,7 @@ impl DatasetTable {
         Statistics::new_unknown(&self.schema).with_num_rows(rows)
     }
 
-    fn file_of(&self, live: &LivePart) -> PartitionedFile {
+    fn part_file(&self, live: &LivePart) -> PartitionedFile {
         let LivePart {
             part,
             added: _,
@@ -74,16 +88,27 @@ impl DatasetTable {
         file.with_extension(ParquetRowSelection::new(selection::of_live_rows(part.rows, deleted)))
     }
 
-    /// The parts in their order, cut into at most `count` runs of about the same size.
+    /// The parts in their order, then the hot records.
+    fn files(&self) -> impl Iterator<Item = PartitionedFile> + '_ {
+        let parts = self.parts.iter().map(|live| self.part_file(live));
+        let hot = self.hot.iter().map(|hot| {
+            let rows = self.statistics_of(hot.rows);
+            hot.file().with_statistics(Arc::new(rows))
+        });
+        parts.chain(hot)
+    }
+
+    /// The files in their order, cut into at most `count` runs of about the same size.
     fn groups(&self, count: usize) -> Vec<FileGroup> {
-        let total: u64 = self.parts.iter().map(|live| live.part.bytes).sum();
+        let all: Vec<PartitionedFile> = self.files().collect();
+        let total: u64 = all.iter().map(|file| file.object_meta.size).sum();
         let share = total.div_ceil(count.max(1) as u64).max(1);
         let mut groups = Vec::new();
         let mut files = Vec::new();
         let mut bytes = 0;
-        for live in &self.parts {
-            files.push(self.file_of(live));
-            bytes += live.part.bytes;
+        for file in all {
+            bytes += file.object_meta.size;
+            files.push(file);
             if bytes >= share {
                 groups.push(FileGroup::new(std::mem::take(&mut files)));
                 bytes = 0;

@@ -1,6 +1,7 @@
-//! Inputs as tables.
+//! Inputs as tables. Opening is where hot records join the parts of a data set, for whatever is then done with it.
 
 mod dataset;
+mod hot;
 mod readers;
 mod selection;
 
@@ -11,13 +12,84 @@ use datafusion::catalog::TableProvider;
 use object_store::ObjectStore;
 
 use self::dataset::DatasetTable;
+
 use crate::streamed::{self, Encoding};
 
-/// The table that holds the rows of `input`.
-pub(crate) fn of(input: &Input, objects: &Arc<dyn ObjectStore>) -> Result<Arc<dyn TableProvider>> {
-    match &input.source {
-        InputSource::Dataset { parts, hot: _ } => Ok(Arc::new(DatasetTable::new(&input.schema, parts)?)),
-        InputSource::Answer(data) => streamed::table(input, data, Encoding::Arrow, objects),
-        InputSource::Lines(data) => streamed::table(input, data, Encoding::Lines, objects),
+/// An input that can be read.
+pub(crate) struct Opened {
+    /// Its schema and number of rows are those of all its records; the source is left empty.
+    pub(crate) input: Input,
+    rows: Rows,
+}
+
+enum Rows {
+    Dataset(DatasetTable),
+    Streamed(Arc<dyn TableProvider>),
+}
+
+/// # Errors
+/// `InvalidJson` for hot records that no load would take.
+pub(crate) async fn open(input: &Input, objects: &Arc<dyn ObjectStore>) -> Result<Opened> {
+    let opened = |rows| Opened {
+        input: input.clone(),
+        rows,
+    };
+    let (parts, hot) = match &input.source {
+        InputSource::Dataset { parts, hot } => (parts, hot),
+        InputSource::Answer(data) => {
+            return Ok(opened(Rows::Streamed(streamed::table(
+                input,
+                data,
+                Encoding::Arrow,
+                objects,
+            )?)));
+        }
+        InputSource::Lines(data) => {
+            return Ok(opened(Rows::Streamed(streamed::table(
+                input,
+                data,
+                Encoding::Lines,
+                objects,
+            )?)));
+        }
+    };
+    let hot = hot::decode(hot, input.key.as_deref()).await?;
+    let schema = match &hot {
+        Some(hot) => input.schema.union(&hot.schema),
+        None => input.schema.clone(),
+    };
+    let table = DatasetTable::new(&schema, parts, hot)?;
+    Ok(Opened {
+        input: Input {
+            name: input.name.clone(),
+            schema,
+            rows: table.rows(),
+            key: input.key.clone(),
+            truncated: input.truncated,
+            source: InputSource::Dataset {
+                parts: Vec::new(),
+                hot: Vec::new(),
+            },
+        },
+        rows: Rows::Dataset(table),
+    })
+}
+
+impl Opened {
+    /// As [`Self::table`], with one more column behind the attributes: the texts of those records that the attributes do
+    /// not give back as they were written. `None` for what never had any.
+    pub(crate) fn table_with_documents(&self) -> Option<Arc<dyn TableProvider>> {
+        match &self.rows {
+            Rows::Dataset(table) => Some(Arc::new(table.with_documents())),
+            Rows::Streamed(_) => None,
+        }
+    }
+
+    /// The attributes of the records as columns.
+    pub(crate) fn table(&self) -> Arc<dyn TableProvider> {
+        match &self.rows {
+            Rows::Dataset(table) => Arc::new(table.clone()),
+            Rows::Streamed(table) => Arc::clone(table),
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! How the files of a scan are read: parts from the object store, with their footers from the cache.
+//! How the files of a scan are read: parts from the object store, with their footers from the cache, and hot records
+//! from memory.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::errors::Result as ReadResult;
 use parquet::file::metadata::ParquetMetaData;
 
+use super::hot::HotFile;
 use super::selection;
 
 #[derive(Debug)]
@@ -36,6 +38,9 @@ impl ParquetFileReaderFactory for Readers {
         footer_hint: Option<usize>,
         metrics: &ExecutionPlanMetricsSet,
     ) -> Result<Box<dyn AsyncFileReader + Send>> {
+        if let Some(hot) = file.extension::<HotFile>() {
+            return Ok(Box::new(hot.clone()));
+        }
         let is_sparse = file
             .extension::<ParquetRowSelection>()
             .is_some_and(|rows| selection::is_sparse(rows.selection()));

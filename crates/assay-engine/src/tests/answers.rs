@@ -230,7 +230,7 @@ async fn limits_cut_rows_and_refuse_bytes() {
 #[tokio::test]
 async fn a_canceled_job_stops_between_batches() {
     let lab = Lab::new();
-    let session = lab.session();
+    let session = lab.session().await;
     let plan = session
         .plan("SELECT * FROM range(1000000000)", &SqlParams::None)
         .await

@@ -41,7 +41,7 @@ async fn numbers(parts: i64, is_deleted: impl Fn(i64) -> bool) -> (Lab, Vec<i64>
 }
 
 async fn read(lab: &Lab, sql: &str, threads: usize) -> Vec<Value> {
-    let session = lab.engine.session(&lab.inputs, &[], threads).unwrap();
+    let session = lab.engine.session(&lab.inputs, &[], threads).await.unwrap();
     let plan = session.plan(sql, &SqlParams::None).await.unwrap();
     let rows = session.rows(plan).await.unwrap();
     rows.into_iter().map(Value::Object).collect()

@@ -5,10 +5,12 @@
 mod answers;
 mod deleted;
 mod flights;
+mod hot;
 mod inputs;
 mod overflow;
 mod pages;
 mod refusals;
+mod roundtrip;
 mod union;
 
 use std::sync::Arc;
@@ -65,6 +67,14 @@ impl Lab {
             written.push(self.part(&path, columns, rows).await);
         }
         self.add(name, written)
+    }
+
+    /// Gives the first data set these hot records.
+    fn heat(&mut self, texts: &[&str]) {
+        let InputSource::Dataset { hot, .. } = &mut self.inputs[0].source else {
+            panic!("{:?}", self.inputs[0].source)
+        };
+        *hot = texts.iter().map(|text| (*text).to_owned()).collect();
     }
 
     fn add(&mut self, name: &str, parts: Vec<Part>) -> Input {
@@ -136,13 +146,13 @@ impl Lab {
         }
     }
 
-    fn session(&self) -> Session {
+    async fn session(&self) -> Session {
         let known = self
             .inputs
             .iter()
             .map(|input| input.name.to_string())
             .collect::<Vec<_>>();
-        self.engine.session(&self.inputs, &known, 1).unwrap()
+        self.engine.session(&self.inputs, &known, 1).await.unwrap()
     }
 
     async fn query(&self, sql: &str) -> Result<Vec<Value>, Error> {
@@ -150,7 +160,7 @@ impl Lab {
     }
 
     async fn query_with(&self, sql: &str, params: &SqlParams) -> Result<Vec<Value>, Error> {
-        let session = self.session();
+        let session = self.session().await;
         let plan = session.plan(sql, params).await?;
         Ok(session.rows(plan).await?.into_iter().map(Value::Object).collect())
     }
@@ -167,7 +177,7 @@ impl Lab {
     }
 
     async fn stored(&self, sql: &str, limits: &Limits) -> Result<StoredResult, Error> {
-        let session = self.session();
+        let session = self.session().await;
         let plan = session.plan(sql, &SqlParams::None).await?;
         let answer = session.answer(plan)?;
         self.engine

@@ -80,7 +80,7 @@ async fn distinct_sums_meet_across_threads() {
     let part = |from: i64| json!((from..from + 300).map(|i| [i % 3, i % 50]).collect::<Vec<_>>());
     lab.dataset("n", &[(columns, part(0)), (columns, part(100)), (columns, part(7))])
         .await;
-    let session = lab.engine.session(&lab.inputs, &[], 3).unwrap();
+    let session = lab.engine.session(&lab.inputs, &[], 3).await.unwrap();
     let sql = "SELECT g, sum(DISTINCT a) AS s, count(DISTINCT a) AS n, sum(a) AS t FROM n GROUP BY g ORDER BY g";
     let plan = session.plan(sql, &SqlParams::None).await.unwrap();
     let rows = session.rows(plan).await.unwrap();

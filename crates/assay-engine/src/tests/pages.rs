@@ -38,7 +38,7 @@ async fn birds() -> (Lab, Input) {
     (lab, input)
 }
 
-fn task(input: &Input) -> RecordsTask {
+pub(super) fn task(input: &Input) -> RecordsTask {
     RecordsTask {
         input: input.clone(),
         select: Vec::new(),
@@ -50,7 +50,7 @@ fn task(input: &Input) -> RecordsTask {
     }
 }
 
-fn filter(text: &str) -> RecordFilter {
+pub(super) fn filter(text: &str) -> RecordFilter {
     let (attribute, rest) = text.split_once('=').unwrap();
     let (negated, rest) = rest.strip_prefix("not.").map_or((false, rest), |rest| (true, rest));
     let (operator, value) = rest.split_once('.').unwrap();
@@ -62,7 +62,7 @@ fn filter(text: &str) -> RecordFilter {
     }
 }
 
-async fn read(lab: &Lab, task: &RecordsTask) -> Result<String, Error> {
+pub(super) async fn read(lab: &Lab, task: &RecordsTask) -> Result<String, Error> {
     let control = &mut RunControl::unattended();
     let completion = lab.engine.records(task, "scratch", &Limits::default(), control).await?;
     let Completion::Encoded {

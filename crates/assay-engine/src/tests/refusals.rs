@@ -275,7 +275,7 @@ async fn negated_subqueries_follow_the_logic_of_nulls() {
 #[tokio::test]
 async fn type_faults_are_found_before_running() {
     let lab = small_flights().await;
-    let session = lab.session();
+    let session = lab.session().await;
     for sql in [
         "SELECT sum(carrier) FROM flights",
         "SELECT carrier + 1 FROM flights WHERE day > true",

@@ -114,7 +114,7 @@ async fn several_threads_give_the_same_rows() {
         .collect();
     lab.dataset("many", &parts).await;
     for threads in [1, 4] {
-        let session = lab.engine.session(&lab.inputs, &[], threads).unwrap();
+        let session = lab.engine.session(&lab.inputs, &[], threads).await.unwrap();
         let plan = session.plan(
             "SELECT count(*) AS n, sum(a) AS s, count(DISTINCT a % 7) AS d FROM many WHERE a >= 10",
             &SqlParams::None,

@@ -11,6 +11,7 @@ use arrow::datatypes::Fields;
 use assay_core::{Field, Kind, Seen};
 
 use super::columns::{self, Column, Members};
+use super::document;
 use super::scan::MAX_DEPTH;
 use crate::ingest::number::{self, Number};
 use crate::ingest::temporal;
@@ -63,7 +64,12 @@ pub(super) fn array(column: &Column<'_>, seen: &Seen, length: usize, nesting: us
         return Ok((Kind::Bool, booleans(column, length)));
     }
     if numbers == present {
-        if let Some(built) = number_array(column, seen, length) {
+        // Only of attributes is it counted that their integers are wide, so that doubles beside them do not round them.
+        let built = match nesting > 0 && seen.wide_int > 0 {
+            true => decimals(column, seen, length),
+            false => number_array(column, seen, length),
+        };
+        if let Some(built) = built {
             return Ok(built);
         }
     } else if seen.text == present {
@@ -226,8 +232,14 @@ fn json(column: &Column<'_>, length: usize) -> Built {
             serde_json::from_str::<serde_json::Value>(text).map_err(|error| refused(*row as usize, &error))?;
         }
     }
-    let array: StringArray = by_row(column, length).collect();
-    Ok((Kind::Json, Arc::new(array)))
+    // A record is given out on one line.
+    let lines = by_row(column, length).map(|text| {
+        text.map(|text| match text.contains(['\n', '\r']) {
+            true => document::compact(text),
+            false => text.into(),
+        })
+    });
+    Ok((Kind::Json, Arc::new(lines.collect::<StringArray>())))
 }
 
 fn objects(column: &Column<'_>, length: usize, nesting: usize) -> Result<Option<(Kind, ArrayRef)>, Refused> {

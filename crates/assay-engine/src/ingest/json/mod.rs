@@ -2,23 +2,25 @@
 //!
 //! It reads text and gives Arrow arrays; it knows neither gzip nor the object store.
 
+mod assemble;
 mod build;
 mod columns;
+mod document;
 mod records;
 mod scan;
 
 use std::io::Read;
 
-use arrow::array::{RecordBatch, StringArray};
-use assay_core::{Attribute, Code, Error, Result, TableSchema};
+use arrow::array::StringArray;
+use assay_core::Result;
 
+use self::assemble::{Added, Source};
 use self::columns::Members;
 pub(super) use self::columns::string;
 use self::records::{Located, RecordText, Records};
-use self::scan::{MAX_DEPTH, Place, invalid};
+use self::scan::Place;
 use super::chunk::{Chunk, ChunkSize};
 use super::keys::{self, NotAKey};
-use crate::kinds;
 
 /// A data set has at most so many attributes.
 const MAX_ATTRIBUTES: usize = 4_000;
@@ -96,69 +98,69 @@ impl<R: Read> JsonRecords<R> {
     }
 
     fn chunk(&mut self, text: &str, records: &[RecordText]) -> Result<Chunk> {
-        let keys: Vec<String> = records
+        let key = self.key.as_deref();
+        let sources: Vec<Source<'_>> = records
+            .iter()
+            .map(|record| Source {
+                text: &text[record.range.clone()],
+                place: record.place,
+            })
+            .collect();
+        let names: Vec<String> = records
             .iter()
             .filter_map(|record| record.key.as_ref())
-            .map(|key| serde_json::Value::from(key.as_str()).to_string())
+            .map(|name| serde_json::Value::from(name.as_str()).to_string())
             .collect();
-        let mut members = Members::default();
-        for (row, record) in (0..).zip(records) {
-            let object = &text[record.range.clone()];
-            if build::is_too_deep(object) {
-                return Err(invalid(record.place, format!("nested deeper than {MAX_DEPTH}")));
-            }
-            members.add(row, object).map_err(|error| at(record.place, &error))?;
-            if let Some(key) = keys.get(row as usize) {
-                members.add_extra(row, self.key.as_deref().unwrap_or(KEY_ATTRIBUTE), key);
-            }
-            if members.columns.len() > MAX_ATTRIBUTES {
-                return Err(too_many(record.place));
-            }
-        }
+        let added = Added {
+            name: key.unwrap_or(KEY_ATTRIBUTE),
+            values: &names,
+        };
+        let members = assemble::members(&sources, &added, MAX_ATTRIBUTES)?;
         for name in &members.duplicates {
             if !self.duplicates.contains(name) {
                 self.duplicates.push(name.clone());
             }
         }
-        let mut schema = TableSchema::default();
-        let mut arrays = Vec::with_capacity(members.columns.len());
-        for column in &members.columns {
-            let seen = build::seen(column);
-            let built = match &self.key {
-                Some(key) if column.name == key.as_str() => build::key_array(column, &seen, records.len()),
-                _ => build::array(column, &seen, records.len(), 0),
-            };
-            let (kind, array) = built.map_err(|refused| {
-                let place = records
-                    .get(refused.row as usize)
-                    .map_or(Place { line: 1, column: 1 }, |record| record.place);
-                invalid(place, format!("attribute `{}`: {}", column.name, refused.error))
-            })?;
-            schema.attributes.push(Attribute {
-                name: column.name.clone().into_owned(),
-                kind,
-                seen,
-            });
-            arrays.push(array);
-        }
-        let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(records.len()));
-        let batch =
-            RecordBatch::try_new_with_options(kinds::arrow_schema(&schema), arrays, &options).map_err(|error| {
-                tracing::error!(%error, "a chunk of records is no batch");
-                Error::internal("reading the file")
-            })?;
-        let lines = records.iter().map(|record| record.place.line).collect();
-        let keys = match &self.key {
+        let (batch, schema) = assemble::batch(&members, &sources, key)?;
+        let keys = match key {
             Some(key) => key_texts(&members, key, records)?,
             None => None,
         };
         Ok(Chunk {
             batch,
+            documents: assemble::documents(&sources, &added, &schema),
             schema,
-            lines,
+            lines: records.iter().map(|record| record.place.line).collect(),
             keys,
         })
     }
+}
+
+/// Records whose texts are at hand; `key` is the key attribute. A fault is told as that of the line of its number.
+///
+/// # Errors
+/// `InvalidJson` with the place.
+pub(crate) fn decode(texts: &[String], key: Option<&str>) -> Result<Chunk> {
+    let sources: Vec<Source<'_>> = (1..)
+        .zip(texts)
+        .map(|(line, text)| Source {
+            text,
+            place: Place { line, column: 1 },
+        })
+        .collect();
+    let added = Added {
+        name: KEY_ATTRIBUTE,
+        values: &[],
+    };
+    let members = assemble::members(&sources, &added, usize::MAX)?;
+    let (batch, schema) = assemble::batch(&members, &sources, key)?;
+    Ok(Chunk {
+        batch,
+        documents: assemble::documents(&sources, &added, &schema),
+        schema,
+        lines: Vec::new(),
+        keys: None,
+    })
 }
 
 /// The keys as they are written: a column of doubles would not tell `1` from `1.0`. `None` where no record has one.
@@ -175,33 +177,6 @@ fn key_texts(members: &Members<'_>, name: &str, records: &[RecordText]) -> Resul
         })?;
     }
     Ok(Some(StringArray::from_iter(keys)))
-}
-
-fn too_many(place: Place) -> Error {
-    Error::new(
-        Code::TooLarge,
-        format!("more than {MAX_ATTRIBUTES} attributes by line {}", place.line),
-    )
-    .hint("keep names that vary from record to record as values, e.g. in a list of objects")
-    .at(place.line, None)
-}
-
-/// The error of a parser over one record, as a place in the file.
-fn at(record: Place, error: &serde_json::Error) -> Error {
-    let (line, column) = (error.line() as u64, error.column() as u64);
-    let place = if line <= 1 {
-        Place {
-            line: record.line,
-            column: record.column + column.saturating_sub(1),
-        }
-    } else {
-        Place {
-            line: record.line + line - 1,
-            column,
-        }
-    };
-    let text = error.to_string();
-    invalid(place, text.split(" at line ").next().unwrap_or_default())
 }
 
 fn decoded<'t>(text: &'t [u8], records: &[RecordText]) -> Result<&'t str> {
