@@ -57,8 +57,8 @@ pub use ports::{
 };
 pub use queue::{AnalysisStats, Finding, Pause, QueueStats, Share, ShareLimits, Wait, WaitCause};
 pub use record::{
-    Author, Change, CompactTask, Compacted, Condition, Found, FoundRecord, HotRecord, Operation, Place, RecordChange,
-    RecordWrite, VersionChanges, VersionEntry, WriteOutcome, Written,
+    Author, Change, CompactTask, Compacted, Condition, Difference, Found, FoundRecord, HotRecord, Operation, Place,
+    RecordChange, RecordWrite, Side, VersionChanges, VersionEntry, WriteOutcome, Written,
 };
 pub use result::{Column, Format, ResultData, ResultSet, StoredResult};
 pub use rowset::RowSet;

@@ -193,6 +193,34 @@ pub struct VersionChanges {
     pub records: Vec<RecordChange>,
 }
 
+/// What lies in one of two versions and not in the other, by place. A record that was only stored otherwise is on both
+/// sides.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Difference {
+    pub dataset: DatasetName,
+    /// The key attribute, the same in both.
+    pub key: String,
+    pub from: Version,
+    pub to: Version,
+    pub before: Side,
+    pub after: Side,
+}
+
+/// Records of one version.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Side {
+    pub parts: Vec<LivePart>,
+    pub hot: Vec<HotRecord>,
+}
+
+impl Side {
+    /// Records in it.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.parts.iter().map(LivePart::live_rows).sum::<u64>() + self.hot.len() as u64
+    }
+}
+
 /// Parts and hot records that should become fewer parts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CompactTask {

@@ -13,6 +13,7 @@ use object_store::ObjectStore;
 use serde_json::Value;
 use tokio::sync::watch;
 
+use crate::exports::Exports;
 use crate::params;
 use crate::wait::Waits;
 
@@ -93,6 +94,7 @@ pub(crate) struct App {
     validators: HashMap<String, Validator>,
     pub(crate) openapi: Value,
     pub(crate) waits: Arc<Waits>,
+    pub(crate) exports: Exports,
 }
 
 pub(crate) type Shared = Arc<App>;
@@ -124,6 +126,7 @@ impl App {
             validators,
             openapi,
             waits,
+            exports: Exports::default(),
         }
     }
 

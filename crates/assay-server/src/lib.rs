@@ -8,6 +8,7 @@ mod asker;
 mod cursor;
 mod digest;
 mod document;
+mod exports;
 mod extract;
 mod firing;
 mod guard;

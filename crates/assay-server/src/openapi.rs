@@ -8,8 +8,8 @@ use utoipa_axum::routes;
 
 use crate::app::Shared;
 use crate::routes::{
-    analyses, batch, control, datasets, deliveries, events, health, hooks, import, jobs, query, queue, record, records,
-    results, schedules, versions,
+    analyses, batch, control, datasets, deliveries, diff, events, export, health, hooks, import, jobs, query, queue,
+    record, records, results, schedules, versions,
 };
 
 #[derive(OpenApi)]
@@ -53,6 +53,8 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(versions::list_versions))
         .routes(routes!(versions::restore))
         .routes(routes!(versions::changes))
+        .routes(routes!(diff::diff))
+        .routes(routes!(export::export))
         .routes(routes!(import::import))
         .routes(routes!(query::query))
         .routes(routes!(analyses::list_analyses))

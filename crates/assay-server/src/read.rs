@@ -42,7 +42,7 @@ pub(crate) async fn run(app: &App, task: Task, limits: Limits) -> Result<Encoded
     }
 }
 
-fn astray() -> Error {
+pub(crate) fn astray() -> Error {
     tracing::error!("the engine answered another question than it was asked");
     Error::internal("reading the data")
 }
@@ -68,10 +68,7 @@ async fn open(app: &App, data: ResultData) -> Result<BoxStream<'static, std::io:
     match data {
         ResultData::Inline(bytes) => Ok(stream::once(async { Ok(Bytes::from(bytes)) }).boxed()),
         ResultData::Object { path, .. } => {
-            let leftover = Leftover {
-                objects: Arc::clone(&app.objects),
-                path: Path::from(path),
-            };
+            let leftover = Leftover::new(app, path);
             let found = app.objects.get(&leftover.path).await.map_err(|cause| {
                 tracing::error!(error = %cause, "could not open the output of a read");
                 Error::internal("reading the data")
@@ -101,9 +98,22 @@ impl Encoded {
 }
 
 /// An object that nobody refers to; deleted when dropped.
-struct Leftover {
+pub(crate) struct Leftover {
     objects: Arc<dyn ObjectStore>,
     path: Path,
+}
+
+impl Leftover {
+    pub(crate) fn new(app: &App, path: String) -> Self {
+        Self {
+            objects: Arc::clone(&app.objects),
+            path: Path::from(path),
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
 }
 
 impl Drop for Leftover {

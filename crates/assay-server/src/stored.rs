@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use assay_core::{
-    DatasetName, Error, Format, FoundRecord, Input, InputSource, LivePart, Place, RecordsTask, Result, RowSet, Task,
+    DatasetName, Error, Format, FoundRecord, Input, InputSource, LivePart, Place, RecordsTask, Result, RowSet, Side,
+    Task,
 };
 use axum::body::to_bytes;
 
@@ -77,6 +78,22 @@ pub(crate) async fn texts(
     } else {
         Err(missing(dataset))
     }
+}
+
+/// The JSON texts of one side of a comparison, one to a line.
+///
+/// # Errors
+/// Those of the engine.
+pub(crate) async fn side(app: &App, dataset: &DatasetName, key: &str, side: Side) -> Result<String> {
+    let mut lines = match side.parts.is_empty() {
+        true => String::new(),
+        false => read_lines(app, dataset, key, side.parts).await?,
+    };
+    for record in side.hot {
+        lines.push_str(&record.json);
+        lines.push('\n');
+    }
+    Ok(lines)
 }
 
 /// Leaves of a part only `rows`.

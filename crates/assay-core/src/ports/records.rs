@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 
 use crate::{
-    Author, CompactTask, Compacted, DatasetName, Found, RecordWrite, Result, Version, VersionChanges, Written,
+    Author, CompactTask, Compacted, DatasetName, Difference, Found, RecordWrite, Result, Version, VersionChanges,
+    Written,
 };
 
 /// Writes are durable and visible to the next read when they are answered. Each record is at one place at a time: hot,
@@ -28,6 +29,13 @@ pub trait Records: Send + Sync {
     /// # Errors
     /// `UnknownDataset`; `VersionExpired` when versions after it are not kept any more.
     async fn changes(&self, name: &DatasetName, after: Version, limit: usize) -> Result<Vec<VersionChanges>>;
+
+    /// What is in one of two versions and not in the other.
+    ///
+    /// # Errors
+    /// `UnknownDataset`, `UnknownVersion`, `VersionExpired`; `InvalidRequest` when the records of one have no key;
+    /// `Conflict` when the two have different ones.
+    async fn difference(&self, name: &DatasetName, from: Version, to: Version) -> Result<Difference>;
 
     /// What most needs to be compacted, if anything does.
     async fn wants_compaction(&self) -> Result<Option<CompactTask>>;

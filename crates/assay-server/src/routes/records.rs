@@ -91,20 +91,20 @@ pub(crate) async fn list_records(
 
 /// The query of a page of records.
 #[derive(Default)]
-struct Request {
+pub(super) struct Request {
     /// All but the cursor, as given.
     pairs: Vec<(String, String)>,
-    select: Vec<String>,
-    filters: Vec<RecordFilter>,
-    order: Vec<(String, bool)>,
+    pub(super) select: Vec<String>,
+    pub(super) filters: Vec<RecordFilter>,
+    pub(super) order: Vec<(String, bool)>,
     limit: u64,
     cursor: Option<String>,
-    at: Option<String>,
-    format: Option<String>,
+    pub(super) at: Option<String>,
+    pub(super) format: Option<String>,
 }
 
 impl Request {
-    fn parse(query: Option<&str>) -> Result<Self> {
+    pub(super) fn parse(query: Option<&str>) -> Result<Self> {
         let mut request = Self {
             limit: PAGE,
             ..Self::default()
@@ -133,8 +133,28 @@ impl Request {
         Ok(request)
     }
 
+    /// For who gives all records.
+    ///
+    /// # Errors
+    /// `InvalidParameter` for what belongs to pages.
+    pub(super) fn refuse_pages(&self) -> Result<()> {
+        let is_of_pages = |name: &str| name == "_limit" || name == "_cursor";
+        let named = self.pairs.iter().find(|(name, _)| is_of_pages(name));
+        match named
+            .map(|(name, _)| name.as_str())
+            .or(self.cursor.as_ref().map(|_| "_cursor"))
+        {
+            None => Ok(()),
+            Some(name) => Err(Error::new(
+                Code::InvalidParameter,
+                format!("the parameter `{name}` is not known here"),
+            )
+            .hint("an export has all records; use `/records` for pages, or `Range` for pieces")),
+        }
+    }
+
     /// What a cursor is bound to.
-    fn identity(&self) -> String {
+    pub(super) fn identity(&self) -> String {
         form_urlencoded::Serializer::new(String::new())
             .extend_pairs(&self.pairs)
             .finish()

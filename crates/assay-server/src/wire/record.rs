@@ -2,6 +2,7 @@
 
 use assay_core::{Version, WriteOutcome};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 /// A record that was written.
@@ -138,6 +139,37 @@ pub(crate) struct VersionPage {
     pub(crate) items: Vec<VersionEntry>,
     /// The address of the next page; absent at the end.
     pub(crate) next: Option<String>,
+}
+
+/// What has become of the records between two versions.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct DiffPage {
+    pub(crate) dataset: String,
+    /// The key attribute.
+    pub(crate) key: String,
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+    pub(crate) added: u64,
+    pub(crate) removed: u64,
+    pub(crate) changed: u64,
+    /// By key.
+    pub(crate) items: Vec<DiffItem>,
+    /// The address of the next page; absent at the end.
+    pub(crate) next: Option<String>,
+}
+
+/// One record that is not the same.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct DiffItem {
+    pub(crate) key: String,
+    /// `added`, `removed` or `changed`.
+    pub(crate) change: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Object)]
+    pub(crate) before: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Object)]
+    pub(crate) after: Option<Box<RawValue>>,
 }
 
 /// A version to come back.

@@ -22,6 +22,7 @@ mod notices_tls;
 mod queue;
 #[path = "../../../assay-worker/tests/it/receivers.rs"]
 mod receivers;
+mod records;
 mod retention;
 mod schedules;
 mod support;

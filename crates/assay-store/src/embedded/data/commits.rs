@@ -198,9 +198,9 @@ fn clashing_hot(connection: &Connection, folded: &str, indexes: &[Arc<KeyIndex>]
 }
 
 fn there_already(commit: &Commit, count: u64, example: Option<&str>) -> Error {
-    let example = example.map_or_else(String::new, |key| format!(", e.g. `{key}`"));
+    let example = example.map_or_else(String::new, |key| format!("; one of them is `{key}`"));
     let message = format!(
-        "{count} records of the file have keys that are in data set `{}` already{example}",
+        "keys of the file are in data set `{}` already: {count}{example}",
         commit.name
     );
     Error::new(Code::DuplicateKey, message).hint("load with `mode=upsert` to let the new records take their place")

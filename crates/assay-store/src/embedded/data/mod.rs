@@ -7,6 +7,7 @@
 mod changes;
 mod commits;
 mod compaction;
+mod differences;
 mod entries;
 mod expiry;
 mod indexes;

@@ -3,14 +3,14 @@
 use std::collections::HashSet;
 
 use assay_core::{
-    Author, Catalog, CompactTask, Compacted, Dataset, DatasetName, Error, Found, NewDataset, Page, PageRequest,
-    RecordWrite, Records, Result, Snapshot, Timestamp, Version, VersionChanges, VersionEntry, Written,
+    Author, Catalog, CompactTask, Compacted, Dataset, DatasetName, Difference, Error, Found, NewDataset, Page,
+    PageRequest, RecordWrite, Records, Result, Snapshot, Timestamp, Version, VersionChanges, VersionEntry, Written,
 };
 use async_trait::async_trait;
 use rusqlite::Connection;
 use tokio::sync::watch;
 
-use super::{changes, compaction, entries, restore, snapshots, versions, writes};
+use super::{changes, compaction, differences, entries, restore, snapshots, versions, writes};
 use crate::embedded::{EmbeddedStore, reads};
 
 /// How often what was looked up is looked up again because the parts changed meanwhile.
@@ -123,6 +123,12 @@ impl Records for EmbeddedStore {
         let name = name.clone();
         let read = move |connection: &Connection| changes::changes(connection, &name, after, limit);
         self.inner.reads.run("read changes", read).await
+    }
+
+    async fn difference(&self, name: &DatasetName, from: Version, to: Version) -> Result<Difference> {
+        let name = name.clone();
+        let read = move |connection: &Connection| differences::difference(connection, &name, from, to);
+        self.inner.reads.run("compare versions", read).await
     }
 
     async fn wants_compaction(&self) -> Result<Option<CompactTask>> {
