@@ -238,7 +238,7 @@ impl Scheduler {
     /// Begins an attempt of the job and charges its owner.
     pub(super) fn begin(&mut self, id: &JobId, mut held: Held) {
         if let Some(Live { ticket, .. }) = self.live.get(id) {
-            held.charged_ms = self.costs.expected_ms(&ticket.analysis);
+            held.charged_ms = self.costs.expected_ms(&ticket.owner, &ticket.analysis);
             self.shares.charge(&ticket.owner, held.charged_ms);
         }
         self.move_to(id, Place::Running(Box::new(held)));

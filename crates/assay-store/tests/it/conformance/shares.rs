@@ -73,20 +73,55 @@ pub async fn work_is_charged_as_it_was_measured(scene: Scene) {
     for _ in 0..22 {
         let (lease, job) = scene.claim(1).await.remove(0);
         let cpu_ms = if job.spec.analysis == "slow" { 1_000 } else { 100 };
-        let usage = Usage {
-            cpu_ms,
-            ..Usage::default()
-        };
-        let outcome = Outcome::Succeeded {
-            result: result(),
-            commit: None,
-            usage,
-        };
-        scene.jobs().finish(&lease, outcome).await.unwrap();
+        scene.jobs().finish(&lease, took(cpu_ms)).await.unwrap();
         *taken.entry(job.spec.owner.to_string()).or_insert(0) += cpu_ms;
     }
     // One slow job of anna is worth ten fast ones of ben.
     assert_eq!(taken, BTreeMap::from([("anna".into(), 2_000), ("ben".into(), 2_000)]));
+}
+
+fn took(cpu_ms: u64) -> Outcome {
+    let usage = Usage {
+        cpu_ms,
+        ..Usage::default()
+    };
+    Outcome::Succeeded {
+        result: result(),
+        commit: None,
+        usage,
+    }
+}
+
+pub async fn who_was_not_in_line_has_no_turns_of_that_time(scene: Scene) {
+    scene.submit_for("first").await;
+    let lease = scene.claim_one().await;
+    scene.jobs().finish(&lease, took(1_000)).await.unwrap();
+    for _ in 0..4 {
+        scene.submit_for("anna").await;
+    }
+    let running = scene.claim(4).await;
+    for _ in 0..40 {
+        scene.submit_for("ben").await;
+    }
+    for _ in 0..20 {
+        let lease = scene.claim_one().await;
+        scene.jobs().finish(&lease, took(1_000)).await.unwrap();
+    }
+    // Anna comes in line again, and then it turns out how little her jobs took.
+    for _ in 0..10 {
+        scene.submit_for("anna").await;
+    }
+    for (lease, _) in running {
+        scene.jobs().finish(&lease, took(1)).await.unwrap();
+    }
+    let mut owners = Vec::new();
+    for _ in 0..6 {
+        let (lease, job) = scene.claim(1).await.remove(0);
+        owners.push(job.spec.owner.to_string());
+        scene.jobs().finish(&lease, took(1_000)).await.unwrap();
+    }
+    assert!(owners.iter().filter(|owner| *owner == "ben").count() >= 2, "{owners:?}");
+    scene.is_sound().await;
 }
 
 pub async fn a_priority_counts_among_the_jobs_of_its_owner(scene: Scene) {
