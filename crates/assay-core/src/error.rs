@@ -80,6 +80,8 @@ codes! {
     /// The job is older than records are kept.
     JobExpired = "job_expired",
     LeaseLost = "lease_lost",
+    /// What was to be changed is not as the request says that it should be.
+    PreconditionFailed = "precondition_failed",
     Conflict = "conflict",
     // Ends of a job.
     Canceled = "canceled",

@@ -5,6 +5,7 @@
 
 mod address;
 mod analysis;
+mod change;
 mod dataset;
 mod error;
 mod event;
@@ -26,6 +27,7 @@ mod time;
 
 pub use address::{Network, Reach, WebhookUrl, check_email, is_public};
 pub use analysis::AnalysisSpec;
+pub use change::{JobChange, MAX_TAGS, TagChange};
 pub use dataset::{Commit, CommitMode, Dataset, Part, Snapshot};
 pub use error::{Code, Detail, Error, Result};
 pub use event::{Event, EventKind};
@@ -46,8 +48,8 @@ pub use order::{
     RecordsTask, Task,
 };
 pub use ports::{
-    Beat, Catalog, Clock, DeliveryFilter, Directive, Events, History, HistoryRows, Hooks, Jobs, ManualClock, Outbox,
-    Queue, Reaped, RunControl, Runner, Schedules, Swept, SystemClock, Upkeep,
+    Beat, Catalog, Changes, Clock, DeliveryFilter, Directive, Events, History, HistoryRows, Hooks, Jobs, ManualClock,
+    Outbox, Queue, Reaped, RunControl, Runner, Schedules, Swept, SystemClock, Upkeep,
 };
 pub use queue::{AnalysisStats, Finding, Pause, QueueStats, Share, ShareLimits, Wait, WaitCause};
 pub use result::{Column, Format, ResultData, ResultSet, StoredResult};

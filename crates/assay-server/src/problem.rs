@@ -135,6 +135,7 @@ pub fn status(code: Code) -> StatusCode {
         | Code::DependencyFailed
         | Code::LeaseLost
         | Code::Canceled => StatusCode::CONFLICT,
+        Code::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
         Code::BodyTooLarge | Code::TooLarge | Code::ResultTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::UnsupportedFormat => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Code::InvalidParameter

@@ -151,6 +151,14 @@ impl Shares {
         self.change(user, |part| part.ready.remove(rank, id));
     }
 
+    /// Moves a ready job within the line of its user, who is in line all the time.
+    pub(super) fn move_ready(&mut self, user: &UserName, before: Rank, after: Rank, id: &JobId) {
+        self.change(user, |part| {
+            part.ready.remove(before, id);
+            part.ready.insert(after, id.clone());
+        });
+    }
+
     pub(super) fn add_running(&mut self, user: &UserName) {
         self.change(user, |part| part.running += 1);
     }
