@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use assay_core::{
-    AnalysisSpec, Catalog, Clock, Code, Error, Events, Hooks, Jobs, Limits, Outbox, Queue, Reach, Result, Runner,
-    Schedules, names,
+    AnalysisSpec, Catalog, Changes, Clock, Code, Error, Events, Hooks, Jobs, Limits, Outbox, Queue, Reach, Result,
+    Runner, Schedules, names,
 };
 use jsonschema::Validator;
 use object_store::ObjectStore;
@@ -22,6 +22,7 @@ pub struct Services {
     pub catalog: Arc<dyn Catalog>,
     pub jobs: Arc<dyn Jobs>,
     pub queue: Arc<dyn Queue>,
+    pub changes: Arc<dyn Changes>,
     pub events: Arc<dyn Events>,
     pub schedules: Arc<dyn Schedules>,
     pub outbox: Arc<dyn Outbox>,

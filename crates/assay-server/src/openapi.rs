@@ -8,8 +8,8 @@ use utoipa_axum::routes;
 
 use crate::app::Shared;
 use crate::routes::{
-    analyses, control, datasets, deliveries, events, health, hooks, import, jobs, query, queue, records, results,
-    schedules,
+    analyses, changes, control, datasets, deliveries, events, health, hooks, import, jobs, query, queue, records,
+    results, schedules,
 };
 
 #[derive(OpenApi)]
@@ -47,7 +47,7 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(analyses::list_analyses))
         .routes(routes!(analyses::get_analysis))
         .routes(routes!(jobs::submit_job, jobs::list_jobs))
-        .routes(routes!(jobs::get_job))
+        .routes(routes!(jobs::get_job, changes::change_job, changes::remove_job))
         .routes(routes!(jobs::cancel_job))
         .routes(routes!(control::cancel_jobs))
         .routes(routes!(control::retry_job))

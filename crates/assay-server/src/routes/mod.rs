@@ -1,6 +1,7 @@
 //! The routes: each takes the request apart, asks one port, and answers.
 
 pub(crate) mod analyses;
+pub(crate) mod changes;
 pub(crate) mod control;
 pub(crate) mod datasets;
 pub(crate) mod deliveries;

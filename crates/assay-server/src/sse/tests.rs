@@ -32,6 +32,7 @@ fn services(store: &EmbeddedStore, shutdown: watch::Receiver<bool>) -> Services 
         catalog: Arc::new(store.clone()),
         jobs: Arc::new(store.clone()),
         queue: Arc::new(store.clone()),
+        changes: Arc::new(store.clone()),
         events: Arc::new(store.clone()),
         schedules: Arc::new(store.clone()),
         outbox: Arc::new(store.clone()),

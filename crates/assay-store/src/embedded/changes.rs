@@ -62,7 +62,9 @@ pub(super) fn remove(desk: &mut Desk<'_>, id: &JobId) -> Fallible<Vec<String>> {
             Code::JobNotFinished,
             format!("job `{id}` is {state}, so it cannot be removed"),
         );
-        return Err(error.hint("cancel it first").into());
+        return Err(error
+            .hint(format!("cancel it first; `assay job cancel {id}` does"))
+            .into());
     }
     let owner: UserName = parsed(&owner)?;
     let mut swept = Swept::default();

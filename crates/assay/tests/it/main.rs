@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod chain;
+mod changes;
 mod chaos;
 mod cli;
 mod cli_doctor;
