@@ -12,6 +12,7 @@ mod cli_drain;
 mod cli_queue;
 mod cli_why;
 mod contract;
+mod contract_jobs;
 mod crashes;
 mod engine_limits;
 mod figures;
