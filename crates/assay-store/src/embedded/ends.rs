@@ -278,6 +278,10 @@ pub(super) fn hand_over(desk: &mut Desk<'_>, job: Job, held: Held, followers: &[
     };
     rows::insert_attempt(desk.connection, &heir.id, &attempt)?;
     desk.save(&mut heir)?;
+    // The whole run is the heir's from now on, and what it takes is not known before its end.
+    let shares = &mut desk.scheduler.shares;
+    shares.correct(&job.spec.owner, held.charged_ms, 0);
+    shares.correct(&heir.spec.owner, 0, held.charged_ms);
     desk.scheduler.move_to(&heir.id, Place::Running(Box::new(held)));
     settle_next(desk, next)?;
     Ok(job)

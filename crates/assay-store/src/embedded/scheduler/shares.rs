@@ -178,8 +178,8 @@ impl Shares {
         });
     }
 
-    /// Replaces what was charged at the claim by what the attempt took.
-    pub(super) fn correct(&mut self, user: &UserName, charged_ms: u64, took_ms: u64) {
+    /// Replaces what was charged at the claim, e.g. by what the attempt took.
+    pub(in super::super) fn correct(&mut self, user: &UserName, charged_ms: u64, took_ms: u64) {
         self.change(user, |part| {
             let raised = part.pass.saturating_add(units(took_ms, part.limits));
             let corrected = raised.saturating_sub(units(charged_ms, part.limits));

@@ -111,6 +111,7 @@ macro_rules! conformance {
                 claims_follow_the_weights_exactly,
                 work_is_charged_as_it_was_measured,
                 who_was_not_in_line_has_no_turns_of_that_time,
+                a_run_that_goes_over_is_charged_to_who_has_it,
                 a_priority_counts_among_the_jobs_of_its_owner,
                 no_more_jobs_of_a_user_run_than_allowed,
                 a_user_who_waits_with_too_many_jobs_is_refused_and_others_are_not,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use assay_core::{Code, JobId, Outcome, ShareLimits, State, Usage};
+use assay_core::{Code, JobId, JobSpec, Outcome, ShareLimits, State, Usage};
 
 use crate::support::{Scene, refused, result, succeeded};
 
@@ -90,6 +90,37 @@ fn took(cpu_ms: u64) -> Outcome {
         commit: None,
         usage,
     }
+}
+
+pub async fn a_run_that_goes_over_is_charged_to_who_has_it(scene: Scene) {
+    scene.submit_for("first").await;
+    let lease = scene.claim_one().await;
+    scene.jobs().finish(&lease, took(1_000)).await.unwrap();
+    let of = |user: &'static str| move |spec: &mut JobSpec| spec.owner = user.parse().unwrap();
+    let leader = scene.submit_sharing_as("k", None, of("anna")).await.id;
+    let heir = scene.submit_sharing_as("k", None, of("ben")).await;
+    assert_eq!(heir.shares.as_ref(), Some(&leader));
+    let lease = scene.claim_one().await;
+    for user in ["anna", "ben"] {
+        scene.submit_for(user).await;
+    }
+    let charged = async || {
+        let shares = scene.queue().shares().await.unwrap();
+        let of = |user: &str| {
+            shares
+                .iter()
+                .find(|share| share.user.as_str() == user)
+                .unwrap()
+                .charged_ms
+        };
+        (of("anna"), of("ben"))
+    };
+    assert_eq!(charged().await, (1_000, 0));
+    scene.jobs().cancel(&leader).await.unwrap();
+    assert_eq!(charged().await, (0, 1_000));
+    scene.jobs().finish(&lease, took(700)).await.unwrap();
+    assert_eq!(charged().await, (0, 700));
+    scene.is_sound().await;
 }
 
 pub async fn who_was_not_in_line_has_no_turns_of_that_time(scene: Scene) {
