@@ -10,7 +10,8 @@ use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
 use crate::client::{ANSWER_WITHIN, read};
 use crate::{
-    Canceled, Client, ClientError, Exact, Job, JobFilter, JobQuery, NewJob, NewQuery, Page, Result, ResultPage, Wait,
+    Canceled, Client, ClientError, Exact, Job, JobChange, JobFilter, JobQuery, NewJob, NewQuery, Page, Result,
+    ResultPage, Wait,
 };
 
 /// The longest wait that the server grants to one request.
@@ -170,6 +171,24 @@ impl Client {
     pub async fn run_now(&self, id: &str) -> Result<Exact<Job>> {
         let request = self.request(Method::POST, self.url(&["v1", "jobs", id, "run"], &[]));
         read(self.send(request.timeout(ANSWER_WITHIN)).await?).await
+    }
+
+    /// Changes a job that has not ended.
+    ///
+    /// # Errors
+    /// `Problem` with `unknown_job`, or `job_finished` when it has ended; as every request.
+    pub async fn change(&self, id: &str, change: &JobChange) -> Result<Exact<Job>> {
+        let request = self.request(Method::PATCH, self.url(&["v1", "jobs", id], &[]));
+        read(self.send(request.timeout(ANSWER_WITHIN).json(change)).await?).await
+    }
+
+    /// Removes a job that has ended, with its answer.
+    ///
+    /// # Errors
+    /// `Problem` with `unknown_job`, or `job_not_finished`; as every request.
+    pub async fn remove(&self, id: &str) -> Result<()> {
+        let request = self.request(Method::DELETE, self.url(&["v1", "jobs", id], &[]));
+        self.send(request.timeout(ANSWER_WITHIN)).await.map(drop)
     }
 
     /// Why a job waits.

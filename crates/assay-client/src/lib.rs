@@ -24,8 +24,9 @@ pub use queue::{
 pub use schedules::{LastRun, NewSchedule, Run, Runs, Schedule, ScheduledJob};
 pub use upload::{ImportOptions, Upload};
 pub use wire::{
-    Analysis, Attempt, Attribute, Column, Dataset, DatasetVersion, Input, Job, JobFilter, JobQuery, JobResult, NewJob,
-    NewQuery, NewRetry, Page, Problem, Progress, RecordPage, ResultPage, Schema, SeenTypes, Target, Usage,
+    Analysis, Attempt, Attribute, Column, Dataset, DatasetVersion, Input, Job, JobChange, JobFilter, JobQuery,
+    JobResult, NewJob, NewQuery, NewRetry, Page, Problem, Progress, RecordPage, ResultPage, Schema, SeenTypes, Target,
+    Usage,
 };
 
 pub type Result<T, E = ClientError> = std::result::Result<T, E>;

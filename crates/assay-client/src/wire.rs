@@ -312,6 +312,20 @@ pub enum Input {
     Answer { job: String },
 }
 
+/// What is to be changed of a job; what is absent stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct JobChange {
+    /// 0 first, 9 last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<u8>,
+    /// `Some(None)` takes it away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Option<String>>,
+    /// Those without a value are taken away.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, Option<String>>,
+}
+
 /// A job to be submitted.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct NewJob {

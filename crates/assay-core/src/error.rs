@@ -82,9 +82,9 @@ codes! {
     /// The job is older than records are kept.
     JobExpired = "job_expired",
     LeaseLost = "lease_lost",
-    Conflict = "conflict",
-    /// What the request wanted to be there (`If-Match`, `If-None-Match`) is not.
+    /// What was to be changed is not as the request says that it should be.
     PreconditionFailed = "precondition_failed",
+    Conflict = "conflict",
     // Ends of a job.
     Canceled = "canceled",
     Timeout = "timeout",

@@ -5,6 +5,7 @@
 
 mod address;
 mod analysis;
+mod change;
 mod checksum;
 mod dataset;
 mod error;
@@ -30,6 +31,7 @@ mod time;
 
 pub use address::{Network, Reach, WebhookUrl, check_email, is_public};
 pub use analysis::AnalysisSpec;
+pub use change::{JobChange, MAX_TAGS, TagChange};
 pub use checksum::checksum;
 pub use dataset::{Commit, CommitMode, Dataset, IndexFile, LivePart, NewDataset, Part, Snapshot};
 pub use error::{Code, Detail, Error, Result};
@@ -52,8 +54,8 @@ pub use order::{
     RecordsTask, Task,
 };
 pub use ports::{
-    Beat, Catalog, Clock, DeliveryFilter, Directive, Events, History, HistoryRows, Hooks, Jobs, ManualClock, Outbox,
-    Queue, Reaped, Records, RunControl, Runner, Schedules, Swept, SystemClock, Upkeep,
+    Beat, Catalog, Changes, Clock, DeliveryFilter, Directive, Events, History, HistoryRows, Hooks, Jobs, ManualClock,
+    Outbox, Queue, Reaped, Records, RunControl, Runner, Schedules, Swept, SystemClock, Upkeep,
 };
 pub use queue::{AnalysisStats, Finding, Pause, QueueStats, Share, ShareLimits, Wait, WaitCause};
 pub use record::{

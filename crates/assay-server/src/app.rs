@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use assay_core::{
-    AnalysisSpec, Catalog, Clock, Code, Error, Events, Hooks, Jobs, Limits, Outbox, Queue, Reach, Records, Result,
-    Runner, Schedules, names,
+    AnalysisSpec, Catalog, Changes, Clock, Code, Error, Events, Hooks, Jobs, Limits, Outbox, Queue, Reach, Records,
+    Result, Runner, Schedules, names,
 };
 use jsonschema::Validator;
 use object_store::ObjectStore;
@@ -24,6 +24,7 @@ pub struct Services {
     pub records: Arc<dyn Records>,
     pub jobs: Arc<dyn Jobs>,
     pub queue: Arc<dyn Queue>,
+    pub changes: Arc<dyn Changes>,
     pub events: Arc<dyn Events>,
     pub schedules: Arc<dyn Schedules>,
     pub outbox: Arc<dyn Outbox>,

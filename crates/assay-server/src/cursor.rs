@@ -1,8 +1,9 @@
-//! Cursors of record pages: opaque, bound to the request and the version they were given for.
+//! Cursors of pages: opaque, bound to the request they were given for, and those of records to a version as well.
 
 use assay_core::{Code, Error, Version};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -28,23 +29,62 @@ impl Cursor {
     }
 
     pub(crate) fn encode(&self) -> String {
-        // A struct of numbers and text always serializes.
-        URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).unwrap_or_default())
+        encode(self)
     }
 
     /// # Errors
     /// `CursorInvalid` when it is damaged or was given for another request.
     pub(crate) fn decode(text: &str, request: &str) -> Result<Self, Error> {
-        URL_SAFE_NO_PAD
-            .decode(text)
-            .ok()
-            .and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok())
-            .filter(|cursor| *cursor == Self::new(cursor.version, cursor.offset, request))
-            .ok_or_else(|| {
-                Error::new(Code::CursorInvalid, "the cursor was not given for this request")
-                    .hint("follow `next` as it is, or begin again without a cursor")
-            })
+        decode(text)
+            .filter(|cursor: &Self| *cursor == Self::new(cursor.version, cursor.offset, request))
+            .ok_or_else(not_given)
     }
+}
+
+/// Where the next page of a list begins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ListCursor {
+    /// What was seen last.
+    #[serde(rename = "a")]
+    pub(crate) after: String,
+    /// Fingerprint of what the list is of.
+    #[serde(rename = "q")]
+    request: String,
+}
+
+impl ListCursor {
+    pub(crate) fn new(after: String, request: &str) -> Self {
+        Self {
+            after,
+            request: fingerprint(request.as_bytes())[..16].to_owned(),
+        }
+    }
+
+    pub(crate) fn encode(&self) -> String {
+        encode(self)
+    }
+
+    /// # Errors
+    /// `CursorInvalid` when it is damaged or was given for another list.
+    pub(crate) fn decode(text: &str, request: &str) -> Result<Self, Error> {
+        decode(text)
+            .filter(|cursor: &Self| *cursor == Self::new(cursor.after.clone(), request))
+            .ok_or_else(not_given)
+    }
+}
+
+fn encode(cursor: &impl Serialize) -> String {
+    // A struct of numbers and text always serializes.
+    URL_SAFE_NO_PAD.encode(serde_json::to_vec(cursor).unwrap_or_default())
+}
+
+fn decode<T: DeserializeOwned>(text: &str) -> Option<T> {
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(text).ok()?).ok()
+}
+
+fn not_given() -> Error {
+    Error::new(Code::CursorInvalid, "the cursor was not given for this request")
+        .hint("follow `next` as it is, or begin again without a cursor")
 }
 
 /// SHA-256 in lower-case hexadecimal.

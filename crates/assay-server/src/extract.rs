@@ -209,6 +209,17 @@ pub(crate) fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Opti
     })
 }
 
+/// The revisions that an `If-Match` names; any will do when there is none, or a `*`.
+///
+/// # Errors
+/// `InvalidRequest` when it is not plain text.
+pub(crate) fn revisions(headers: &HeaderMap) -> Result<Option<Vec<u64>>, Error> {
+    let known = text(headers, &header::IF_MATCH)?.filter(|known| *known != "*");
+    // What is no tag of ours, e.g. a weak one, names no revision.
+    let revision = |tag: &str| tag.trim().strip_prefix('"')?.strip_suffix('"')?.parse().ok();
+    Ok(known.map(|known| known.split(',').filter_map(revision).collect()))
+}
+
 /// Whether the list of an `If-None-Match` names `etag`.
 pub(crate) fn has_tag(known: &str, etag: &str) -> bool {
     known.split(',').any(|tag| tag.trim().trim_start_matches("W/") == etag)
@@ -247,6 +258,18 @@ mod tests {
         assert!(fault(r#"{"name":"a"} x"#).message.contains("trailing"));
         assert!(fault(r#"["a",[]]"#).message.contains("not an object"));
         assert_eq!(fault("[1,]").errors[0].column, Some(4));
+    }
+
+    #[test]
+    fn revisions_are_named_by_strong_tags() {
+        let named = |known: &'static str| {
+            let headers = HeaderMap::from_iter([(header::IF_MATCH, http::HeaderValue::from_static(known))]);
+            revisions(&headers).unwrap()
+        };
+        assert_eq!(named("*"), None);
+        assert_eq!(named("\"7\""), Some(vec![7]));
+        assert_eq!(named("\"7\", \"x\",\"9\", W/\"8\", 6"), Some(vec![7, 9]));
+        assert_eq!(revisions(&HeaderMap::new()), Ok(None));
     }
 
     #[test]

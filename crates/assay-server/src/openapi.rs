@@ -8,8 +8,8 @@ use utoipa_axum::routes;
 
 use crate::app::Shared;
 use crate::routes::{
-    analyses, batch, control, datasets, deliveries, diff, events, export, health, hooks, import, jobs, query, queue,
-    record, records, results, schedules, versions,
+    analyses, batch, changes, control, datasets, deliveries, diff, events, export, health, hooks, import, jobs, query,
+    queue, record, records, results, schedules, versions,
 };
 
 #[derive(OpenApi)]
@@ -60,7 +60,7 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(analyses::list_analyses))
         .routes(routes!(analyses::get_analysis))
         .routes(routes!(jobs::submit_job, jobs::list_jobs))
-        .routes(routes!(jobs::get_job))
+        .routes(routes!(jobs::get_job, changes::change_job, changes::remove_job))
         .routes(routes!(jobs::cancel_job))
         .routes(routes!(control::cancel_jobs))
         .routes(routes!(control::retry_job))

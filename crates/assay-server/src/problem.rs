@@ -70,7 +70,7 @@ impl From<&Error> for Problem {
             code: error.code.as_str(),
             hint: error.hint.clone(),
             errors: error.errors.iter().map(Fault::from).collect(),
-            retryable: error.code.is_retryable(),
+            retryable: may_pass(error.code),
             job: None,
         }
     }
@@ -107,6 +107,11 @@ fn title(code: Code) -> String {
         .next()
         .map(|first| first.to_uppercase().chain(letters).collect())
         .unwrap_or_default()
+}
+
+/// Whether the same request may succeed later: another attempt may, or what is in its way passes by itself.
+fn may_pass(code: Code) -> bool {
+    code.is_retryable() || matches!(code, Code::TooManyJobs | Code::JobNotFinished | Code::StoreLocked)
 }
 
 /// The status of an error.
@@ -183,6 +188,38 @@ mod tests {
             assert!(!status(*code).is_success(), "{code}");
         }
         assert!(status(Code::Internal).is_server_error());
+    }
+
+    /// `docs/reference/errors.md`.
+    fn reference_page() -> String {
+        let mut page = String::from(
+            "# Errors\n\n\
+             <!-- Made from the code by `ASSAY_UPDATE_DOCS=1 cargo test -p assay-server`; do not edit. -->\n\n\
+             Every error is a problem document (RFC 9457) with one of these in `code`, its `status`, a `detail` with \
+             what was wrong, mostly a `hint` with what to try, and in `errors` the places. The `error` of a failed job \
+             is such a document, too. Rely on `code`; texts may change. The same request may succeed later where \
+             `retryable` is true.\n\n\
+             | code | status | retryable |\n| --- | --- | --- |\n",
+        );
+        for code in Code::ALL {
+            let retryable = if may_pass(*code) { "true" } else { "" };
+            page.push_str(&format!("| `{code}` | {} | {retryable} |\n", status(*code).as_u16()));
+        }
+        page
+    }
+
+    #[test]
+    fn the_page_of_errors_is_that_of_the_code() {
+        let path = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/errors.md"));
+        if std::env::var_os("ASSAY_UPDATE_DOCS").is_some() {
+            std::fs::write(path, reference_page()).unwrap();
+        }
+        let written = std::fs::read_to_string(path).unwrap_or_default();
+        assert_eq!(
+            written,
+            reference_page(),
+            "see the head of the page for how to make it anew"
+        );
     }
 
     #[test]

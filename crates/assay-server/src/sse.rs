@@ -244,6 +244,10 @@ impl Feed {
         let events = self.app.events.list(self.after, self.of.job(), BATCH).await?;
         // After the list: what was removed from the log before it is missing there.
         if is_kept(&self.app, self.after).await? {
+            if let (true, Of::Job(id)) = (events.is_empty(), &self.of) {
+                // The events of a removed job went with it, and nothing will ever come.
+                self.app.jobs.get(id).await?;
+            }
             self.follows = events.is_empty();
             self.pending.extend(events);
             return Ok(());

@@ -136,10 +136,8 @@ pub(crate) async fn checked(app: &App, asker: &Asker, job: request::NewJob) -> R
 /// The jobs to depend on, when the asker may see them all.
 async fn parents(app: &App, asker: &Asker, ids: Vec<JobId>) -> Result<Vec<JobId>> {
     for (place, id) in ids.iter().enumerate().filter(|_| asker.sees().is_some()) {
-        let (job, _) = app.jobs.get(id).await?;
-        asker
-            .check(&job)
-            .map_err(|error| error.pointing(format!("/depends_on/{place}")))?;
+        let found = app.jobs.get(id).await.and_then(|(job, _)| asker.check(&job));
+        found.map_err(|error| error.pointing(format!("/depends_on/{place}")))?;
     }
     Ok(ids)
 }

@@ -132,7 +132,9 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         self.waits.with(|watches| {
-            if watches.get(&self.of).is_some_and(|watch| watch.receiver_count() <= 1) {
+            // Gone before the others are counted, who may be going at the same time.
+            self.news = watch::channel(()).1;
+            if watches.get(&self.of).is_some_and(|watch| watch.receiver_count() == 0) {
                 watches.remove(&self.of);
             }
         });

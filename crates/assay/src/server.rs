@@ -254,6 +254,7 @@ fn services(args: &ServeArgs, ports: &WorkerPorts, store: &EmbeddedStore, shutdo
         records: Arc::new(store.clone()),
         jobs: ports.jobs.clone(),
         queue: Arc::new(store.clone()),
+        changes: Arc::new(store.clone()),
         events: ports.events.clone(),
         schedules: Arc::new(store.clone()),
         outbox: Arc::new(store.clone()),

@@ -2,6 +2,7 @@
 //! conformance suite of `assay-store` proves them for stores.
 
 mod catalog;
+mod changes;
 mod clock;
 mod events;
 mod history;
@@ -14,6 +15,7 @@ mod schedules;
 mod upkeep;
 
 pub use catalog::Catalog;
+pub use changes::Changes;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use events::Events;
 pub use history::{History, HistoryRows};

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 
 use super::hooks;
-use super::jobs::{next_address, page_size};
+use super::jobs::{found, next_address, page_size};
 use crate::app::{App, Shared};
 use crate::asker::Asker;
 use crate::extract::Path;
@@ -54,7 +54,7 @@ pub(crate) async fn job_deliveries(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let job: JobId = id.parse()?;
-    asker.check(&app.jobs.get(&job).await?.0)?;
+    found(&app, &asker, &job).await?;
     let filter = DeliveryFilter {
         job: Some(job),
         ..DeliveryFilter::default()

@@ -11,6 +11,7 @@ use assay_core::{Attempt, Code, Error, Job, JobFilter, JobId, PageRequest, Resul
 use crate::answer;
 use crate::app::{App, Shared};
 use crate::asker::Asker;
+use crate::cursor::ListCursor;
 use crate::extract::Path;
 use crate::prefer::Preferences;
 use crate::problem::Problem;
@@ -135,15 +136,16 @@ pub(crate) async fn list_jobs(
     let known = with(FILTERS, ["limit", "cursor"]);
     let [state, analysis, dataset, tag, schedule, owner, limit, cursor] = extract::query(query.as_deref(), known)?;
     let filter = filter(&asker, [state, analysis, dataset, tag, schedule, owner])?;
+    // The next page is one of the same list; its size may be another.
+    let list = format!("{filter:?}");
+    let cursor = cursor.map(|cursor| ListCursor::decode(&cursor, &list)).transpose()?;
     let page = PageRequest {
         limit: page_size(limit.as_deref())?,
-        after: cursor,
+        after: cursor.map(|cursor| cursor.after),
     };
-    if let Some(after) = &page.after {
-        after.parse::<JobId>().map_err(|_| bad_cursor())?;
-    }
     let found = app.jobs.list(filter, page).await?;
-    let next = next_address("/v1/jobs", query.as_deref(), found.next);
+    let cursor = found.next.map(|after| ListCursor::new(after, &list).encode());
+    let next = next_address("/v1/jobs", query.as_deref(), cursor);
     let items = found.items.into_iter().map(job::Job::listed).collect();
     Ok((answer::next_link(next.as_ref()), Json(job::JobPage { items, next })))
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod analyses;
 pub(crate) mod batch;
+pub(crate) mod changes;
 pub(crate) mod control;
 pub(crate) mod datasets;
 pub(crate) mod deliveries;

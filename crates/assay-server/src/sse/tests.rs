@@ -33,6 +33,7 @@ fn services(store: &EmbeddedStore, shutdown: watch::Receiver<bool>) -> Services 
         records: Arc::new(store.clone()),
         jobs: Arc::new(store.clone()),
         queue: Arc::new(store.clone()),
+        changes: Arc::new(store.clone()),
         events: Arc::new(store.clone()),
         schedules: Arc::new(store.clone()),
         outbox: Arc::new(store.clone()),
@@ -53,11 +54,14 @@ struct Setting {
 }
 
 fn setting() -> Setting {
-    let folder = tempfile::tempdir().unwrap();
-    let settings = StoreSettings {
+    setting_with(StoreSettings {
         kept_events: 10,
         ..StoreSettings::default()
-    };
+    })
+}
+
+fn setting_with(settings: StoreSettings) -> Setting {
+    let folder = tempfile::tempdir().unwrap();
     let store = EmbeddedStore::open(folder.path(), Arc::new(SystemClock), settings).unwrap();
     let (open, shutdown) = watch::channel(false);
     let app = Arc::new(App::new(services(&store, shutdown), Value::Null));
@@ -120,6 +124,23 @@ async fn a_stream_ends_although_the_end_of_its_job_left_the_log_unread() {
             .contains(r#""state":"canceled""#),
         "{text}"
     );
+}
+
+#[tokio::test]
+async fn a_stream_ends_although_its_job_was_removed_unread() {
+    let Setting { _folder, _open, app } = setting_with(StoreSettings::default());
+    // The log goes back to before the job.
+    come_and_go(&app).await;
+    let id = submit(&app, "anna").await;
+    let keeper = Asker::of("anna".parse().unwrap());
+    let stream = of_job(app.clone(), &keeper, id.clone(), None).await.unwrap();
+    app.jobs.cancel(&id).await.unwrap();
+    // The newest event of all would stay.
+    come_and_go(&app).await;
+    app.changes.remove(&id).await.unwrap();
+    flood(&app).await;
+    let text = text(stream.into_body()).await;
+    assert_eq!(names(&text), ["job.snapshot"], "{text}");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The forms that go over the wire. They are part of the contract; the stored types are not.
 
 pub(crate) mod analysis;
+pub(crate) mod change;
 pub(crate) mod dataset;
 pub(crate) mod event;
 pub(crate) mod hook;

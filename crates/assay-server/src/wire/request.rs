@@ -2,19 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use assay_core::{Code, Error, JobId, Limits, RESULT_TTL_MS, Result, Retry, Timestamp};
+use assay_core::{Code, Error, JobId, Limits, MAX_TAGS, RESULT_TTL_MS, Result, Retry, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::notify::TargetForm;
 
-const MAX_TAGS: usize = 32;
 const MAX_TAG_CHARS: usize = 255;
 const MAX_ATTEMPTS: u64 = 100;
 const MAX_PAUSE_MS: u64 = 24 * 3_600_000;
 const MAX_PARENTS: usize = 100;
 const MAX_UNIQUE_KEY: usize = 255;
+pub(crate) const USUAL_PRIORITY: u8 = 5;
 /// A year, in seconds.
 const MAX_TTL_S: u64 = 366 * 24 * 3_600;
 
@@ -238,6 +238,38 @@ fn within(pointer: &str, value: u64, least: u64, most: u64) -> Result<u64> {
     .pointing(pointer))
 }
 
+/// # Errors
+/// `InvalidParameter`.
+pub(crate) fn checked_priority(priority: u8) -> Result<u8> {
+    if priority <= 9 {
+        return Ok(priority);
+    }
+    Err(Error::new(
+        Code::InvalidParameter,
+        format!("the priority is {priority}, but must be from 0 to 9"),
+    )
+    .hint("0 is first, 9 is last, 5 is usual")
+    .pointing("/priority"))
+}
+
+/// # Errors
+/// `InvalidParameter` when they are too many, or too long.
+pub(crate) fn checked_tags<'a>(tags: impl ExactSizeIterator<Item = (&'a String, Option<&'a String>)>) -> Result<()> {
+    let is_long = |text: &String| text.chars().count() > MAX_TAG_CHARS;
+    let mut is_bad = tags.len() > MAX_TAGS;
+    for (name, value) in tags {
+        is_bad |= name.is_empty() || is_long(name) || value.is_some_and(is_long);
+    }
+    if !is_bad {
+        return Ok(());
+    }
+    Err(Error::new(
+        Code::InvalidParameter,
+        format!("there may be {MAX_TAGS} tags, with names and values of at most {MAX_TAG_CHARS} characters"),
+    )
+    .pointing("/tags"))
+}
+
 impl NewJob {
     /// A job of an analysis with nothing else said.
     pub(crate) fn of(analysis: &str) -> Self {
@@ -250,34 +282,13 @@ impl NewJob {
     /// # Errors
     /// `InvalidParameter`.
     pub(crate) fn checked_priority(&self) -> Result<u8> {
-        match self.priority {
-            None => Ok(5),
-            Some(priority @ 0..=9) => Ok(priority),
-            Some(priority) => Err(Error::new(
-                Code::InvalidParameter,
-                format!("the priority is {priority}, but must be from 0 to 9"),
-            )
-            .hint("0 is first, 9 is last, 5 is usual")
-            .pointing("/priority")),
-        }
+        checked_priority(self.priority.unwrap_or(USUAL_PRIORITY))
     }
 
     /// # Errors
     /// `InvalidParameter`.
     pub(crate) fn checked_tags(&self) -> Result<BTreeMap<String, String>> {
-        let long = |text: &str| text.is_empty() || text.chars().count() > MAX_TAG_CHARS;
-        let is_bad = self.tags.len() > MAX_TAGS
-            || self
-                .tags
-                .iter()
-                .any(|(name, value)| long(name) || value.chars().count() > MAX_TAG_CHARS);
-        if is_bad {
-            return Err(Error::new(
-                Code::InvalidParameter,
-                format!("there may be {MAX_TAGS} tags, with names and values of at most {MAX_TAG_CHARS} characters"),
-            )
-            .pointing("/tags"));
-        }
+        checked_tags(self.tags.iter().map(|(name, value)| (name, Some(value))))?;
         Ok(self.tags.clone())
     }
 

@@ -5,7 +5,8 @@
 //! I5 no row or entry without its job · I6 the newest fence of a running job is the held one, an ended job has no open
 //! attempt and ended once · I7 an idempotency key leads to its job · I8 the last event of a job is its state · I9 a
 //! unique key is held by an unfinished job · I10 no more attempts than allowed · I11 only running jobs are asked to stop
-//! · I12 counters agree · I13 nothing is left of a removed job · I14 nobody is behind the present.
+//! · I12 counters agree · I13 nothing is left of a removed job · I14 nobody has turns of the
+//! time before they came in line.
 
 use assay_core::{Finding, JobId};
 use rusqlite::Connection;

@@ -242,6 +242,19 @@ pub(super) fn follow(desk: &mut Desk<'_>, leader: &JobId, other: &JobId) -> Fall
     Ok(())
 }
 
+/// Has one who follows a waiting leader lead the run in its place.
+pub(super) fn overtake(desk: &mut Desk<'_>, leader: &JobId, follower: &JobId) -> Fallible<()> {
+    let share_key = desk.live(leader)?.share_key.clone();
+    let mut heir = desk.known_job(follower)?;
+    heir.shares = None;
+    rows::set_share_key(desk.connection, follower, share_key.as_deref())?;
+    desk.save(&mut heir)?;
+    desk.scheduler.lead(follower, share_key);
+    desk.scheduler.move_to(follower, Place::Queued);
+    desk.news.queued = true;
+    follow(desk, leader, follower)
+}
+
 /// Cancels a running job whose run others share: only the asker goes, and the run is theirs from now on.
 pub(super) fn hand_over(desk: &mut Desk<'_>, job: Job, held: Held, followers: &[JobId]) -> Fallible<Job> {
     let started_at = job.started_at.unwrap_or(desk.now);
@@ -265,6 +278,10 @@ pub(super) fn hand_over(desk: &mut Desk<'_>, job: Job, held: Held, followers: &[
     };
     rows::insert_attempt(desk.connection, &heir.id, &attempt)?;
     desk.save(&mut heir)?;
+    // The whole run is the heir's from now on, and what it takes is not known before its end.
+    let shares = &mut desk.scheduler.shares;
+    shares.correct(&job.spec.owner, held.charged_ms, 0);
+    shares.correct(&heir.spec.owner, 0, held.charged_ms);
     desk.scheduler.move_to(&heir.id, Place::Running(Box::new(held)));
     settle_next(desk, next)?;
     Ok(job)

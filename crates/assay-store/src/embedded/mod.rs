@@ -5,6 +5,7 @@
 //! go beside the writer (`reads`). Another process cannot take part: it is refused by a lock.
 
 mod beats;
+mod changes;
 mod check;
 mod data;
 mod desk;

@@ -138,7 +138,8 @@ fn end_attempt(desk: &mut Desk<'_>, ending: &Ending, outcome: AttemptOutcome, er
     };
     desk.scheduler.charge_for(&ending.job.id, took_ms);
     if outcome == AttemptOutcome::Succeeded {
-        desk.scheduler.costs.note(&ending.job.spec.analysis, ending.usage);
+        let spec = &ending.job.spec;
+        desk.scheduler.costs.note(&spec.owner, &spec.analysis, ending.usage);
     }
     Ok(())
 }

@@ -257,6 +257,18 @@ pub(super) fn give_up(desk: &Desk<'_>, hook: &HookId, reason: &str) -> Fallible<
     Ok(())
 }
 
+/// Removes the notices of a job. The newest of all stays, whosever it is: its id would be given again.
+pub(super) fn forget(desk: &mut Desk<'_>, job: &JobId) -> Fallible<()> {
+    let mut statement = desk
+        .connection
+        .prepare_cached("DELETE FROM delivery WHERE job = ?1 AND id < (SELECT max(id) FROM delivery) RETURNING id")?;
+    let mut rows = statement.query([job.as_str()])?;
+    while let Some(row) = rows.next()? {
+        desk.outgoing.taken.remove(&DeliveryId(unsigned(row.get(0)?)));
+    }
+    Ok(())
+}
+
 pub(super) fn redeliver(desk: &mut Desk<'_>, id: DeliveryId) -> Fallible<Delivery> {
     let mut delivery = get(desk.connection, id)?;
     if let Destination::Hook(hook) = &delivery.destination {

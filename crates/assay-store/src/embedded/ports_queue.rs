@@ -1,12 +1,12 @@
 //! The ports that steer and tidy the queue, on the embedded store.
 
 use assay_core::{
-    Finding, Idempotency, Job, JobId, Pause, Queue, QueueStats, Result, Share, ShareLimits, Swept, Upkeep, UserName,
-    Wait,
+    Changes, Finding, Idempotency, Job, JobChange, JobId, Pause, Queue, QueueStats, Result, Share, ShareLimits, Swept,
+    Upkeep, UserName, Wait,
 };
 use async_trait::async_trait;
 
-use super::{EmbeddedStore, check, leftovers, queue, stats, submit, sweep};
+use super::{EmbeddedStore, changes, check, leftovers, queue, stats, submit, sweep};
 
 #[async_trait]
 impl Queue for EmbeddedStore {
@@ -77,6 +77,20 @@ impl Queue for EmbeddedStore {
 
     async fn check(&self, fix: bool) -> Result<Vec<Finding>> {
         self.write("check the queue", move |desk| check::check(desk, fix)).await
+    }
+}
+
+#[async_trait]
+impl Changes for EmbeddedStore {
+    async fn change(&self, id: &JobId, change: JobChange) -> Result<Job> {
+        let id = id.clone();
+        self.write("change a job", move |desk| changes::change(desk, &id, &change))
+            .await
+    }
+
+    async fn remove(&self, id: &JobId) -> Result<Vec<String>> {
+        let id = id.clone();
+        self.write("remove a job", move |desk| changes::remove(desk, &id)).await
     }
 }
 

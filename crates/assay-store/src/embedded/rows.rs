@@ -132,11 +132,30 @@ pub(super) fn insert_job(
     {
         insert_job_dataset(connection, id, &import.dataset)?;
     }
-    let mut tag = connection.prepare_cached("INSERT INTO job_tag (name, value, job) VALUES (?1, ?2, ?3)")?;
-    for (name, value) in &spec.tags {
-        tag.execute(params![name, value, id.as_str()])?;
-    }
+    insert_tags(connection, job)?;
     Ok(seq)
+}
+
+fn insert_tags(connection: &Connection, job: &Job) -> Fallible<()> {
+    let mut tag = connection.prepare_cached("INSERT INTO job_tag (name, value, job) VALUES (?1, ?2, ?3)")?;
+    for (name, value) in &job.spec.tags {
+        tag.execute(params![name, value, job.id.as_str()])?;
+    }
+    Ok(())
+}
+
+/// Writes what can be changed of what was asked: the priority, and the members of the JSON with the tags.
+pub(super) fn update_spec(connection: &Connection, seq: i64, job: &Job) -> Fallible<()> {
+    connection
+        .prepare_cached("UPDATE job SET priority = ?2 WHERE seq = ?1")?
+        .execute(params![seq, job.spec.priority])?;
+    connection
+        .prepare_cached("UPDATE job_spec SET spec = ?2 WHERE job = ?1")?
+        .execute(params![seq, spec::write(&job.spec)?])?;
+    connection
+        .prepare_cached("DELETE FROM job_tag WHERE job = ?1")?
+        .execute([job.id.as_str()])?;
+    insert_tags(connection, job)
 }
 
 pub(super) fn insert_job_dataset(connection: &Connection, job: &JobId, dataset: &DatasetName) -> Fallible<()> {

@@ -19,7 +19,7 @@ pub(super) fn read(text: &str, owner: UserName, analysis: String, priority: u8) 
     Ok(spec.into_spec(owner, analysis, priority))
 }
 
-/// What of a job never changes and is never searched for. Borrowed when written, owned when read; members that came
+/// What of a job no move changes, and is never searched for. Borrowed when written, owned when read; members that came
 /// later have defaults, so that rows of before can be read.
 #[derive(Serialize)]
 struct SpecOut<'a> {

@@ -64,7 +64,9 @@ pub(super) fn submit(desk: &mut Desk<'_>, submission: Submission) -> Fallible<Su
         .and_then(|sharing| desk.scheduler.in_flight(&sharing.key))
         .cloned();
     let (leader, overtaken) = match leader {
-        Some(leader) if answered.is_none() && is_sooner(desk, &spec, &leader) => (None, Some(leader)),
+        Some(leader) if answered.is_none() && is_sooner(desk, &spec.owner, last_of(&spec), &leader) => {
+            (None, Some(leader))
+        }
         leader => (leader, None),
     };
     let is_own_run = answered.is_none() && leader.is_none();
@@ -132,6 +134,15 @@ fn owned_key(owner: &UserName, key: &str) -> String {
     format!("{owner} {key}")
 }
 
+/// Forgets the key that a job came with.
+pub(super) fn forget_key(desk: &Desk<'_>, owner: &UserName, job: &JobId) -> Fallible<()> {
+    // All keys of the owner, and no others: what comes after a space is an exclamation mark.
+    desk.connection
+        .prepare_cached("DELETE FROM idempotency WHERE key >= ?1 || ' ' AND key < ?1 || '!' AND job = ?2")?
+        .execute(params![owner.as_str(), job.as_str()])?;
+    Ok(())
+}
+
 fn refuse_taken_key(desk: &Desk<'_>, spec: &JobSpec) -> Fallible<()> {
     let Some(key) = &spec.unique_key else { return Ok(()) };
     let holder: Option<String> = desk
@@ -183,27 +194,30 @@ fn finished_run(desk: &Desk<'_>, sharing: &Sharing) -> Fallible<Option<JobId>> {
     found.map(|id| rows::parsed(&id)).transpose()
 }
 
-/// Whether the new job comes to its turn before the waiting one that leads the run, as far as is known: nobody should
-/// wait behind the backlog of another user, or behind a smaller wish of their own.
-fn is_sooner(desk: &Desk<'_>, spec: &JobSpec, leader: &JobId) -> bool {
+/// The rank of what is submitted now.
+fn last_of(spec: &JobSpec) -> Rank {
+    Rank {
+        priority: spec.priority,
+        seq: i64::MAX,
+    }
+}
+
+/// Whether a job of the user comes to its turn before the waiting one that leads the run, as far as is known: nobody
+/// should wait behind the backlog of another user, or behind a smaller wish of their own.
+pub(super) fn is_sooner(desk: &Desk<'_>, user: &UserName, asked: Rank, leader: &JobId) -> bool {
     let Some(live) = desk.scheduler.find(leader) else {
         return false;
     };
     let Ticket { rank, owner, .. } = &live.ticket;
-    let new = Rank {
-        priority: spec.priority,
-        seq: i64::MAX,
-    };
     if !matches!(live.place, Place::Queued) {
         return false;
     }
-    if *owner == spec.owner {
-        return new < *rank;
+    if owner == user {
+        return asked < *rank;
     }
     let shares = &desk.scheduler.shares;
     let ahead = |owner, rank, id| shares.place(owner, rank, id).map_or(0, |(_, ahead)| ahead);
-    !shares.is_at_limit(&spec.owner)
-        && (shares.is_at_limit(owner) || ahead(&spec.owner, new, leader) < ahead(owner, *rank, leader))
+    !shares.is_at_limit(user) && (shares.is_at_limit(owner) || ahead(user, asked, leader) < ahead(owner, *rank, leader))
 }
 
 fn refuse_beyond_limits(desk: &Desk<'_>, owner: &UserName) -> Fallible<()> {

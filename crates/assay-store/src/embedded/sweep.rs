@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::data;
 use super::desk::Desk;
 use super::failure::Fallible;
+use super::outbox;
 use super::rows::{self, text, unsigned};
 
 /// Most answers, and most records, that one sweep removes.
@@ -31,7 +32,7 @@ pub(super) fn sweep(desk: &mut Desk<'_>) -> Fallible<Swept> {
     swept.more |= forgotten.len() == MAX_REMOVED;
     for (seq, id) in forgotten {
         remove_result(desk.connection, seq, &id, &mut swept)?;
-        remove_record(desk.connection, &id)?;
+        remove_record(desk, &id)?;
         swept.jobs += 1;
     }
     data::expire(desk, &mut swept)?;
@@ -74,7 +75,7 @@ fn remove_beyond(connection: &Connection, most: u64, swept: &mut Swept) -> Falli
 }
 
 /// Removes the answer of a job and names its object when no other job has it; how many bytes it took.
-fn remove_result(connection: &Connection, seq: i64, id: &JobId, swept: &mut Swept) -> Fallible<u64> {
+pub(super) fn remove_result(connection: &Connection, seq: i64, id: &JobId, swept: &mut Swept) -> Fallible<u64> {
     connection
         .prepare_cached("UPDATE job SET expires_at = NULL WHERE id = ?1")?
         .execute([id.as_str()])?;
@@ -95,18 +96,18 @@ fn remove_result(connection: &Connection, seq: i64, id: &JobId, swept: &mut Swep
     Ok(unsigned(bytes))
 }
 
-/// The newest event and the newest delivery of all stay, whosever they are: their ids would be given again.
-fn remove_record(connection: &Connection, id: &JobId) -> Fallible<()> {
+/// The newest event of all stays, whosever it is: its id would be given again.
+pub(super) fn remove_record(desk: &mut Desk<'_>, id: &JobId) -> Fallible<()> {
+    outbox::forget(desk, id)?;
     for sql in [
         "DELETE FROM attempt WHERE job = ?1",
         "DELETE FROM event WHERE job = ?1 AND id < (SELECT max(id) FROM event)",
         "DELETE FROM job_dataset WHERE job = ?1",
         "DELETE FROM job_tag WHERE job = ?1",
-        "DELETE FROM delivery WHERE job = ?1 AND id < (SELECT max(id) FROM delivery)",
         "DELETE FROM job_spec WHERE job = (SELECT seq FROM job WHERE id = ?1)",
         "DELETE FROM job WHERE id = ?1",
     ] {
-        connection.prepare_cached(sql)?.execute([id.as_str()])?;
+        desk.connection.prepare_cached(sql)?.execute([id.as_str()])?;
     }
     Ok(())
 }

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use assay_core::{
-    Attempt, Author, Catalog, Clock, Code, Commit, CommitMode, Error, Event, EventId, EventKind, Events, History,
-    Hooks, Job, JobId, JobSpec, Jobs, Lease, ManualClock, NewJob, Outbox, Outcome, Part, PinnedInput, Progress, Queue,
-    Records, Result, ResultData, ResultSet, Schedules, Sharing, State, StoredResult, Submitted, TableSchema, Timestamp,
-    Upkeep, Usage, Version, WorkerId,
+    Attempt, Author, Catalog, Changes, Clock, Code, Commit, CommitMode, Error, Event, EventId, EventKind, Events,
+    History, Hooks, Job, JobId, JobSpec, Jobs, Lease, ManualClock, NewJob, Outbox, Outcome, Part, PinnedInput,
+    Progress, Queue, Records, Result, ResultData, ResultSet, Schedules, Sharing, State, StoredResult, Submitted,
+    TableSchema, Timestamp, Upkeep, Usage, Version, WorkerId,
 };
 use assay_store::{EmbeddedStore, StoreSettings};
 use object_store::ObjectStore;
@@ -19,6 +19,7 @@ pub const LEASE_MS: i64 = 30_000;
 pub struct Ports {
     pub jobs: Arc<dyn Jobs>,
     pub queue: Arc<dyn Queue>,
+    pub changes: Arc<dyn Changes>,
     pub upkeep: Arc<dyn Upkeep>,
     pub catalog: Arc<dyn Catalog>,
     pub events: Arc<dyn Events>,
@@ -92,6 +93,7 @@ pub fn ports(store: &EmbeddedStore) -> Ports {
     Ports {
         jobs: Arc::new(store.clone()),
         queue: Arc::new(store.clone()),
+        changes: Arc::new(store.clone()),
         upkeep: Arc::new(store.clone()),
         catalog: Arc::new(store.clone()),
         events: Arc::new(store.clone()),
@@ -146,6 +148,10 @@ impl Scene {
 
     pub fn queue(&self) -> &dyn Queue {
         &*self.ports().queue
+    }
+
+    pub fn changes(&self) -> &dyn Changes {
+        &*self.ports().changes
     }
 
     pub fn upkeep(&self) -> &dyn Upkeep {

@@ -52,7 +52,7 @@ pub enum Moment {
 }
 
 impl Moment {
-    fn after(self, now: Timestamp) -> String {
+    pub fn after(self, now: Timestamp) -> String {
         let at = match self {
             Moment::At(at) => at,
             Moment::In(time) => now.plus_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
@@ -61,7 +61,7 @@ impl Moment {
     }
 }
 
-fn parse_time(text: &str) -> Result<Moment, String> {
+pub fn parse_time(text: &str) -> Result<Moment, String> {
     if let Ok(at) = text.parse() {
         return Ok(Moment::At(at));
     }

@@ -94,6 +94,7 @@ async fn without_workers(store: &EmbeddedStore, shutdown: watch::Receiver<bool>)
         records: Arc::new(store.clone()),
         jobs: Arc::new(store.clone()),
         queue: Arc::new(store.clone()),
+        changes: Arc::new(store.clone()),
         events: Arc::new(store.clone()),
         schedules: Arc::new(store.clone()),
         outbox: Arc::new(store.clone()),

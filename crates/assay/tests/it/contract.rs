@@ -238,6 +238,7 @@ async fn who_has_too_many_jobs_is_told_when_to_come_again_and_can_still_look_and
     assert_eq!(status, 202);
     let (status, code, retry_after, problem) = submit().await;
     assert_eq!((status, code.as_str()), (429, "too_many_jobs"), "{problem:#}");
+    assert_eq!(problem["retryable"], true);
     assert!(retry_after.unwrap().parse::<u64>().unwrap() > 0);
     let id = first["id"].as_str().unwrap();
     assert_eq!(server.get(&format!("/v1/jobs/{id}")).await.0, 200);

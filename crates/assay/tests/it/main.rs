@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod chain;
+mod changes;
 mod chaos;
 mod cli;
 mod cli_doctor;
@@ -11,6 +12,7 @@ mod cli_drain;
 mod cli_queue;
 mod cli_why;
 mod contract;
+mod contract_jobs;
 mod crashes;
 mod engine_limits;
 mod figures;

@@ -221,6 +221,10 @@ async fn what_a_job_cannot_be_asked_for_is_refused_with_its_place() {
         refusal(server.get(&format!("{old}/result")).await),
         expected(410, "job_expired", "")
     );
+    assert_eq!(
+        refusal(server.get(&format!("{old}/deliveries")).await),
+        expected(410, "job_expired", "")
+    );
     for list in ["tag=x", "state=done", "schedule=a%20b", "color=red"] {
         assert_eq!(refusal(server.get(&format!("/v1/jobs?{list}")).await).0, 422, "{list}");
     }

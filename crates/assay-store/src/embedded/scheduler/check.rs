@@ -17,6 +17,9 @@ impl Scheduler {
                     let (is, should) = (kind(&known.place), kind(&live.place));
                     findings.push(finding("I1", id, &format!("is filed as {is}, its row says {should}")));
                 }
+                Some(known) if known.ticket != live.ticket => {
+                    findings.push(finding("I4", id, "has another rank or deadline than its row says"));
+                }
                 Some(known) => match (&known.place, &live.place) {
                     (Place::Running(held), Place::Running(row)) if held.fence != row.fence => {
                         findings.push(finding("I6", id, "is held under another fence than its newest attempt"));

@@ -116,14 +116,16 @@ impl Scheduler {
     /// Learns from the newest ended jobs what their analyses cost.
     pub(in super::super) fn learn(&mut self, connection: &Connection) -> Fallible<()> {
         let mut statement = connection.prepare(
-            "SELECT analysis, usage FROM
-               (SELECT seq, analysis, usage FROM job WHERE state = 'succeeded' AND shares IS NULL
+            "SELECT owner, analysis, usage FROM
+               (SELECT seq, owner, analysis, usage FROM job WHERE state = 'succeeded' AND shares IS NULL
                 ORDER BY id DESC LIMIT ?1)
              ORDER BY seq",
         )?;
         let mut rows = statement.query([LEARN_FROM])?;
         while let Some(row) = rows.next()? {
-            self.costs.note(text(row, 0)?, serde_json::from_str(text(row, 1)?)?);
+            let owner = parsed(text(row, 0)?)?;
+            self.costs
+                .note(&owner, text(row, 1)?, serde_json::from_str(text(row, 2)?)?);
         }
         Ok(())
     }

@@ -27,7 +27,7 @@ pub(super) struct Rank {
     pub seq: i64,
 }
 
-/// What of a job does not change.
+/// What of a job no move changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Ticket {
     pub rank: Rank,
@@ -225,6 +225,30 @@ impl Scheduler {
         self.index(id);
     }
 
+    /// Gives a job another priority and another deadline, where it is.
+    pub(super) fn change(&mut self, id: &JobId, priority: u8, deadline: Option<Timestamp>) {
+        self.unindex_alarm(id);
+        if let Some(live) = self.live.get_mut(id) {
+            live.ticket.deadline = deadline;
+            let before = live.ticket.rank;
+            live.ticket.rank.priority = priority;
+            let after = live.ticket.rank;
+            let is_parked = |analysis: &String| self.paused.contains_key(&Some(analysis.clone()));
+            match &live.place {
+                Place::Queued if !is_parked(&live.ticket.analysis) => {
+                    self.shares.move_ready(&live.ticket.owner, before, after, id);
+                }
+                Place::Following(leader) => {
+                    let followers = self.followers.entry(leader.clone()).or_default();
+                    followers.remove(&(before, id.clone()));
+                    followers.insert((after, id.clone()));
+                }
+                Place::Queued | Place::Scheduled(_) | Place::Blocked(_) | Place::Running(_) => {}
+            }
+        }
+        self.index_alarm(id);
+    }
+
     /// Makes `id` the one that identical jobs find from now on.
     pub(super) fn lead(&mut self, id: &JobId, share_key: Option<String>) {
         if let Some(key) = &share_key {
@@ -238,7 +262,7 @@ impl Scheduler {
     /// Begins an attempt of the job and charges its owner.
     pub(super) fn begin(&mut self, id: &JobId, mut held: Held) {
         if let Some(Live { ticket, .. }) = self.live.get(id) {
-            held.charged_ms = self.costs.expected_ms(&ticket.analysis);
+            held.charged_ms = self.costs.expected_ms(&ticket.owner, &ticket.analysis);
             self.shares.charge(&ticket.owner, held.charged_ms);
         }
         self.move_to(id, Place::Running(Box::new(held)));

@@ -3,7 +3,8 @@
 //! Stride scheduling after Waldspurger and Weihl (1995), charged by work: every user has a pass, the smallest goes
 //! first, and each job moves the pass of its user by its work over the user's weight. A job is charged what jobs of its
 //! analysis took of late when it is claimed, and the difference to what it took when it ends. Who comes back after a
-//! time without waiting jobs begins at the present, so that nobody saves up turns.
+//! time without waiting jobs begins at the present, so that nobody saves up turns; who was in line all the time gets
+//! back all that was charged too much, also when others had their turn meanwhile.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -26,6 +27,8 @@ struct Part {
     waiting: u64,
     running: u64,
     pass: u64,
+    /// The present when the user came in line: what was before is forgotten.
+    since: u64,
     charged_ms: u64,
 }
 
@@ -62,10 +65,13 @@ impl Shares {
 
     /// Takes over what was charged before the jobs were read anew.
     pub(super) fn remember(&mut self, before: &Shares) {
-        self.present = before.present;
+        // Whoever was in line comes in line again, and keeps what was given back.
+        let first = before.ring.first().map_or(before.present, |(pass, _)| *pass);
+        self.present = first.min(before.present);
         for (user, old) in &before.parts {
+            let least = if old.is_eligible() { 0 } else { before.present };
             self.change(user, |part| {
-                part.pass = old.pass.max(before.present);
+                part.pass = old.pass.max(least);
                 part.charged_ms = old.charged_ms;
             });
         }
@@ -145,6 +151,14 @@ impl Shares {
         self.change(user, |part| part.ready.remove(rank, id));
     }
 
+    /// Moves a ready job within the line of its user, who is in line all the time.
+    pub(super) fn move_ready(&mut self, user: &UserName, before: Rank, after: Rank, id: &JobId) {
+        self.change(user, |part| {
+            part.ready.remove(before, id);
+            part.ready.insert(after, id.clone());
+        });
+    }
+
     pub(super) fn add_running(&mut self, user: &UserName) {
         self.change(user, |part| part.running += 1);
     }
@@ -164,12 +178,12 @@ impl Shares {
         });
     }
 
-    /// Replaces what was charged at the claim by what the attempt took.
-    pub(super) fn correct(&mut self, user: &UserName, charged_ms: u64, took_ms: u64) {
-        let present = self.present;
+    /// Replaces what was charged at the claim, e.g. by what the attempt took.
+    pub(in super::super) fn correct(&mut self, user: &UserName, charged_ms: u64, took_ms: u64) {
         self.change(user, |part| {
             let raised = part.pass.saturating_add(units(took_ms, part.limits));
-            part.pass = raised.saturating_sub(units(charged_ms, part.limits)).max(present);
+            let corrected = raised.saturating_sub(units(charged_ms, part.limits));
+            part.pass = corrected.max(part.since);
             part.charged_ms = part.charged_ms.saturating_add(took_ms).saturating_sub(charged_ms);
         });
     }
@@ -199,12 +213,14 @@ impl Shares {
             waiting: 0,
             running: 0,
             pass: present,
+            since: present,
             charged_ms: 0,
         });
         let (was_eligible, old_pass) = (part.is_eligible(), part.pass);
         change(part);
         let is_eligible = part.is_eligible();
         if is_eligible && !was_eligible {
+            part.since = present;
             part.pass = part.pass.max(present);
         }
         let pass = part.pass;
@@ -250,8 +266,11 @@ impl Shares {
             if is_in_ring != part.is_eligible() {
                 faults.push(("I3", format!("user `{user}` is on the wrong side of the ring")));
             }
-            if is_in_ring && part.pass < self.present {
-                faults.push(("I14", format!("user `{user}` is behind the present")));
+            if is_in_ring && part.pass < part.since {
+                faults.push((
+                    "I14",
+                    format!("user `{user}` has turns of the time before they came in line"),
+                ));
             }
         }
         if self.ring.iter().any(|(_, user)| !self.parts.contains_key(user)) {
@@ -269,6 +288,32 @@ fn units(work_ms: u64, limits: ShareLimits) -> u64 {
 mod tests {
     use super::*;
     use assay_core::Timestamp;
+
+    #[test]
+    fn what_was_charged_too_much_is_given_back_though_others_had_their_turn() {
+        let limits = ShareLimits {
+            weight: 1,
+            max_running: 10,
+            max_waiting: 10,
+        };
+        let mut shares = Shares::new(limits, HashMap::new());
+        let jobs = [1, 2].map(|at| JobId::generate(Timestamp(at)));
+        let users: [UserName; 2] = ["anna", "ben"].map(|name| name.parse().unwrap());
+        for (user, job) in users.iter().zip(&jobs) {
+            shares.add_ready(user, Rank { priority: 1, seq: 1 }, job.clone());
+        }
+        let [anna, ben] = &users;
+        shares.charge(anna, 1_000);
+        shares.charge(ben, 500);
+        shares.charge(ben, 500);
+        shares.correct(anna, 1_000, 1);
+        // Ben has 1,000 in all, so anna has her turns until she has as much.
+        shares.charge(anna, 600);
+        assert_eq!(shares.next(), Some(&jobs[0]));
+        shares.charge(anna, 600);
+        assert_eq!(shares.next(), Some(&jobs[1]));
+        assert_eq!(shares.faults(&HashMap::new(), &HashMap::new()), []);
+    }
 
     #[test]
     fn users_of_no_account_are_forgotten_and_others_are_not() {

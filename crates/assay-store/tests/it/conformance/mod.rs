@@ -3,6 +3,7 @@
 //! A case knows the ports only. What is particular to one store is tested elsewhere.
 
 pub mod catalog;
+pub mod changes;
 pub mod claims;
 pub mod ends;
 pub mod events;
@@ -137,6 +138,8 @@ macro_rules! conformance {
                 a_newcomer_does_not_wait_behind_a_backlog,
                 claims_follow_the_weights_exactly,
                 work_is_charged_as_it_was_measured,
+                who_was_not_in_line_has_no_turns_of_that_time,
+                a_run_that_goes_over_is_charged_to_who_has_it,
                 a_priority_counts_among_the_jobs_of_its_owner,
                 no_more_jobs_of_a_user_run_than_allowed,
                 a_user_who_waits_with_too_many_jobs_is_refused_and_others_are_not,
@@ -189,6 +192,28 @@ macro_rules! conformance {
                 ids_of_deliveries_are_not_given_again_when_all_records_are_gone,
                 an_object_goes_with_the_last_job_that_has_it,
                 the_oldest_answers_go_when_all_together_are_too_large,
+            );
+            $crate::conformance!(@area $harness, changes:
+                a_waiting_job_moves_in_line_with_its_priority,
+                a_change_is_a_revision_and_an_event_and_survives_a_restart,
+                a_change_that_changes_nothing_is_none,
+                a_change_is_made_only_of_a_revision_that_is_known,
+                a_job_that_has_ended_is_not_changed,
+                a_deadline_that_leaves_no_time_and_too_many_tags_are_refused,
+                a_changed_deadline_is_the_one_that_counts,
+                a_job_is_found_by_its_new_tags_only,
+                a_paused_job_has_its_new_priority_when_it_goes_on,
+                who_follows_takes_the_run_over_when_it_becomes_more_urgent,
+                who_is_put_off_leaves_the_run_to_who_follows,
+                a_run_that_has_begun_stays_with_its_job,
+                a_job_of_another_user_takes_a_run_over_by_its_turn,
+                a_removed_job_is_gone_with_all_that_belongs_to_it,
+                an_unfinished_job_is_not_removed,
+                the_object_of_a_shared_answer_goes_with_the_last_job_that_has_it,
+                a_removed_answer_answers_nobody,
+                the_key_of_a_removed_job_is_free,
+                notices_of_a_removed_job_are_settled_as_if_they_were_there,
+                jobs_that_name_a_removed_one_go_on_without_it,
             );
             $crate::conformance!(@area $harness, notices:
                 a_notice_is_stored_in_the_step_that_ends_the_job,

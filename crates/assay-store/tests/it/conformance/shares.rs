@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use assay_core::{Code, JobId, Outcome, ShareLimits, State, Usage};
+use assay_core::{Code, JobId, JobSpec, Outcome, ShareLimits, State, Usage};
 
 use crate::support::{Scene, refused, result, succeeded};
 
@@ -73,20 +73,86 @@ pub async fn work_is_charged_as_it_was_measured(scene: Scene) {
     for _ in 0..22 {
         let (lease, job) = scene.claim(1).await.remove(0);
         let cpu_ms = if job.spec.analysis == "slow" { 1_000 } else { 100 };
-        let usage = Usage {
-            cpu_ms,
-            ..Usage::default()
-        };
-        let outcome = Outcome::Succeeded {
-            result: result(),
-            commit: None,
-            usage,
-        };
-        scene.jobs().finish(&lease, outcome).await.unwrap();
+        scene.jobs().finish(&lease, took(cpu_ms)).await.unwrap();
         *taken.entry(job.spec.owner.to_string()).or_insert(0) += cpu_ms;
     }
     // One slow job of anna is worth ten fast ones of ben.
     assert_eq!(taken, BTreeMap::from([("anna".into(), 2_000), ("ben".into(), 2_000)]));
+}
+
+fn took(cpu_ms: u64) -> Outcome {
+    let usage = Usage {
+        cpu_ms,
+        ..Usage::default()
+    };
+    Outcome::Succeeded {
+        result: result(),
+        commit: None,
+        usage,
+    }
+}
+
+pub async fn a_run_that_goes_over_is_charged_to_who_has_it(scene: Scene) {
+    scene.submit_for("first").await;
+    let lease = scene.claim_one().await;
+    scene.jobs().finish(&lease, took(1_000)).await.unwrap();
+    let of = |user: &'static str| move |spec: &mut JobSpec| spec.owner = user.parse().unwrap();
+    let leader = scene.submit_sharing_as("k", None, of("anna")).await.id;
+    let heir = scene.submit_sharing_as("k", None, of("ben")).await;
+    assert_eq!(heir.shares.as_ref(), Some(&leader));
+    let lease = scene.claim_one().await;
+    for user in ["anna", "ben"] {
+        scene.submit_for(user).await;
+    }
+    let charged = async || {
+        let shares = scene.queue().shares().await.unwrap();
+        let of = |user: &str| {
+            shares
+                .iter()
+                .find(|share| share.user.as_str() == user)
+                .unwrap()
+                .charged_ms
+        };
+        (of("anna"), of("ben"))
+    };
+    assert_eq!(charged().await, (1_000, 0));
+    scene.jobs().cancel(&leader).await.unwrap();
+    assert_eq!(charged().await, (0, 1_000));
+    scene.jobs().finish(&lease, took(700)).await.unwrap();
+    assert_eq!(charged().await, (0, 700));
+    scene.is_sound().await;
+}
+
+pub async fn who_was_not_in_line_has_no_turns_of_that_time(scene: Scene) {
+    scene.submit_for("first").await;
+    let lease = scene.claim_one().await;
+    scene.jobs().finish(&lease, took(1_000)).await.unwrap();
+    for _ in 0..4 {
+        scene.submit_for("anna").await;
+    }
+    let running = scene.claim(4).await;
+    for _ in 0..40 {
+        scene.submit_for("ben").await;
+    }
+    for _ in 0..20 {
+        let lease = scene.claim_one().await;
+        scene.jobs().finish(&lease, took(1_000)).await.unwrap();
+    }
+    // Anna comes in line again, and then it turns out how little her jobs took.
+    for _ in 0..10 {
+        scene.submit_for("anna").await;
+    }
+    for (lease, _) in running {
+        scene.jobs().finish(&lease, took(1)).await.unwrap();
+    }
+    let mut owners = Vec::new();
+    for _ in 0..6 {
+        let (lease, job) = scene.claim(1).await.remove(0);
+        owners.push(job.spec.owner.to_string());
+        scene.jobs().finish(&lease, took(1_000)).await.unwrap();
+    }
+    assert!(owners.iter().filter(|owner| *owner == "ben").count() >= 2, "{owners:?}");
+    scene.is_sound().await;
 }
 
 pub async fn a_priority_counts_among_the_jobs_of_its_owner(scene: Scene) {

@@ -13,7 +13,8 @@ use proptest::collection::vec;
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::TestRunner;
 
-use super::{compare, runtime, step};
+use super::steps::step;
+use super::{compare, runtime};
 use crate::support::{Bounds, EmbeddedHarness, Harness, Ports, Scene};
 
 /// Random histories in which a fault must show.

@@ -4,112 +4,20 @@
 mod faults;
 mod queue;
 mod records;
+mod steps;
 
 use std::collections::BTreeSet;
 
 use assay_core::{
-    Beat, Code, Directive, EventId, Fence, Job, Lease, NewJob, Outcome, Retry, Sharing, State, Timestamp,
+    Beat, Code, Directive, EventId, Fence, Job, JobChange, Lease, NewJob, Outcome, Retry, Sharing, State, TagChange,
+    Timestamp,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::support::{EmbeddedHarness, LEASE_MS, Scene, canceled, failed, new_job, refused, state_of, succeeded};
 use queue::{Known, Queue, TIMEOUT_MS};
-
-#[derive(Debug, Clone, Copy)]
-enum End {
-    Succeeded,
-    Failed,
-    Crashed,
-    Canceled,
-}
-
-/// Places are taken modulo what there is.
-#[derive(Debug, Clone)]
-struct Submission {
-    owner: u8,
-    priority: u8,
-    max_attempts: u32,
-    run_in: Option<u64>,
-    deadline_in: Option<u64>,
-    parents: Vec<usize>,
-    unique: Option<u8>,
-    /// A key, and how old a finished run may be.
-    share: Option<(u8, i64)>,
-}
-
-#[derive(Debug, Clone)]
-enum Step {
-    Submit(Submission),
-    Claim { max: usize },
-    Beat { lease: usize },
-    Finish { lease: usize, end: End },
-    Release { lease: usize },
-    Cancel { job: usize },
-    RunNow { job: usize },
-    Pause,
-    Resume,
-    Advance { milliseconds: i64 },
-    Reap,
-    Reopen,
-}
-
-fn submission() -> impl Strategy<Value = Submission> {
-    let times = || prop_oneof![3 => Just(None), 1 => prop_oneof![Just(Some(300_u64)), Just(Some(20_000))]];
-    let parents = prop_oneof![2 => Just(Vec::new()), 1 => vec(any::<usize>(), 1..3)];
-    let unique = prop_oneof![3 => Just(None), 1 => (0_u8..2).prop_map(Some)];
-    let share = prop_oneof![1 => Just(None), 1 => (0_u8..2, prop_oneof![Just(-1_i64), Just(10_000)]).prop_map(Some)];
-    (0_u8..3, 0_u8..3, 1_u32..4, times(), times(), parents, unique, share).prop_map(
-        |(owner, priority, max_attempts, run_in, deadline_in, parents, unique, share)| Submission {
-            owner,
-            priority,
-            max_attempts,
-            run_in,
-            deadline_in,
-            parents,
-            unique,
-            share,
-        },
-    )
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let end = prop_oneof![
-        3 => Just(End::Succeeded),
-        1 => Just(End::Failed),
-        2 => Just(End::Crashed),
-        1 => Just(End::Canceled)
-    ];
-    prop_oneof![
-        6 => submission().prop_map(Step::Submit),
-        6 => (1_usize..4).prop_map(|max| Step::Claim { max }),
-        2 => any::<usize>().prop_map(|lease| Step::Beat { lease }),
-        5 => (any::<usize>(), end).prop_map(|(lease, end)| Step::Finish { lease, end }),
-        1 => any::<usize>().prop_map(|lease| Step::Release { lease }),
-        3 => any::<usize>().prop_map(|job| Step::Cancel { job }),
-        1 => any::<usize>().prop_map(|job| Step::RunNow { job }),
-        1 => Just(Step::Pause),
-        2 => Just(Step::Resume),
-        4 => prop_oneof![Just(50_i64), Just(300), Just(10_000), Just(LEASE_MS)]
-            .prop_map(|milliseconds| Step::Advance { milliseconds }),
-        3 => Just(Step::Reap),
-        1 => Just(Step::Reopen),
-    ]
-}
-
-/// Steps of which many ask for the same.
-fn crowded_step() -> impl Strategy<Value = Step> {
-    let identical = submission().prop_map(|submission| {
-        Step::Submit(Submission {
-            run_in: None,
-            parents: Vec::new(),
-            unique: None,
-            share: Some((0, -1)),
-            ..submission
-        })
-    });
-    prop_oneof![1 => identical, 2 => step()]
-}
+use steps::{Change, End, Step, Submission, crowded_step, step};
 
 struct Model {
     scene: Scene,
@@ -151,6 +59,8 @@ impl Model {
             Step::Release { lease } => self.release(lease).await,
             Step::Cancel { job } => self.cancel(job).await,
             Step::RunNow { job } => self.run_now(job).await,
+            Step::Change(change) => self.change(change).await,
+            Step::Remove { job } => self.remove(job).await,
             Step::Pause => {
                 self.scene.queue().pause(None, "").await.unwrap();
                 self.queue.is_paused = true;
@@ -203,9 +113,13 @@ impl Model {
             assert_eq!(refused(answer), Code::UniqueKeyTaken);
             return;
         }
-        let is_broken = |place: &usize| matches!(self.queue.jobs[*place].state, State::Failed | State::Canceled);
-        if parents.iter().any(is_broken) {
-            assert_eq!(refused(answer), Code::DependencyFailed);
+        let refusal = |place: &usize| match &self.queue.jobs[*place] {
+            parent if parent.is_removed => Some(Code::UnknownJob),
+            parent if matches!(parent.state, State::Failed | State::Canceled) => Some(Code::DependencyFailed),
+            _ => None,
+        };
+        if let Some(code) = parents.iter().find_map(refusal) {
+            assert_eq!(refused(answer), code);
             return;
         }
         let parents: BTreeSet<usize> = parents
@@ -251,6 +165,7 @@ impl Model {
             follows,
             held: None,
             finished_at: is_answered.then_some(self.queue.now),
+            is_removed: false,
         });
         if let Some(overtaken) = overtaken {
             self.queue.follow(overtaken, self.seen.len());
@@ -340,6 +255,10 @@ impl Model {
         let Some(place) = self.job(place) else { return };
         let job = &self.queue.jobs[place];
         let answer = self.scene.jobs().cancel(&job.id).await;
+        if job.is_removed {
+            assert_eq!(refused(answer), Code::UnknownJob);
+            return;
+        }
         if matches!(job.state, State::Succeeded | State::Failed) {
             assert_eq!(refused(answer), Code::JobFinished);
             return;
@@ -354,13 +273,89 @@ impl Model {
         let Some(place) = self.job(place) else { return };
         let job = &mut self.queue.jobs[place];
         let answer = self.scene.queue().run_now(&job.id).await;
-        if job.is_over() {
+        if job.is_removed {
+            assert_eq!(refused(answer), Code::UnknownJob);
+        } else if job.is_over() {
             assert_eq!(refused(answer), Code::JobFinished);
         } else if job.state == State::Scheduled && job.parents.is_empty() {
             assert_eq!(answer.unwrap().state, State::Queued);
             (job.state, job.run_at) = (State::Queued, None);
         } else {
             assert_eq!(refused(answer), Code::Conflict);
+        }
+    }
+
+    async fn change(&mut self, change: Change) {
+        let Some(place) = self.job(change.job) else { return };
+        let now = self.queue.now;
+        let seen = self.seen[place].as_ref();
+        let revision = seen.map_or(0, |job| job.revision);
+        let asked = JobChange {
+            priority: change.priority,
+            deadline: change.deadline_in.map(|at| at.map(|ms| now.plus_millis(ms))),
+            tags: TagChange::Merge(
+                change
+                    .tag
+                    .map(|value| ("team".to_owned(), value.map(|value| value.to_string())))
+                    .into_iter()
+                    .collect(),
+            ),
+            revisions: Some(vec![revision.saturating_sub(u64::from(change.is_late))]).filter(|_| seen.is_some()),
+        };
+        let answer = self
+            .scene
+            .changes()
+            .change(&self.queue.jobs[place].id, asked.clone())
+            .await;
+        let job = &self.queue.jobs[place];
+        let begins_at = job.run_at.filter(|_| job.attempt == 0).unwrap_or(now).max(now);
+        let refusal = match () {
+            () if job.is_removed => Some(Code::UnknownJob),
+            () if job.is_over() => Some(Code::JobFinished),
+            () if change.is_late => Some(Code::PreconditionFailed),
+            () if asked.deadline.flatten().is_some_and(|at| at <= begins_at) => Some(Code::InvalidParameter),
+            () => None,
+        };
+        if let Some(code) = refusal {
+            assert_eq!(refused(answer), code);
+            return;
+        }
+        let told = answer.unwrap();
+        let is_other = asked.priority.is_some_and(|priority| priority != job.priority);
+        self.queue.change(place, asked.priority, asked.deadline);
+        if let Some(tag) = change.tag {
+            assert_eq!(told.spec.tags.get("team"), tag.map(|tag| tag.to_string()).as_ref());
+        }
+        if !is_other {
+            return;
+        }
+        if let Some((leader, follower)) = self.queue.contest(place) {
+            let shares = self.scene.get(&self.queue.jobs[follower].id).await.shares;
+            let owner = self.queue.jobs[follower].owner;
+            // Who of two owners comes first is for the store to say.
+            if self.queue.jobs[leader].owner == owner || self.queue.jobs[leader].state != State::Queued {
+                let rank = |place: usize| (self.queue.jobs[place].priority, place);
+                let overtakes = self.queue.jobs[leader].state == State::Queued && rank(follower) < rank(leader);
+                assert_eq!(shares.is_none(), overtakes, "{asked:?}");
+            }
+            if shares.is_none() {
+                self.queue.overtake(leader, follower);
+            }
+        }
+    }
+
+    async fn remove(&mut self, place: usize) {
+        let Some(place) = self.job(place) else { return };
+        let job = &mut self.queue.jobs[place];
+        let answer = self.scene.changes().remove(&job.id).await;
+        if job.is_removed {
+            assert_eq!(refused(answer), Code::UnknownJob);
+        } else if job.is_over() {
+            assert_eq!(answer.unwrap(), Vec::<String>::new());
+            job.is_removed = true;
+            self.seen[place] = None;
+        } else {
+            assert_eq!(refused(answer), Code::JobNotFinished);
         }
     }
 
@@ -374,7 +369,16 @@ impl Model {
     /// Compares every job with the store, and the store with its invariants.
     async fn agree(&mut self) {
         for (known, seen) in self.queue.jobs.iter().zip(&mut self.seen) {
+            if known.is_removed {
+                assert_eq!(refused(self.scene.jobs().get(&known.id).await), Code::UnknownJob);
+                continue;
+            }
             let (job, attempts) = self.scene.jobs().get(&known.id).await.unwrap();
+            assert_eq!(
+                (job.spec.priority, job.spec.deadline),
+                (known.priority, known.deadline),
+                "{known:#?}"
+            );
             let expected = (known.state, known.attempt, known.cancel_requested, known.run_at);
             assert_eq!(
                 (job.state, job.attempt, job.cancel_requested, job.run_at),
@@ -420,8 +424,8 @@ impl Model {
             let states: Vec<State> = events.iter().filter_map(state_of).collect();
             assert_eq!(states.last(), Some(&job.state));
             for pair in states.windows(2) {
-                // A running job is asked to stop, a queued one follows another from now on.
-                let stays = pair[0] == pair[1] && matches!(pair[0], State::Running | State::Queued);
+                // A running job is asked to stop, a queued one follows another from now on, any is changed.
+                let stays = pair[0] == pair[1] && !pair[0].is_terminal();
                 assert!(stays || pair[0].may_become(pair[1]), "{} to {}", pair[0], pair[1]);
             }
         }

@@ -39,6 +39,7 @@ pub struct Known {
     pub follows: Option<usize>,
     pub held: Option<Held>,
     pub finished_at: Option<Timestamp>,
+    pub is_removed: bool,
 }
 
 impl Known {
@@ -120,6 +121,28 @@ impl Queue {
         (self.jobs[leader].follows, self.jobs[leader].leads) = (Some(other), None);
     }
 
+    /// Gives a job another priority and another deadline.
+    pub fn change(&mut self, place: usize, priority: Option<u8>, deadline: Option<Option<Timestamp>>) {
+        let job = &mut self.jobs[place];
+        job.priority = priority.unwrap_or(job.priority);
+        job.deadline = deadline.unwrap_or(job.deadline);
+    }
+
+    /// Who leads a shared run and who may take it over, now that the turn of a job is another.
+    pub fn contest(&self, place: usize) -> Option<(usize, usize)> {
+        match self.jobs[place].follows {
+            Some(leader) => Some((leader, place)),
+            None => Some((place, *self.followers(place).first()?)),
+        }
+    }
+
+    /// Has a follower lead the run that its leader waits for, with all who follow.
+    pub fn overtake(&mut self, leader: usize, follower: usize) {
+        let key = self.jobs[leader].leads;
+        self.follow(leader, follower);
+        (self.jobs[follower].follows, self.jobs[follower].leads) = (None, key);
+    }
+
     /// Every key has one leader at most, and whoever shares a run follows the leader of it.
     pub fn has_one_leader_for_each_key(&self) -> bool {
         let leads = |job: &&Known| !job.is_over() && !job.cancel_requested && job.leads.is_some();
@@ -131,7 +154,8 @@ impl Queue {
     /// The newest finished run that answers.
     pub fn finished(&self, key: u8, after: Timestamp) -> Option<usize> {
         self.jobs.iter().rposition(|job| {
-            job.state == State::Succeeded && job.leads == Some(key) && job.finished_at.is_some_and(|at| at >= after)
+            let answers = job.state == State::Succeeded && job.leads == Some(key) && !job.is_removed;
+            answers && job.finished_at.is_some_and(|at| at >= after)
         })
     }
 

@@ -1,6 +1,7 @@
 //! `assay job`: looking after jobs that run or ran.
 
 mod about;
+mod change;
 mod steer;
 mod why;
 
@@ -27,6 +28,10 @@ pub enum JobCommand {
     Retry(steer::RetryArgs),
     /// Run a job now that waits for its time
     Run(JobArgs),
+    /// Change a job that has not ended
+    Set(change::SetArgs),
+    /// Remove jobs that have ended, with their answers
+    Rm(change::RemoveArgs),
     /// Print the answer of a job
     Result(ShowArgs),
     /// Wait for the end of a job; the exit code tells which end
@@ -115,6 +120,8 @@ pub async fn run(context: &Context, command: JobCommand) -> Result<(), Failure> 
         JobCommand::Cancel(args) => steer::cancel(context, args).await,
         JobCommand::Retry(args) => steer::retry(context, args).await,
         JobCommand::Run(args) => steer::run_now(context, &args.id).await,
+        JobCommand::Set(args) => change::set(context, args).await,
+        JobCommand::Rm(args) => change::remove(context, args).await,
         JobCommand::Result(args) => {
             let job = context.client.job(&args.id).await?;
             answer::show(context, &job, args.format).await
