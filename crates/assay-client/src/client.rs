@@ -7,7 +7,7 @@ use reqwest::{Method, RequestBuilder, Response, Url};
 use serde::de::DeserializeOwned;
 
 use crate::error::origin;
-use crate::{Analysis, ClientError, Dataset, Exact, Page, RecordPage, Result, Row, Schema};
+use crate::{Analysis, ClientError, Dataset, Exact, Page, RecordPage, Result, Schema};
 
 /// For answers that need no work; what takes longer has a wait of its own on top.
 pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(30);
@@ -86,17 +86,12 @@ impl Client {
         self.get(&["v1", "datasets", name], &[]).await
     }
 
-    /// The attributes of a data set, at its newest version unless one is named.
+    /// The attributes of a data set, at a version or a point in time, or as they are now.
     ///
     /// # Errors
     /// `Problem` with `unknown_dataset` or `unknown_version`; as every request.
-    pub async fn schema(&self, name: &str, version: Option<u64>) -> Result<Exact<Schema>> {
-        let version = version.map(|version| version.to_string());
-        self.get(
-            &["v1", "datasets", name, "schema"],
-            &optional("version", version.as_deref()),
-        )
-        .await
+    pub async fn schema(&self, name: &str, at: Option<&str>) -> Result<Exact<Schema>> {
+        self.get(&["v1", "datasets", name, "schema"], &optional("at", at)).await
     }
 
     /// A page of records. The query is that of the route: `attribute=op.value`, `_select`, `_order`, `_limit`, `_cursor`.
@@ -105,14 +100,6 @@ impl Client {
     /// As every request.
     pub async fn records(&self, name: &str, query: &[(&str, String)]) -> Result<Exact<RecordPage>> {
         self.get(&["v1", "datasets", name, "records"], query).await
-    }
-
-    /// The record under a key.
-    ///
-    /// # Errors
-    /// `Problem` with `unknown_record`; as every request.
-    pub async fn record(&self, name: &str, key: &str) -> Result<Exact<Row>> {
-        self.get(&["v1", "datasets", name, "records", key], &[]).await
     }
 
     /// Every analysis the server knows.

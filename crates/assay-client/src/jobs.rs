@@ -219,7 +219,7 @@ impl Client {
     }
 }
 
-async fn copy(response: Response, to: &mut (impl AsyncWrite + Unpin)) -> Result<u64> {
+pub(crate) async fn copy(response: Response, to: &mut (impl AsyncWrite + Unpin)) -> Result<u64> {
     let url = response.url().clone();
     let mut chunks = response.bytes_stream();
     let mut written = 0;

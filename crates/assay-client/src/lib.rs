@@ -9,6 +9,7 @@ mod exact;
 mod hooks;
 mod jobs;
 mod queue;
+mod records;
 mod schedules;
 mod upload;
 mod wire;
@@ -20,6 +21,10 @@ pub use exact::{Exact, Row};
 pub use hooks::{Delivery, DeliveryTry, Hook, NewHook};
 pub use queue::{
     AnalysisStats, Canceled, Checkup, Finding, Pause, Queue, Share, ShareLimits, Stats, Wait, WaitCause, WorkerInfo,
+};
+pub use records::{
+    DeletedRecords, DiffItem, DiffPage, Expected, OutcomeError, Record, RecordOutcome, VersionEntry, WrittenRecord,
+    WrittenRecords,
 };
 pub use schedules::{LastRun, NewSchedule, Run, Runs, Schedule, ScheduledJob};
 pub use upload::{ImportOptions, Upload};

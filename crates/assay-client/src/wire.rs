@@ -278,7 +278,7 @@ pub struct SeenTypes {
 
 #[derive(Debug, Clone, Deserialize)]
 pub struct RecordPage {
-    pub items: Vec<Row>,
+    pub items: Vec<Exact<Row>>,
     #[serde(default)]
     pub next: Option<String>,
     #[serde(default)]

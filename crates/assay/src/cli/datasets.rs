@@ -78,7 +78,7 @@ fn sheet(datasets: &[Exact<Dataset>], for_eyes: bool) -> Sheet {
 
 async fn show(context: &Context, name: &str, format: OutputFormat) -> Result<(), Failure> {
     let dataset = context.client.dataset(name).await?;
-    let schema = context.client.schema(name, Some(dataset.version)).await?;
+    let schema = context.client.schema(name, Some(&dataset.version.to_string())).await?;
     match format {
         OutputFormat::Json => {
             let (dataset, schema) = (dataset.text.get(), schema.text.get());
@@ -111,7 +111,7 @@ fn about(dataset: &Dataset) -> String {
     )
 }
 
-fn attributes(attributes: &[Exact<Attribute>]) -> Sheet {
+pub(super) fn attributes(attributes: &[Exact<Attribute>]) -> Sheet {
     let headings = vec![
         Heading::text("attribute"),
         Heading::text("type"),

@@ -18,6 +18,8 @@ pub enum Failure {
     Canceled { id: String },
     /// Something is wrong with the queue. `tried` says that a repair was asked for.
     Unsound { left: u64, tried: bool },
+    /// The server refused some of many records; each was told.
+    Refused { records: u64 },
     /// Somebody ended the pause of `thing` while it was drained.
     Resumed { thing: String },
     /// The command line asks for what cannot be.
@@ -63,7 +65,7 @@ impl Failure {
             Failure::Client { error, .. } => error.problem().map_or(1, code_of),
             Failure::Job { error, .. } => code_of(error),
             Failure::Other(error) => error.downcast_ref().map_or(1, code_of),
-            Failure::Unsound { .. } => 1,
+            Failure::Unsound { .. } | Failure::Refused { .. } => 1,
             Failure::Canceled { .. } => 5,
             Failure::Resumed { .. } => 6,
             Failure::Interrupted => 130,
@@ -91,6 +93,10 @@ impl Failure {
                     format!("{thing} was resumed before nothing of it ran any more"),
                 );
                 errors::render(&error.hint("`assay queue` shows what is paused now"), None, screen)
+            }
+            Failure::Refused { records } => {
+                let error = Error::new(Code::InvalidRequest, format!("refused {}", text::counted(*records, "record")));
+                errors::render(&error.hint("the others are written; `--json` tells of each"), None, screen)
             }
             Failure::Usage(error) => errors::render(error, None, screen),
             Failure::Other(error) => errors::render(&of_ours(error), None, screen),

@@ -7,6 +7,7 @@ mod completions;
 mod context;
 mod datasets;
 mod doctor;
+mod export;
 mod failure;
 mod follow;
 mod hook;
@@ -17,11 +18,13 @@ mod notify;
 mod params;
 mod query;
 mod queue;
+mod records;
 mod run;
 mod schedule;
 mod serve;
 mod submission;
 mod units;
+mod versions;
 mod work;
 
 use std::process::ExitCode;
@@ -110,6 +113,23 @@ pub enum Command {
     Load(load::LoadArgs),
     /// List the data sets, or show one
     Datasets(datasets::DatasetsArgs),
+    /// Make a data set without records
+    Create(versions::CreateArgs),
+    /// Remove a data set with all its versions
+    Drop(versions::DropArgs),
+    /// Read, write and delete single records
+    #[command(subcommand)]
+    Records(records::RecordsCommand),
+    /// Write all records to a file
+    Export(export::ExportArgs),
+    /// Show the attributes of a data set and their types
+    Schema(versions::SchemaArgs),
+    /// List the versions of a data set
+    Versions(versions::VersionsArgs),
+    /// Compare two versions of a data set
+    Diff(versions::DiffArgs),
+    /// Bring the records of an older version back
+    Restore(versions::RestoreArgs),
     /// Run an analysis on a data set
     Run(run::RunArgs),
     /// Ask in SQL
@@ -170,6 +190,14 @@ pub async fn run(cli: Cli, host: &dyn Host) -> Result<(), Failure> {
         Command::Serve(args) => Ok(host.serve(args).await?),
         Command::Load(args) => load::run(&context()?, args).await,
         Command::Datasets(args) => datasets::run(&context()?, args).await,
+        Command::Create(args) => versions::create(&context()?, args).await,
+        Command::Drop(args) => versions::drop(&context()?, args).await,
+        Command::Records(command) => records::run(&context()?, command).await,
+        Command::Export(args) => export::run(&context()?, args).await,
+        Command::Schema(args) => versions::schema(&context()?, args).await,
+        Command::Versions(args) => versions::list(&context()?, args).await,
+        Command::Diff(args) => versions::diff(&context()?, args).await,
+        Command::Restore(args) => versions::restore(&context()?, args).await,
         Command::Run(args) => run::run(&context()?, args).await,
         Command::Query(args) => query::run(&context()?, args).await,
         Command::Job(command) => job::run(&context()?, command).await,

@@ -29,7 +29,8 @@ impl Screen {
 
     fn of(is_terminal: bool, no_color: bool) -> Self {
         let width = if is_terminal {
-            comfy_table::Table::new().width()
+            // One that does not know its width says 0.
+            comfy_table::Table::new().width().filter(|width| *width > 0)
         } else {
             None
         };
