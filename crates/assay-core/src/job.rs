@@ -365,6 +365,10 @@ pub struct Lease {
 }
 
 /// How an attempt ended.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one exists for each end of a job, and it is moved a few times"
+)]
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
     /// The result and the new version, when there is one, become visible together with the state.

@@ -77,7 +77,7 @@ impl KeyIndex {
     /// `None` when `bytes` are no index.
     #[must_use]
     pub fn parse(bytes: Bytes) -> Option<Self> {
-        let number = |at: usize| bytes.get(at..at + 4).map(|four| le32(four));
+        let number = |at: usize| bytes.get(at..at + 4).map(le32);
         if bytes.get(..4)? != MAGIC {
             return None;
         }
