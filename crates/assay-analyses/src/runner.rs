@@ -94,7 +94,11 @@ impl LocalRunner {
             Task::Import(task) => self.import(&task, &scratch, &limits, control).await,
             Task::Records(task) => self.engine.records(&task, &scratch, &limits, control).await,
             Task::Schema(input) => self.engine.schema(&input).await.map(Completion::Schema),
-            Task::Compact(_) => Err(Error::internal("compacting")),
+            Task::Compact(task) => self
+                .engine
+                .compact(&task, control)
+                .await
+                .map(|parts| Completion::Compacted { parts }),
             Task::Export {
                 data,
                 format,

@@ -195,7 +195,8 @@ impl Client {
     /// # Errors
     /// As [`Client::put_record`]; `unknown_record`.
     pub async fn delete_record(&self, name: &str, key: &str, expected: Expected<'_>) -> Result<()> {
-        self.send(self.record_request(Method::DELETE, name, key, expected)).await?;
+        self.send(self.record_request(Method::DELETE, name, key, expected))
+            .await?;
         Ok(())
     }
 
@@ -230,10 +231,17 @@ impl Client {
         filters: &[(String, String)],
         dry_run: bool,
     ) -> Result<Exact<DeletedRecords>> {
-        let mut query: Vec<(&str, String)> = filters.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+        let mut query: Vec<(&str, String)> = filters
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.clone()))
+            .collect();
         query.push(("_dry_run", dry_run.to_string()));
         let url = self.url(&["v1", "datasets", name, "delete"], &query);
-        read(self.send(self.request(Method::POST, url).timeout(WORKED_WITHIN)).await?).await
+        read(
+            self.send(self.request(Method::POST, url).timeout(WORKED_WITHIN))
+                .await?,
+        )
+        .await
     }
 
     /// A page of the versions of a data set, newest first.
@@ -285,7 +293,10 @@ impl Client {
         query: &[(String, String)],
         to: &mut (impl AsyncWrite + Unpin),
     ) -> Result<u64> {
-        let mut pairs: Vec<(&str, String)> = query.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+        let mut pairs: Vec<(&str, String)> = query
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.clone()))
+            .collect();
         pairs.push(("_format", format.as_str().to_owned()));
         let url = self.url(&["v1", "datasets", name, "export"], &pairs);
         let response = self.send(self.request(Method::GET, url)).await?;

@@ -6,6 +6,7 @@
 mod adapter;
 mod answer;
 mod bins;
+mod compact;
 mod conform;
 mod describe;
 mod encode;

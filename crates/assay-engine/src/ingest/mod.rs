@@ -24,10 +24,11 @@ use object_store::ObjectStore;
 pub(crate) use self::chunk::Chunk;
 use self::chunk::ChunkSize;
 use self::detect::Found;
-pub(crate) use self::json::decode;
 use self::json::{JsonLayout, JsonRecords};
+pub(crate) use self::json::{decode, seen_in};
 use self::keys::Keys;
-pub(crate) use self::parts::Parts;
+pub(crate) use self::keys::{ColumnFault, of_column as key_texts};
+pub(crate) use self::parts::{Parts, checksum};
 use self::source::Upload;
 
 const CHUNK: ChunkSize = ChunkSize {

@@ -12,6 +12,7 @@ use datafusion::catalog::TableProvider;
 use object_store::ObjectStore;
 
 use self::dataset::DatasetTable;
+pub(crate) use self::selection::of_live_rows;
 
 use crate::streamed::{self, Encoding};
 

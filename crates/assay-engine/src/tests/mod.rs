@@ -3,10 +3,12 @@
 //! Ingest has tests of its own; real data are analyzed in the crate above.
 
 mod answers;
+mod compaction;
 mod deleted;
 mod flights;
 mod hot;
 mod inputs;
+mod model;
 mod overflow;
 mod pages;
 mod refusals;
@@ -43,7 +45,14 @@ impl Lab {
     }
 
     fn with_pool(pool_bytes: usize) -> Self {
-        let objects: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        Self::build(Arc::new(InMemory::new()), pool_bytes)
+    }
+
+    fn over(objects: Arc<dyn ObjectStore>) -> Self {
+        Self::build(objects, 64 << 20)
+    }
+
+    fn build(objects: Arc<dyn ObjectStore>, pool_bytes: usize) -> Self {
         let engine = Engine::new(
             Arc::clone(&objects),
             EngineSettings {

@@ -1,13 +1,23 @@
 //! Records are read back as they were written.
 
-use assay_core::{CommitMode, Format, ImportTask, RecordsTask, RunControl};
+use assay_core::{CommitMode, Format, ImportFormat, ImportTask, RecordsTask, RunControl};
 
 use super::pages::{read, task};
 use super::*;
 
 impl Lab {
-    /// Loads a file as one more part of the first data set.
+    /// Loads a file and gives its parts.
     pub(super) async fn load(&mut self, name: &str, key: Option<&str>, file: &[u8]) -> Result<Vec<Part>, Error> {
+        self.load_as(name, key, file, None).await
+    }
+
+    pub(super) async fn load_as(
+        &mut self,
+        name: &str,
+        key: Option<&str>,
+        file: &[u8],
+        format: Option<ImportFormat>,
+    ) -> Result<Vec<Part>, Error> {
         let upload = Path::from("uploads/u");
         self.objects.put(&upload, file.to_vec().into()).await.unwrap();
         let task = ImportTask {
@@ -16,7 +26,7 @@ impl Lab {
             dataset: name.parse().unwrap(),
             key: key.map(Into::into),
             mode: CommitMode::Append,
-            format: None,
+            format,
             record_path: None,
             folder: format!("datasets/{name}"),
         };

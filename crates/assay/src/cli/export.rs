@@ -6,10 +6,10 @@ use assay_core::Format;
 use clap::{Args, ValueEnum};
 use tokio::io::AsyncWriteExt as _;
 
+use super::Failure;
 use super::context::Context;
 use super::follow::unless_interrupted;
 use super::records::pair;
-use super::Failure;
 use crate::output::text;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -65,7 +65,11 @@ pub async fn run(context: &Context, args: ExportArgs) -> Result<(), Failure> {
     let format = chosen(&args)?.format();
     let mut query = args.filter.clone();
     let named = [("_select", args.select), ("_order", args.order), ("_at", args.at)];
-    query.extend(named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
+    query.extend(
+        named
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?))),
+    );
     let client = &context.client;
     let Some(file) = args.output else {
         let is_binary = matches!(format, Format::Parquet | Format::Arrow);

@@ -95,8 +95,15 @@ impl Failure {
                 errors::render(&error.hint("`assay queue` shows what is paused now"), None, screen)
             }
             Failure::Refused { records } => {
-                let error = Error::new(Code::InvalidRequest, format!("refused {}", text::counted(*records, "record")));
-                errors::render(&error.hint("the others are written; `--json` tells of each"), None, screen)
+                let error = Error::new(
+                    Code::InvalidRequest,
+                    format!("refused {}", text::counted(*records, "record")),
+                );
+                errors::render(
+                    &error.hint("the others are written; `--json` tells of each"),
+                    None,
+                    screen,
+                )
             }
             Failure::Usage(error) => errors::render(error, None, screen),
             Failure::Other(error) => errors::render(&of_ours(error), None, screen),

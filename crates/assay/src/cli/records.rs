@@ -5,8 +5,8 @@ use std::io::Read as _;
 use assay_client::{Client, Exact, Expected, Row};
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::context::{Context, FormatArgs, OutputFormat};
 use super::Failure;
+use super::context::{Context, FormatArgs, OutputFormat};
 use crate::output;
 use crate::output::table::{Heading, Sheet};
 use crate::output::text;
@@ -116,7 +116,9 @@ pub struct ListArgs {
 
 /// `attribute=operator.value`.
 pub(super) fn pair(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("write `attribute=operator.value`, e.g. `year=gte.2008`")?;
+    let (name, value) = text
+        .split_once('=')
+        .ok_or("write `attribute=operator.value`, e.g. `year=gte.2008`")?;
     Ok((name.to_owned(), value.to_owned()))
 }
 
@@ -136,7 +138,11 @@ pub async fn run(context: &Context, command: RecordsCommand) -> Result<(), Failu
             let expected = tag.as_deref().map_or(Expected::Anything, Expected::Tag);
             let json = text_of(&args.json)?;
             let written = client.patch_record(&args.name, &args.key, json, expected).await?;
-            told(context, written.text.get(), &format!("`{}` is changed in version {}", args.key, written.version))
+            told(
+                context,
+                written.text.get(),
+                &format!("`{}` is changed in version {}", args.key, written.version),
+            )
         }
         RecordsCommand::Rm(args) => remove(context, args).await,
         RecordsCommand::List(args) => list(context, args).await,
@@ -165,7 +171,10 @@ async fn put(context: &Context, args: PutArgs) -> Result<(), Failure> {
     };
     let json = text_of(args.json.as_deref().unwrap_or("-"))?;
     let written = context.client.put_record(&args.name, &args.key, json, expected).await?;
-    let words = format!("`{}` is {} in version {}", written.key, written.outcome, written.version);
+    let words = format!(
+        "`{}` is {} in version {}",
+        written.key, written.outcome, written.version
+    );
     told(context, written.text.get(), &words)
 }
 
@@ -226,7 +235,11 @@ async fn remove(context: &Context, args: RmArgs) -> Result<(), Failure> {
 
 async fn list(context: &Context, args: ListArgs) -> Result<(), Failure> {
     let format = context.format(args.format);
-    let mut query: Vec<(&str, String)> = args.filter.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+    let mut query: Vec<(&str, String)> = args
+        .filter
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.clone()))
+        .collect();
     query.extend(args.select.map(|names| ("_select", names)));
     query.extend(args.order.map(|names| ("_order", names)));
     query.extend(args.at.map(|at| ("_at", at)));

@@ -80,7 +80,10 @@ pub async fn create(context: &Context, args: CreateArgs) -> Result<(), Failure> 
     if context.wants_json() {
         return Ok(output::print(&format!("{}\n", made.text.get()))?);
     }
-    context.say(&format!("data set `{}` is there; `assay records put {} -` fills it", made.name, made.name));
+    context.say(&format!(
+        "data set `{}` is there; `assay records put {} -` fills it",
+        made.name, made.name
+    ));
     Ok(())
 }
 
@@ -131,23 +134,36 @@ fn history(entries: &[Exact<VersionEntry>]) -> Sheet {
 fn changes(entry: &VersionEntry) -> String {
     let counts = [("+", entry.created), ("~", entry.replaced), ("-", entry.deleted)];
     let shown = counts.iter().filter(|(_, count)| *count > 0);
-    shown.map(|(sign, count)| format!("{sign}{count}")).collect::<Vec<_>>().join(" ")
+    shown
+        .map(|(sign, count)| format!("{sign}{count}"))
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 pub async fn restore(context: &Context, args: RestoreArgs) -> Result<(), Failure> {
-    let entry = context.client.restore(&args.name, &args.version, args.message.as_deref()).await?;
+    let entry = context
+        .client
+        .restore(&args.name, &args.version, args.message.as_deref())
+        .await?;
     if context.wants_json() {
         return Ok(output::print(&format!("{}\n", entry.text.get()))?);
     }
     let rows = text::counted(entry.rows, "record");
-    context.say(&format!("version {} has the {rows} of version {}", entry.version, args.version));
+    context.say(&format!(
+        "version {} has the {rows} of version {}",
+        entry.version, args.version
+    ));
     Ok(())
 }
 
 pub async fn schema(context: &Context, args: SchemaArgs) -> Result<(), Failure> {
     let schema = context.client.schema(&args.name, args.at.as_deref()).await?;
     let items: Vec<_> = schema.attributes.iter().map(|attribute| &*attribute.text).collect();
-    context.print_list(context.format(args.format), &datasets::attributes(&schema.attributes), &items)
+    context.print_list(
+        context.format(args.format),
+        &datasets::attributes(&schema.attributes),
+        &items,
+    )
 }
 
 pub async fn diff(context: &Context, args: DiffArgs) -> Result<(), Failure> {
@@ -193,7 +209,12 @@ fn told(page: &DiffPage) -> String {
 fn compared(items: &[Exact<DiffItem>]) -> Sheet {
     let row = |item: &Exact<DiffItem>| {
         let side = |json: &Option<Box<serde_json::value::RawValue>>| json.as_ref().map(|json| json.get().to_owned());
-        vec![Some(item.key.clone()), Some(item.change.clone()), side(&item.before), side(&item.after)]
+        vec![
+            Some(item.key.clone()),
+            Some(item.change.clone()),
+            side(&item.before),
+            side(&item.after),
+        ]
     };
     Sheet {
         headings: ["key", "change", "before", "after"].map(Heading::text).into(),

@@ -32,8 +32,13 @@ pub(super) type Built = Result<(Kind, ArrayRef), Refused>;
 
 /// Counts what JSON types the values have.
 pub(super) fn seen(column: &Column<'_>) -> Seen {
+    seen_in(column.texts.iter().copied())
+}
+
+/// As [`seen`], of the JSON texts of values.
+pub(crate) fn seen_in<'a>(texts: impl Iterator<Item = &'a str>) -> Seen {
     let mut seen = Seen::default();
-    for text in &column.texts {
+    for text in texts {
         match text.as_bytes().first() {
             Some(b'n') => seen.null += 1,
             Some(b't' | b'f') => seen.bool += 1,

@@ -15,6 +15,7 @@ use arrow::array::StringArray;
 use assay_core::Result;
 
 use self::assemble::{Added, Source};
+pub(crate) use self::build::seen_in;
 use self::columns::Members;
 pub(super) use self::columns::string;
 use self::records::{Located, RecordText, Records};
@@ -140,11 +141,11 @@ impl<R: Read> JsonRecords<R> {
 ///
 /// # Errors
 /// `InvalidJson` with the place.
-pub(crate) fn decode(texts: &[String], key: Option<&str>) -> Result<Chunk> {
+pub(crate) fn decode<T: AsRef<str>>(texts: &[T], key: Option<&str>) -> Result<Chunk> {
     let sources: Vec<Source<'_>> = (1..)
         .zip(texts)
         .map(|(line, text)| Source {
-            text,
+            text: text.as_ref(),
             place: Place { line, column: 1 },
         })
         .collect();
