@@ -340,12 +340,14 @@ async fn who_reads_while_there_is_no_time_is_told_when_to_come_again() {
         bytes: 1,
         checksum: "ab".to_owned(),
         schema: TableSchema::default(),
+        index: None,
     };
     let commit = Commit {
         name: "penguins".parse().unwrap(),
         key: None,
         mode: CommitMode::Replace,
         parts: vec![part],
+        author: Default::default(),
     };
     let result = StoredResult {
         set: ResultSet {
