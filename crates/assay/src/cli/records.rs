@@ -51,7 +51,7 @@ pub struct PutArgs {
     /// Key of the record; `-` reads many records from stdin: an object, an array, or NDJSON
     pub key: String,
     /// The record as JSON [default: stdin]
-    pub json: Option<String>,
+    pub record: Option<String>,
     /// Write only when there is no record under the key
     #[arg(long, conflicts_with = "if_match")]
     pub new: bool,
@@ -70,7 +70,7 @@ pub struct PatchArgs {
     /// Key of the record
     pub key: String,
     /// The changes as JSON; `-` is stdin
-    pub json: String,
+    pub changes: String,
     /// Change only the record with this tag
     #[arg(long, value_name = "TAG")]
     pub if_match: Option<String>,
@@ -136,7 +136,7 @@ pub async fn run(context: &Context, command: RecordsCommand) -> Result<(), Failu
         RecordsCommand::Patch(args) => {
             let tag = args.if_match.as_deref().map(quoted);
             let expected = tag.as_deref().map_or(Expected::Anything, Expected::Tag);
-            let json = text_of(&args.json)?;
+            let json = text_of(&args.changes)?;
             let written = client.patch_record(&args.name, &args.key, json, expected).await?;
             told(
                 context,
@@ -169,7 +169,7 @@ async fn put(context: &Context, args: PutArgs) -> Result<(), Failure> {
         None if args.new => Expected::Nothing,
         None => Expected::Anything,
     };
-    let json = text_of(args.json.as_deref().unwrap_or("-"))?;
+    let json = text_of(args.record.as_deref().unwrap_or("-"))?;
     let written = context.client.put_record(&args.name, &args.key, json, expected).await?;
     let words = format!(
         "`{}` is {} in version {}",

@@ -10,6 +10,7 @@ mod cli;
 mod cli_doctor;
 mod cli_drain;
 mod cli_queue;
+mod cli_records;
 mod cli_why;
 mod contract;
 mod contract_jobs;
