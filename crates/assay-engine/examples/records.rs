@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use assay_core::{
-    CommitMode, Completion, Format, ImportFormat, ImportTask, Input, InputSource, Limits, LivePart, RecordsTask, Result,
-    RowSet, RunControl, TableSchema, Version,
+    CommitMode, Completion, Format, ImportFormat, ImportTask, Input, InputSource, Limits, LivePart, RecordsTask,
+    Result, RowSet, RunControl, TableSchema, Version,
 };
 use assay_engine::{Engine, EngineSettings, SqlParams};
 use object_store::local::LocalFileSystem;
@@ -57,8 +57,14 @@ async fn measure(objects: Arc<dyn ObjectStore>) -> Result<(), Box<dyn std::error
     }
     let mut one = parts[3].clone();
     one.deleted = [77_777].into_iter().collect::<RowSet>().complement(131_072);
-    println!("one record of a part: {:.2?}", page(&engine, input(vec![one], Vec::new())).await?);
-    println!("one hot record: {:.2?}", page(&engine, input(Vec::new(), vec![record(1)])).await?);
+    println!(
+        "one record of a part: {:.2?}",
+        page(&engine, input(vec![one], Vec::new())).await?
+    );
+    println!(
+        "one hot record: {:.2?}",
+        page(&engine, input(Vec::new(), vec![record(1)])).await?
+    );
     Ok(())
 }
 

@@ -1,8 +1,9 @@
 //! Bodies, queries and headers of requests, read strictly: what is not understood is refused with its place.
 
 use assay_core::{Code, Error};
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::FromRequestParts;
+use futures::StreamExt as _;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, header};
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -43,14 +44,39 @@ pub(crate) async fn json<T: DeserializeOwned>(headers: &HeaderMap, body: Body, l
             .hint("send JSON with `Content-Type: application/json`"));
         }
     }
-    let bytes = to_bytes(body, limit).await.map_err(|_| too_large(limit as u64))?;
-    parse(&bytes)
+    parse(&bytes(body, limit).await?)
+}
+
+/// What of a body that is too large is read all the same, so that the client has sent it and reads the answer.
+const DRAINED: usize = 16 << 20;
+
+/// The body of a request, of at most `limit` bytes.
+///
+/// # Errors
+/// `BodyTooLarge`; `InvalidRequest` when it was cut off.
+pub(crate) async fn bytes(body: Body, limit: usize) -> Result<Vec<u8>, Error> {
+    let mut stream = body.into_data_stream();
+    let (mut bytes, mut size) = (Vec::new(), 0_usize);
+    while let Some(chunk) = stream.next().await {
+        let chunk =
+            chunk.map_err(|_| Error::new(Code::InvalidRequest, "the body was cut off").hint("send it again"))?;
+        size += chunk.len();
+        if size <= limit {
+            bytes.extend_from_slice(&chunk);
+        } else if size > limit.saturating_add(DRAINED) {
+            break;
+        }
+    }
+    if size > limit {
+        return Err(too_large(limit as u64));
+    }
+    Ok(bytes)
 }
 
 pub(crate) fn too_large(limit: u64) -> Error {
     Error::new(
         Code::BodyTooLarge,
-        format!("the body is larger than the limit of {limit} bytes, or was cut off"),
+        format!("the body is larger than the limit of {limit} bytes"),
     )
     .hint("send less; files are uploaded to `/v1/datasets/{name}/import`")
 }

@@ -316,7 +316,7 @@ mod tests {
         ] {
             assert_eq!(Node::parse(text).unwrap_err().code, Code::InvalidRequest, "{text}");
         }
-        let fault = Node::parse("{\n \"a\": tru\n}").unwrap_err();
+        let fault = Node::parse("{\n \"a\": tru}").unwrap_err();
         assert_eq!(
             (fault.errors[0].line, fault.message.contains("expected")),
             (Some(2), true),

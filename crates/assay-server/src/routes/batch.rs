@@ -63,9 +63,7 @@ pub(crate) async fn write_records(
     let [mode, message] = extract::query(query.as_deref(), ["mode", "message"])?;
     let by = when::author(&asker, message)?;
     let mode = mode_of(mode.as_deref())?;
-    let bytes = to_bytes(body, MAX_BODY)
-        .await
-        .map_err(|_| extract::too_large(MAX_BODY as u64))?;
+    let bytes = extract::bytes(body, MAX_BODY).await?;
     let name = pins::known_name(&app, &name).await?;
     let dataset = app.catalog.find(&name).await?;
     let key = match dataset {

@@ -5,7 +5,7 @@ use assay_core::{
     Written,
 };
 use axum::Json;
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, StatusCode, header};
@@ -300,11 +300,9 @@ fn shown(key: &str) -> String {
 
 async fn body_text(app: &App, body: Body) -> Result<String> {
     let limit = app.settings.max_body_bytes;
-    let bytes = to_bytes(body, limit)
-        .await
-        .map_err(|_| extract::too_large(limit as u64))?;
+    let bytes = extract::bytes(body, limit).await?;
     let not_utf8 = |_| Error::new(Code::InvalidRequest, "the body is not UTF-8").hint("send JSON in UTF-8");
-    let text = String::from_utf8(bytes.into()).map_err(not_utf8)?;
+    let text = String::from_utf8(bytes).map_err(not_utf8)?;
     if text.trim().is_empty() {
         return Err(Error::new(Code::InvalidRequest, "the body is empty").hint("send a JSON object"));
     }

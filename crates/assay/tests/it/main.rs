@@ -26,6 +26,7 @@ mod queue;
 #[path = "../../../assay-worker/tests/it/receivers.rs"]
 mod receivers;
 mod records;
+mod records_files;
 mod retention;
 mod schedules;
 mod support;

@@ -3,27 +3,27 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{TestServer, answer};
+use crate::support::TestServer;
 
-const GENES: &str = "/v1/datasets/genes/records";
+pub const GENES: &str = "/v1/datasets/genes/records";
 
-struct Told {
-    status: u16,
-    etag: Option<String>,
-    text: String,
+pub struct Told {
+    pub status: u16,
+    pub etag: Option<String>,
+    pub text: String,
 }
 
 impl Told {
-    fn body(&self) -> Value {
+    pub fn body(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_default()
     }
 
-    fn code(&self) -> String {
+    pub fn code(&self) -> String {
         self.body()["code"].as_str().unwrap_or_default().to_owned()
     }
 }
 
-async fn ask(server: &TestServer, method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Told {
+pub async fn ask(server: &TestServer, method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Told {
     let mut request = server.http.request(method, format!("{}{path}", server.url));
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -39,7 +39,7 @@ async fn ask(server: &TestServer, method: Method, path: &str, headers: &[(&str, 
     }
 }
 
-async fn with_genes(folder: &tempfile::TempDir) -> TestServer {
+pub async fn with_genes(folder: &tempfile::TempDir) -> TestServer {
     let server = TestServer::start(folder);
     let (status, made) = server
         .post("/v1/datasets", &json!({"name": "genes", "key": "id"}))
@@ -358,239 +358,5 @@ async fn many_records_are_written_with_an_outcome_for_each() {
     assert_eq!(
         server.rows("SELECT sum(x) AS sum FROM loose").await,
         json!([{"sum": 6}])
-    );
-}
-
-/// Counts from the description of the data: 43,249 genes, 1,198 of them withdrawn, 13,704 pseudogenes.
-#[tokio::test(flavor = "multi_thread")]
-async fn records_of_a_file_are_changed_and_deleted_like_any_other() {
-    let folder = tempfile::tempdir().unwrap();
-    let server = TestServer::start(&folder);
-    server
-        .import_file("hgnc", "key=hgnc_id", "hgnc/hgnc_complete_set.json.gz")
-        .await;
-    let path = "/v1/datasets/hgnc/records/HGNC:5";
-    let first = ask(&server, Method::GET, path, &[], "").await;
-    assert_eq!(
-        (first.status, first.etag.as_deref(), &first.body()["symbol"]),
-        (200, Some("\"1\""), &json!("A1BG"))
-    );
-    assert_eq!(
-        ask(
-            &server,
-            Method::PATCH,
-            path,
-            &[("if-match", "\"1\"")],
-            "{\"seen\":1.50}"
-        )
-        .await
-        .status,
-        200
-    );
-    let patched = ask(&server, Method::GET, path, &[], "").await;
-    assert_eq!(
-        patched.text,
-        format!("{},\"seen\":1.50}}", first.text.strip_suffix('}').unwrap())
-    );
-    assert_eq!(
-        ask(&server, Method::DELETE, "/v1/datasets/hgnc/records/HGNC:37133", &[], "")
-            .await
-            .status,
-        204
-    );
-    let counts =
-        "SELECT count(*) AS n, count(seen) AS seen, sum(CASE WHEN status = 'Entry Withdrawn' THEN 1 ELSE 0 END)
-                  AS withdrawn FROM hgnc";
-    assert_eq!(
-        server.rows(counts).await,
-        json!([{"n": 43_248, "seen": 1, "withdrawn": 1_198}])
-    );
-
-    let withdrawn = "/v1/datasets/hgnc/delete?status=eq.Entry%20Withdrawn";
-    let (_, counted) = server.post(&format!("{withdrawn}&_dry_run=true"), &json!({})).await;
-    assert_eq!(
-        (&counted["deleted"], &counted["dry_run"]),
-        (&json!(1_198), &json!(true)),
-        "{counted:#}"
-    );
-    let (_, deleted) = server.post(withdrawn, &json!({})).await;
-    assert_eq!(
-        (&deleted["deleted"], &deleted["changed"]),
-        (&json!(1_198), &json!(0)),
-        "{deleted:#}"
-    );
-    assert_eq!(
-        server.rows(counts).await,
-        json!([{"n": 42_050, "seen": 1, "withdrawn": 0}])
-    );
-    let (status, all) = server.post("/v1/datasets/hgnc/delete", &json!({})).await;
-    assert_eq!((status, &all["code"]), (400, &json!("invalid_request")));
-
-    // Every version stays what it was.
-    let old = ask(&server, Method::GET, &format!("{path}?at=1"), &[], "").await;
-    assert_eq!(old.text, first.text);
-    let (_, page) = server
-        .get("/v1/datasets/hgnc/records?_at=1&status=eq.Entry%20Withdrawn&_limit=5000")
-        .await;
-    assert_eq!(page["items"].as_array().unwrap().len(), 1_198);
-
-    // An upsert takes the place of what has its keys, an append of them is refused.
-    let two = b"{\"hgnc_id\":\"HGNC:5\",\"symbol\":\"A1BG\"}\n{\"hgnc_id\":\"new\"}\n".to_vec();
-    let (_, refused) = server.import("hgnc", "mode=append", two.clone()).await;
-    assert_eq!(refused["code"], "duplicate_key", "{refused:#}");
-    let (_, job) = server.import("hgnc", "mode=upsert", two).await;
-    assert_eq!(job["state"], "succeeded", "{job:#}");
-    assert_eq!(
-        ask(&server, Method::GET, path, &[], "").await.body(),
-        json!({"hgnc_id": "HGNC:5", "symbol": "A1BG"})
-    );
-    let (_, versions) = server.get("/v1/datasets/hgnc/versions").await;
-    let upsert = versions["items"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .find(|entry| entry["operation"] == "upsert")
-        .unwrap();
-    assert_eq!((&upsert["created"], &upsert["replaced"]), (&json!(1), &json!(1)));
-    let (status, restored) = server
-        .post("/v1/datasets/hgnc/restore", &json!({"version": 1, "message": "back"}))
-        .await;
-    assert_eq!(
-        (status, &restored["rows"], &restored["message"]),
-        (200, &json!(43_249), &json!("back")),
-        "{restored:#}"
-    );
-    assert_eq!(ask(&server, Method::GET, path, &[], "").await.text, first.text);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn changes_are_told_to_who_waits_for_them() {
-    let folder = tempfile::tempdir().unwrap();
-    let server = with_genes(&folder).await;
-    ask(
-        &server,
-        Method::PUT,
-        &format!("{GENES}/a?message=first"),
-        &[],
-        "{\"n\":1.50}",
-    )
-    .await;
-    let feed = |after: u64| {
-        let request = server
-            .http
-            .get(format!("{}/v1/datasets/genes/changes?after={after}", server.url));
-        async move {
-            request
-                .header("prefer", "wait=30")
-                .send()
-                .await
-                .unwrap()
-                .text()
-                .await
-                .unwrap()
-        }
-    };
-    let lines: Vec<String> = feed(1).await.lines().map(str::to_owned).collect();
-    let entry: Value = serde_json::from_str(&lines[0]).unwrap();
-    assert_eq!(
-        (&entry["operation"], &entry["message"]),
-        (&json!("write"), &json!("first"))
-    );
-    assert_eq!(lines[1], r#"{"version":2,"key":"a","record":{"id":"a","n":1.50}}"#);
-    let path = format!("{GENES}/a");
-    let (waited, deleted) = tokio::join!(feed(2), ask(&server, Method::DELETE, &path, &[], ""));
-    assert_eq!(deleted.status, 204);
-    assert!(
-        waited.ends_with("{\"version\":3,\"key\":\"a\",\"deleted\":true}\n"),
-        "{waited}"
-    );
-    let (status, gone) = server.get("/v1/datasets/gene/changes").await;
-    assert_eq!((status, &gone["code"]), (404, &json!("unknown_dataset")));
-    let response = server
-        .http
-        .delete(format!("{}/v1/datasets/genes", server.url))
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(answer(response).await.0, 204);
-    assert_eq!(server.get("/v1/datasets/genes").await.0, 404);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_was_acknowledged_is_there_after_a_kill_and_compaction_is_not_noticed() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut server = with_genes(&folder).await;
-    let mut expected = 0_u64;
-    for round in 0..4_u64 {
-        let body: Vec<Value> = (0..700)
-            .map(|key| json!({"id": key, "round": round, "x": key * round}))
-            .collect();
-        let (status, told) = server.post(&format!("{GENES}?message=round"), &Value::from(body)).await;
-        assert_eq!((status, &told["refused"]), (200, &json!(0)), "{told:#}");
-        let gone = format!("{GENES}/{}", 600 + round);
-        assert_eq!(ask(&server, Method::DELETE, &gone, &[], "").await.status, 204);
-        expected = (0..700_u64)
-            .filter(|key| *key != 600 + round)
-            .map(|key| key * round)
-            .sum();
-        server.kill_9();
-        server = TestServer::start(&folder);
-        let sum = server.rows("SELECT count(*) AS n, sum(x) AS sum FROM genes").await;
-        assert_eq!(
-            (&sum[0]["n"], &sum[0]["sum"]),
-            (&json!(699), &json!(expected)),
-            "round {round}"
-        );
-    }
-    // Records become parts in the background, and nobody sees a difference.
-    let more: Vec<Value> = (1_000..2_500).map(|key| json!({"id": key, "x": 1})).collect();
-    server.post(GENES, &Value::from(more)).await;
-    let mut after = 0;
-    loop {
-        let request = server
-            .http
-            .get(format!("{}/v1/datasets/genes/changes?after={after}", server.url));
-        let lines = request
-            .header("prefer", "wait=30")
-            .send()
-            .await
-            .unwrap()
-            .text()
-            .await
-            .unwrap();
-        assert!(!lines.is_empty(), "the hot records became no part");
-        let entries: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        let newest = entries
-            .iter()
-            .filter_map(|entry| entry["version"].as_u64())
-            .max()
-            .unwrap();
-        let is_compacted = entries
-            .iter()
-            .any(|entry| entry["operation"] == "compact" && entry["rows"] == 699 + 1_500);
-        if is_compacted {
-            break;
-        }
-        after = newest;
-    }
-    let sum = server.rows("SELECT count(*) AS n, sum(x) AS sum FROM genes").await;
-    assert_eq!(
-        (&sum[0]["n"], &sum[0]["sum"]),
-        (&json!(699 + 1_500), &json!(expected + 1_500))
-    );
-    let one = ask(&server, Method::GET, &format!("{GENES}/1234"), &[], "").await;
-    assert_eq!(one.body(), json!({"id": 1234, "x": 1}));
-    let back = ask(
-        &server,
-        Method::PATCH,
-        &format!("{GENES}/1234"),
-        &[("if-match", &one.etag.unwrap())],
-        "{\"x\":2}",
-    )
-    .await;
-    assert_eq!(back.status, 200);
-    assert_eq!(
-        server.rows("SELECT sum(x) AS sum FROM genes").await[0]["sum"],
-        expected + 1_501
     );
 }

@@ -1,7 +1,7 @@
 //! Hot records become parts, and many small parts few: what wants it, and how it takes effect.
 
 use assay_core::{Author, CompactTask, Compacted, DatasetName, LivePart, Operation, RowSet, TableSchema};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::shelf::Shelf;
 use super::versions::{self, Counts};
@@ -236,7 +236,9 @@ fn output(connection: &Connection, shelf: &Shelf, compacted: &Compacted) -> Fall
     }
     let mut find = connection.prepare_cached("SELECT removed IS NULL FROM record WHERE id = ?1")?;
     for (record, at) in task.hot.iter().zip(base..) {
-        let is_live: bool = find.query_row([signed(record.id)], |row| row.get(0))?;
+        // One that is gone by now was removed long ago.
+        let is_live: Option<bool> = find.query_row([signed(record.id)], |row| row.get(0)).optional()?;
+        let is_live = is_live.unwrap_or(false);
         is_news |= is_live;
         if !is_live {
             output.delete(at);
