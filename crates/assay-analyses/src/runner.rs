@@ -93,6 +93,7 @@ impl LocalRunner {
             }
             Task::Import(task) => self.import(&task, &scratch, &limits, control).await,
             Task::Records(task) => self.engine.records(&task, &scratch, &limits, control).await,
+            Task::Count(task) => self.engine.count(&task, threads).await.map(Completion::Counted),
             Task::Schema(input) => self.engine.schema(&input).await.map(Completion::Schema),
             Task::Compact(task) => self
                 .engine

@@ -94,7 +94,7 @@ impl Client {
         self.get(&["v1", "datasets", name, "schema"], &optional("at", at)).await
     }
 
-    /// A page of records. The query is that of the route: `attribute=op.value`, `_select`, `_order`, `_limit`, `_cursor`.
+    /// A page of records. The query is that of the route: `attribute=op.value`, `_select`, `_order`, `_limit`, `_next`.
     ///
     /// # Errors
     /// As every request.

@@ -50,8 +50,8 @@ pub use notice::{
     delivery_pause_ms,
 };
 pub use order::{
-    Completion, EngineMessage, EngineReply, ImportFormat, ImportTask, Input, InputSource, Order, RecordFilter,
-    RecordsTask, Task,
+    Completion, CountTask, Counted, EngineMessage, EngineReply, Facet, FacetValue, ImportFormat, ImportTask, Input,
+    InputSource, Order, RecordFilter, RecordsTask, Task,
 };
 pub use ports::{
     Beat, Catalog, Changes, Clock, DeliveryFilter, Directive, Events, History, HistoryRows, Hooks, Jobs, ManualClock,

@@ -157,6 +157,8 @@ pub enum Task {
     Import(Box<ImportTask>),
     /// Reads a page of records as they are, in `format`.
     Records(Box<RecordsTask>),
+    /// Counts records.
+    Count(Box<CountTask>),
     /// Finds the attributes of a data set, those of its hot records among them.
     Schema(Box<Input>),
     /// Makes fewer parts of many and of hot records.
@@ -203,11 +205,48 @@ pub struct RecordsTask {
     /// Attributes to give; empty means all.
     pub select: Vec<String>,
     pub filters: Vec<RecordFilter>,
+    /// A condition in SQL beside the filters.
+    #[serde(default)]
+    pub condition: Option<String>,
     /// Attribute and whether it descends.
     pub order: Vec<(String, bool)>,
     pub offset: u64,
     pub limit: u64,
     pub format: Format,
+}
+
+/// Records to be counted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CountTask {
+    pub input: Input,
+    pub filters: Vec<RecordFilter>,
+    /// A condition in SQL beside the filters.
+    pub condition: Option<String>,
+    /// Attributes whose values are counted.
+    pub facets: Vec<String>,
+}
+
+/// What came of a [`CountTask`].
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Counted {
+    pub rows: u64,
+    pub facets: Vec<Facet>,
+}
+
+/// The commonest values of an attribute.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Facet {
+    pub attribute: String,
+    pub values: Vec<FacetValue>,
+    /// There are other values.
+    pub more: bool,
+}
+
+/// A value, and how many records have it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FacetValue {
+    pub value: Value,
+    pub count: u64,
 }
 
 /// `attribute=op.value`, after PostgREST: `eq neq gt gte lt lte like ilike in is` and their `not.` forms.
@@ -257,6 +296,7 @@ pub enum Completion {
         usage: Usage,
     },
     Schema(TableSchema),
+    Counted(Counted),
     /// The new parts, see [`Compacted`](crate::Compacted).
     Compacted {
         parts: Vec<Part>,

@@ -143,6 +143,7 @@ async fn page(engine: &Engine, input: Input) -> Result<Duration> {
         input,
         select: Vec::new(),
         filters: Vec::new(),
+        condition: None,
         order: Vec::new(),
         offset: 0,
         limit: 1,

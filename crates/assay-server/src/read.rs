@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use assay_core::{Completion, Error, Input, Limits, Order, Result, ResultData, RunControl, TableSchema, Task};
+use assay_core::{
+    Completion, CountTask, Counted, Error, Input, Limits, Order, Result, ResultData, RunControl, TableSchema, Task,
+};
 use axum::body::Body;
 use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
@@ -45,6 +47,23 @@ pub(crate) async fn run(app: &App, task: Task, limits: Limits) -> Result<Encoded
 pub(crate) fn astray() -> Error {
     tracing::error!("the engine answered another question than it was asked");
     Error::internal("reading the data")
+}
+
+/// How many records pass filters.
+///
+/// # Errors
+/// Whatever the engine meets, e.g. an unknown column.
+pub(crate) async fn count(app: &App, task: CountTask) -> Result<Counted> {
+    let order = Order {
+        scratch: scratch(),
+        task: Task::Count(Box::new(task)),
+        limits: app.settings.read_limits,
+        threads: 1,
+    };
+    match app.runner.run(order, RunControl::unattended()).await? {
+        Completion::Counted(counted) => Ok(counted),
+        _ => Err(astray()),
+    }
 }
 
 /// The attributes of a data set, those of its hot records among them.

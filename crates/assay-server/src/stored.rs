@@ -124,6 +124,7 @@ async fn read_lines(app: &App, dataset: &DatasetName, key: &str, parts: Vec<Live
         },
         select: Vec::new(),
         filters: Vec::new(),
+        condition: None,
         order: Vec::new(),
         offset: 0,
         limit: rows,

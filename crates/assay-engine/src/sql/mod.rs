@@ -13,6 +13,8 @@ use assay_core::{Code, Error, Input, Result};
 use datafusion::sql::parser::{DFParserBuilder, Statement as ParsedStatement};
 use datafusion::sql::sqlparser::ast::{SetExpr, Statement};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::parser::Parser;
+use datafusion::sql::sqlparser::tokenizer::Token;
 
 use crate::failure;
 use crate::session::SqlParams;
@@ -85,6 +87,29 @@ fn parse(sql: &str) -> Result<Statement> {
         ParsedStatement::CopyTo(_) => Err(at_begin(not_read_only("`COPY`"), sql)),
         ParsedStatement::Reset(_) => Err(at_begin(not_read_only("`RESET`"), sql)),
     }
+}
+
+/// Makes sure that `sql` is one expression, and nothing behind it.
+pub(crate) fn expression(sql: &str) -> Result<()> {
+    let mut parser = Parser::new(&GenericDialect {})
+        .with_recursion_limit(PARSER_DEPTH)
+        .try_with_sql(sql)
+        .map_err(|cause| at_end(failure::of_syntax(&cause.into()), sql))?;
+    parser
+        .parse_expr()
+        .map_err(|cause| at_end(failure::of_syntax(&cause.into()), sql))?;
+    let next = parser.peek_token();
+    if next.token == Token::EOF {
+        return Ok(());
+    }
+    let (line, column) = (next.span.start.line, next.span.start.column);
+    let error = Error::new(
+        Code::SqlSyntax,
+        format!("`{}` is not expected in a condition", next.token),
+    );
+    Err(error
+        .hint("write one condition, such as `year >= 2008 AND sex IS NULL`")
+        .at(line, Some(column)))
 }
 
 /// A statement that is refused as a whole is refused at its first word.

@@ -81,6 +81,7 @@ async fn check(parts: i64, is_deleted: impl Fn(i64) -> bool) {
         input: lab.inputs[0].clone(),
         select: vec!["n".into()],
         filters: Vec::new(),
+        condition: None,
         order: Vec::new(),
         offset,
         limit,

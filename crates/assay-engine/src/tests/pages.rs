@@ -43,6 +43,7 @@ pub(super) fn task(input: &Input) -> RecordsTask {
         input: input.clone(),
         select: Vec::new(),
         filters: Vec::new(),
+        condition: None,
         order: Vec::new(),
         offset: 0,
         limit: 100,

@@ -435,6 +435,7 @@ async fn matching(
         input: snapshot.into(),
         select: vec![attribute.to_owned()],
         filters: filters.to_vec(),
+        condition: None,
         order: Vec::new(),
         offset,
         limit: DELETED_AT_A_TIME,

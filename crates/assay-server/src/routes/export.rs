@@ -64,6 +64,7 @@ pub(crate) async fn export(
         input: snapshot.into(),
         select: request.select,
         filters: request.filters,
+        condition: request.condition,
         order: request.order,
         offset: 0,
         limit: u64::MAX,

@@ -1,18 +1,19 @@
 //! Records: filtered, selected, ordered and paged.
 
-use assay_core::{Code, Error, Format, RecordFilter, RecordsTask, Result, Task};
+use assay_core::{Code, CountTask, Counted, Error, Facet, Format, RecordFilter, RecordsTask, Result, Task};
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, header};
-use serde_json::json;
+use http::{HeaderMap, HeaderName, header};
+use serde_json::{Value, json};
 
 use super::results::closed;
-use crate::app::Shared;
+use crate::app::{App, Shared};
 use crate::cursor::Cursor;
 use crate::extract::Path;
 use crate::problem::Problem;
 use crate::{answer, extract, negotiate, pins, read, when};
 
+static TOTAL: HeaderName = HeaderName::from_static("assay-total");
 const PAGE: u64 = 100;
 const LARGEST_PAGE: u64 = 10_000;
 const MAX_FILTERS: usize = 100;
@@ -29,12 +30,15 @@ const MAX_FILTERS: usize = 100;
         ("_select" = Option<String>, Query, description = "attributes, separated by commas"),
         ("_order" = Option<String>, Query, description = "attributes, each perhaps with `.asc` or `.desc`"),
         ("_limit" = Option<u64>, Query, description = "100 by default, at most 10,000"),
-        ("_cursor" = Option<String>, Query),
+        ("_next" = Option<String>, Query, description = "where the page before ended, as its `next` says"),
+        ("_where" = Option<String>, Query, description = "a condition in SQL, e.g. `year >= 2008 AND sex IS NULL`"),
+        ("_count" = Option<bool>, Query, description = "tell how many records pass, as `total`"),
+        ("_facet" = Option<String>, Query, description = "attributes, separated by commas, whose 30 commonest values are counted"),
         ("_at" = Option<String>, Query, description = "a version, or a time in RFC 3339; the newest by default"),
         ("_format" = Option<String>, Query, description = "`json`, `ndjson`, `csv`, `parquet` or `arrow`; or by `Accept`"),
     ),
     responses(
-        (status = 200, description = "`{items, next, version}`, or the records in the format asked for", body = Object),
+        (status = 200, description = "`{items, next, version, total, facets}`, or the records in the format asked for", body = Object),
         (status = "4XX", body = Problem, content_type = "application/problem+json"),
     ),
 )]
@@ -60,33 +64,68 @@ pub(crate) async fn list_records(
     let limit = request.limit;
     let address = format!("/v1/datasets/{name}/records");
     let page = request.pairs;
+    let counting = (request.count || !request.facets.is_empty()).then(|| CountTask {
+        input: snapshot.clone().into(),
+        filters: request.filters.clone(),
+        condition: request.condition.clone(),
+        facets: request.facets,
+    });
     let task = RecordsTask {
         input: snapshot.into(),
         select: request.select,
         filters: request.filters,
+        condition: request.condition,
         order: request.order,
         offset,
         limit,
         format,
     };
-    let encoded = read::run(&app, Task::Records(Box::new(task)), app.settings.read_limits).await?;
+    let reading = read::run(&app, Task::Records(Box::new(task)), app.settings.read_limits);
+    let (encoded, counted) = tokio::try_join!(reading, counted(&app, counting))?;
     let next = (encoded.rows >= limit).then(|| {
         let cursor = Cursor::new(version, offset.saturating_add(encoded.rows), &identity);
         let mut pairs = form_urlencoded::Serializer::new(String::new());
-        pairs.extend_pairs(page).append_pair("_cursor", &cursor.encode());
+        pairs.extend_pairs(page).append_pair("_next", &cursor.encode());
         format!("{address}?{}", pairs.finish())
     });
     let mut headers = answer::next_link(next.as_ref());
     answer::set(&mut headers, header::CONTENT_TYPE, format.media_type());
     answer::set(&mut headers, header::VARY, "Accept");
+    if let Some(total) = counted.as_ref().map(|counted| counted.rows) {
+        answer::set(&mut headers, TOTAL.clone(), &total.to_string());
+    }
     let body = match format {
-        Format::Json => encoded.between(
-            "{\"items\":".to_owned(),
-            closed(&json!({"next": next, "version": version})),
-        ),
+        Format::Json => {
+            let mut tail = json!({"next": next, "version": version});
+            if let Some(counted) = counted {
+                tail["total"] = counted.rows.into();
+                tail["facets"] = facets(counted.facets);
+            }
+            encoded.between("{\"items\":".to_owned(), closed(&tail))
+        }
         _ => encoded.into_body(),
     };
     Ok((headers, body).into_response())
+}
+
+async fn counted(app: &App, task: Option<CountTask>) -> Result<Option<Counted>> {
+    match task {
+        Some(task) => read::count(app, task).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// By attribute `{values: [{value, count}], more}`.
+fn facets(facets: Vec<Facet>) -> Value {
+    let facet = |facet: Facet| {
+        let values: Vec<Value> = facet
+            .values
+            .into_iter()
+            .map(|value| json!({"value": value.value, "count": value.count}))
+            .collect();
+        (facet.attribute, json!({"values": values, "more": facet.more}))
+    };
+    Value::Object(facets.into_iter().map(facet).collect())
 }
 
 /// The query of a page of records.
@@ -96,7 +135,10 @@ pub(super) struct Request {
     pairs: Vec<(String, String)>,
     pub(super) select: Vec<String>,
     pub(super) filters: Vec<RecordFilter>,
+    pub(super) condition: Option<String>,
     pub(super) order: Vec<(String, bool)>,
+    count: bool,
+    facets: Vec<String>,
     limit: u64,
     cursor: Option<String>,
     pub(super) at: Option<String>,
@@ -114,9 +156,12 @@ impl Request {
                 "_select" => request.select = list(&value),
                 "_order" => request.order = list(&value).iter().map(|item| ordered(item)).collect(),
                 "_limit" => request.limit = extract::number("_limit", Some(&value), 1, LARGEST_PAGE, PAGE)?,
+                "_where" => request.condition = Some(value.clone()),
+                "_count" => request.count = extract::flag("_count", Some(&value))?,
+                "_facet" => request.facets.extend(list(&value)),
                 "_at" => request.at = Some(value.clone()),
                 "_format" => request.format = Some(value.clone()),
-                "_cursor" => {
+                "_next" => {
                     request.cursor = Some(value);
                     continue;
                 }
@@ -138,11 +183,11 @@ impl Request {
     /// # Errors
     /// `InvalidParameter` for what belongs to pages.
     pub(super) fn refuse_pages(&self) -> Result<()> {
-        let is_of_pages = |name: &str| name == "_limit" || name == "_cursor";
+        let is_of_pages = |name: &str| ["_limit", "_next", "_count", "_facet"].contains(&name);
         let named = self.pairs.iter().find(|(name, _)| is_of_pages(name));
         match named
             .map(|(name, _)| name.as_str())
-            .or(self.cursor.as_ref().map(|_| "_cursor"))
+            .or(self.cursor.as_ref().map(|_| "_next"))
         {
             None => Ok(()),
             Some(name) => Err(Error::new(

@@ -117,7 +117,9 @@ impl ProcessRunner {
     fn slots(&self, task: &Task) -> &Semaphore {
         match task {
             Task::Analyze { .. } | Task::Import(_) | Task::Compact(_) => &self.jobs,
-            Task::Check { .. } | Task::Records(_) | Task::Schema(_) | Task::Export { .. } => &self.reads,
+            Task::Check { .. } | Task::Records(_) | Task::Count(_) | Task::Schema(_) | Task::Export { .. } => {
+                &self.reads
+            }
         }
     }
 }

@@ -103,13 +103,13 @@ async fn a_cursor_belongs_to_its_question() {
     let folder = tempfile::tempdir().unwrap();
     let server = server_with_penguins(&folder).await;
     let (_, page) = server.get("/v1/datasets/penguins/records?_limit=5").await;
-    let cursor = page["next"].as_str().unwrap().split("_cursor=").nth(1).unwrap();
+    let cursor = page["next"].as_str().unwrap().split("_next=").nth(1).unwrap();
     let (status, other) = server
-        .get(&format!("/v1/datasets/penguins/records?_limit=6&_cursor={cursor}"))
+        .get(&format!("/v1/datasets/penguins/records?_limit=6&_next={cursor}"))
         .await;
     assert_eq!((status, &other["code"]), (400, &json!("cursor_invalid")), "{other:#}");
     for path in [
-        "/v1/datasets/penguins/records?_cursor=abc",
+        "/v1/datasets/penguins/records?_next=abc",
         "/v1/datasets?cursor=!",
         "/v1/jobs?cursor=abc",
     ] {

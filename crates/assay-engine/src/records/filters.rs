@@ -1,171 +1,89 @@
-//! Pages of records as they are: filters, order and page become a plan without any SQL text in between.
-//!
-//! Without an order, records come as they are stored. With one, equal records keep one order from page to page.
+//! What records must pass, and in which order they come.
 
 use std::sync::Arc;
 
-use arrow::array::AsArray;
-use assay_core::{
-    Attribute, Code, Completion, Error, Format, Input, Kind, Limits, RecordFilter, RecordsTask, Result, RunControl,
-};
+use assay_core::{Attribute, Code, Error, Input, Kind, RecordFilter, Result};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{Column, DataFusionError, ScalarValue};
-use datafusion::datasource::provider_as_source;
 use datafusion::functions_window::expr_fn::row_number;
 use datafusion::logical_expr::expr::{InList, ScalarFunction};
-use datafusion::logical_expr::{Expr, Like, LogicalPlanBuilder, ScalarUDF, SortExpr, lit};
+use datafusion::logical_expr::{Expr, Like, LogicalPlan, LogicalPlanBuilder, ScalarUDF, SortExpr, lit};
 
-use crate::encode::json::Nulls;
-use crate::encode::{BatchWriter, Documents};
-use crate::engine::Engine;
-use crate::execute::{self, Rows};
 use crate::failure::{self, Text};
 use crate::functions::JsonGet;
-use crate::session::Plan;
-use crate::store::{INLINE_ENCODED_BYTES, Sink, canceled};
-use crate::table::Opened;
-use crate::{kinds, store, table};
+use crate::session::Session;
+use crate::{kinds, sql};
 
 /// The name of the column that keeps the stored order; no attribute of a user's can have it.
 const STORED_ORDER: &str = "\u{0}stored order";
 const OPERATORS: [&str; 10] = ["eq", "neq", "gt", "gte", "lt", "lte", "like", "ilike", "in", "is"];
 
-impl Engine {
-    /// Reads one page of records and encodes it. JSON and NDJSON give records as they were written: without members that
-    /// were absent, and with those that were null.
-    ///
-    /// # Errors
-    /// `UnknownColumn` with the nearest names; `InvalidParameter` for an operator or value that does not suit its
-    /// attribute; `ResultTooLarge`, `Canceled`.
-    pub async fn records(
-        &self,
-        task: &RecordsTask,
-        scratch: &str,
-        limits: &Limits,
-        control: &mut RunControl,
-    ) -> Result<Completion> {
-        // One thread reads in the stored order.
-        let session = self.session(&[], &[], 1).await?;
-        let opened = table::open(&task.input, &self.objects).await?;
-        let (plan, attributes) = plan(task, &opened)?;
-        let mut rows = Rows::of_plan(&session.state, plan, None).await?;
-        let path = format!("{scratch}/records.{}", task.format.as_str());
-        let mut sink = Sink::new(&self.objects, path, INLINE_ENCODED_BYTES, limits.result_bytes);
-        match encode(&mut rows, task, attributes, &mut sink, control).await {
-            Ok(rows) => Ok(Completion::Encoded {
-                data: sink.finish().await?,
-                rows,
-            }),
-            Err(error) => {
-                sink.abort().await;
-                Err(error)
-            }
+/// The condition that is written in SQL, over the attributes of `input`, which `session` has as its table.
+///
+/// # Errors
+/// Every fault of the text, with line and column; `SqlUnsupported` for subqueries.
+pub(super) async fn written(session: &Session, input: &Input, text: &str) -> Result<Expr> {
+    sql::guard(text)?;
+    sql::expression(text)?;
+    // The text begins on a line of its own, so that places in it are easily told.
+    let whole = format!("SELECT 1 FROM \"{}\" WHERE\n{text}", input.name);
+    let plan = session.build(&whole).await.map_err(|mut error| {
+        for detail in &mut error.errors {
+            detail.line = detail.line.map(|line| line.saturating_sub(1).max(1));
         }
+        error
+    })?;
+    let predicate = predicate(&plan.plan).ok_or_else(|| Error::internal("understanding the condition"))?;
+    let nested = predicate.exists(|part| {
+        Ok(matches!(
+            part,
+            Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_)
+        ))
+    });
+    if nested.map_err(planning)? {
+        let message = "a condition on records has no queries inside";
+        return Err(Error::new(Code::SqlUnsupported, message).hint("ask `/v1/query` in SQL"));
+    }
+    let unqualified = predicate.clone().transform(|part| match part {
+        Expr::Column(column) => Ok(Transformed::yes(Expr::Column(Column::new_unqualified(column.name)))),
+        part => Ok(Transformed::no(part)),
+    });
+    unqualified.data().map_err(planning)
+}
+
+fn predicate(plan: &LogicalPlan) -> Option<&Expr> {
+    match plan {
+        LogicalPlan::Filter(filter) => Some(&filter.predicate),
+        plan => plan.inputs().into_iter().find_map(predicate),
     }
 }
 
-async fn encode(
-    rows: &mut Rows,
-    task: &RecordsTask,
-    attributes: usize,
-    sink: &mut Sink,
-    control: &mut RunControl,
-) -> Result<u64> {
-    let select = (!task.select.is_empty()).then_some(task.select.as_slice());
-    let mut writer = BatchWriter::new(task.format, &rows.columns()[..attributes], Nulls::Omitted)?;
-    loop {
-        let batch = tokio::select! {
-            biased;
-            () = control.canceled() => return Err(canceled()),
-            batch = rows.next() => batch?,
-        };
-        let Some(batch) = batch else { break };
-        match batch.columns().get(attributes) {
-            None => writer.write(&batch)?,
-            Some(texts) => {
-                let indices: Vec<usize> = (0..attributes).collect();
-                let values = batch.project(&indices).map_err(|cause| failure::of_arrow(&cause))?;
-                let texts = texts.as_string();
-                writer.write_documents(&values, &Documents { texts, select })?;
-            }
-        }
-        sink.push(writer.take()).await?;
-        store::report(control, writer.rows());
-    }
-    let rows = writer.rows();
-    sink.push(writer.finish()?).await?;
-    Ok(rows)
-}
-
-/// The plan of a page, and how many of its columns are attributes. The one behind them holds documents.
-fn plan(task: &RecordsTask, opened: &Opened) -> Result<(Plan, usize)> {
-    let RecordsTask {
-        input: _,
-        select,
-        filters,
-        order,
-        offset,
-        limit,
-        format,
-    } = task;
-    let input = &opened.input;
-    let documents = match format {
-        Format::Json | Format::Ndjson => opened.table_with_documents(),
-        Format::Csv | Format::Parquet | Format::Arrow => None,
-    };
-    let has_documents = documents.is_some();
-    let table = documents.unwrap_or_else(|| opened.table());
-    let schema = table.schema();
-    let mut builder =
-        LogicalPlanBuilder::scan(input.name.as_str(), provider_as_source(table), None).map_err(planning)?;
+/// The records that pass all filters.
+pub(super) fn filtered(
+    mut builder: LogicalPlanBuilder,
+    input: &Input,
+    filters: &[RecordFilter],
+    written: Option<Expr>,
+) -> Result<LogicalPlanBuilder> {
     for filter in filters {
         builder = builder.filter(condition(input, filter)?).map_err(planning)?;
     }
-    builder = sort(builder, input, order)?;
-    let (offset, limit) = (execute::count(*offset), execute::count(*limit));
-    builder = builder.limit(offset, Some(limit)).map_err(planning)?;
-    let mut names: Vec<&str> = match select.is_empty() {
-        true => input
-            .schema
-            .attributes
-            .iter()
-            .map(|attribute| attribute.name.as_str())
-            .collect(),
-        false => select
-            .iter()
-            .map(|name| Ok(find(input, name)?.name.as_str()))
-            .collect::<Result<_>>()?,
-    };
-    let attributes = names.len();
-    names.extend(
-        schema
-            .fields()
-            .last()
-            .filter(|_| has_documents)
-            .map(|field| field.name().as_str()),
-    );
-    let plan = builder
-        .project(names.into_iter().map(column))
-        .and_then(LogicalPlanBuilder::build)
-        .map_err(planning)?;
-    let columns = execute::columns(&plan, &[]);
-    let plan = Plan {
-        plan,
-        columns,
-        text: Text::new(""),
-    };
-    Ok((plan, attributes))
+    match written {
+        Some(written) => builder.filter(written).map_err(planning),
+        None => Ok(builder),
+    }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
-fn planning(cause: DataFusionError) -> Error {
+pub(super) fn planning(cause: DataFusionError) -> Error {
     failure::of_run(&cause, &Text::new(""))
 }
 
-fn column(name: &str) -> Expr {
+pub(super) fn column(name: &str) -> Expr {
     Expr::Column(Column::new_unqualified(name))
 }
 
-fn find<'a>(input: &'a Input, name: &str) -> Result<&'a Attribute> {
+pub(super) fn find<'a>(input: &'a Input, name: &str) -> Result<&'a Attribute> {
     let known = input.schema.attributes.iter().map(|attribute| attribute.name.as_str());
     input
         .schema
@@ -173,7 +91,7 @@ fn find<'a>(input: &'a Input, name: &str) -> Result<&'a Attribute> {
         .ok_or_else(|| failure::unknown_column(name, known))
 }
 
-fn sort(builder: LogicalPlanBuilder, input: &Input, order: &[(String, bool)]) -> Result<LogicalPlanBuilder> {
+pub(super) fn sort(builder: LogicalPlanBuilder, input: &Input, order: &[(String, bool)]) -> Result<LogicalPlanBuilder> {
     if order.is_empty() {
         return Ok(builder);
     }
@@ -196,12 +114,12 @@ fn sort(builder: LogicalPlanBuilder, input: &Input, order: &[(String, bool)]) ->
     numbered.and_then(|builder| builder.sort(sorts)).map_err(planning)
 }
 
-fn is_scalar(kind: &Kind) -> bool {
+pub(super) fn is_scalar(kind: &Kind) -> bool {
     !matches!(kind, Kind::List(_) | Kind::Struct(_) | Kind::Binary)
 }
 
 /// The attribute as it is compared: JSON by the text that `json_get` gives.
-fn value_of(attribute: &Attribute) -> Expr {
+pub(super) fn value_of(attribute: &Attribute) -> Expr {
     let value = column(&attribute.name);
     match attribute.kind {
         Kind::Json => {
@@ -310,7 +228,7 @@ fn example(kind: &Kind) -> &'static str {
     }
 }
 
-fn unsuited(attribute: &Attribute, what: &str) -> Error {
+pub(super) fn unsuited(attribute: &Attribute, what: &str) -> Error {
     let message = format!("attribute `{}` of kind {} {what}", attribute.name, attribute.kind);
     Error::new(Code::InvalidParameter, message).hint("use `is.null`, or reach inside with SQL")
 }
