@@ -8,8 +8,8 @@ use utoipa_axum::routes;
 
 use crate::app::Shared;
 use crate::routes::{
-    analyses, batch, changes, control, datasets, deliveries, diff, events, export, health, hooks, import, jobs, query,
-    queue, record, records, results, schedules, versions,
+    analyses, batch, changes, control, datasets, deliveries, diff, events, export, feed, health, hooks, import, jobs,
+    query, queue, record, records, results, schedules, versions,
 };
 
 #[derive(OpenApi)]
@@ -52,7 +52,7 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         ))
         .routes(routes!(versions::list_versions))
         .routes(routes!(versions::restore))
-        .routes(routes!(versions::changes))
+        .routes(routes!(feed::changes))
         .routes(routes!(diff::diff))
         .routes(routes!(export::export))
         .routes(routes!(import::import))

@@ -1,14 +1,19 @@
 //! What a job reads: which versions of which data sets, or the answer of which job. Fixed when it is submitted.
 
+use std::collections::{BTreeMap, HashMap};
+
 use assay_core::{
     AnalysisSpec, Code, DatasetName, Error, HistoryTable, Input, Job, JobId, PinnedInput, Result, ResultData, State,
     Version,
 };
 
+use serde_json::Value;
+
 use crate::app::App;
 use crate::asker::Asker;
 use crate::submit::SQL;
-use crate::wire::request::InputForm;
+use crate::when;
+use crate::wire::request::{AtForm, InputForm};
 
 /// What a job reads.
 #[derive(Debug, Default)]
@@ -30,8 +35,15 @@ pub(crate) async fn of_job(
     spec: &AnalysisSpec,
     input: Option<&InputForm>,
     sql: Option<&str>,
+    at: Option<&AtForm>,
 ) -> Result<Pins> {
     let is_sql = spec.name == SQL;
+    if at.is_some() && !is_sql {
+        let error = Error::new(Code::InvalidParameter, format!("`{}` takes no `at`", spec.name));
+        return Err(error
+            .hint("write it inside `input`: `{\"dataset\": name, \"at\": time}`")
+            .pointing("/at"));
+    }
     let mut pins = Pins::default();
     match input {
         None if spec.needs_input => {
@@ -62,7 +74,7 @@ pub(crate) async fn of_job(
     }
     if is_sql {
         let sql = sql.unwrap_or_default();
-        pins.datasets = mentioned(app, sql).await?;
+        pins.datasets = mentioned(app, sql, at).await?;
         pins.history = HistoryTable::mentioned(sql);
         if pins.job.is_some() {
             // The name means the answer then.
@@ -123,11 +135,15 @@ async fn answering(app: &App, asker: &Asker, id: &str) -> Result<Box<Job>> {
 }
 
 async fn named(app: &App, input: &InputForm) -> Result<PinnedInput> {
-    let (name, version) = match input {
-        InputForm::Newest(name) => (name, None),
-        InputForm::Pinned(pinned) => (&pinned.dataset, pinned.version),
-        InputForm::Answer(answer) => (&answer.job, None),
+    let (name, version, at) = match input {
+        InputForm::Newest(name) => (name, None, None),
+        InputForm::Pinned(pinned) => (&pinned.dataset, pinned.version, pinned.at.as_deref()),
+        InputForm::Answer(answer) => (&answer.job, None, None),
     };
+    if version.is_some() && at.is_some() {
+        let error = Error::new(Code::InvalidParameter, "`version` and `at` are both given");
+        return Err(error.hint("give one of them").pointing("/input/at"));
+    }
     let is_job = name.parse::<JobId>().is_ok();
     let told = |error: Error| match is_job && error.code == Code::UnknownDataset {
         true => error
@@ -136,7 +152,13 @@ async fn named(app: &App, input: &InputForm) -> Result<PinnedInput> {
         false => error.pointing("/input"),
     };
     let name = known_name(app, name).await.map_err(told)?;
-    let snapshot = app.catalog.snapshot(&name, version.map(Version)).await.map_err(told)?;
+    let version = match at {
+        Some(_) => when::version(app, &name, at, "at")
+            .await
+            .map_err(|error| error.pointing("/input/at"))?,
+        None => version.map(Version),
+    };
+    let snapshot = app.catalog.snapshot(&name, version).await.map_err(told)?;
     Ok(PinnedInput {
         name: snapshot.name,
         version: snapshot.version,
@@ -160,9 +182,13 @@ pub(crate) async fn known_name(app: &App, name: &str) -> Result<DatasetName> {
 }
 
 /// Every data set whose name occurs in the text. That may be more than the query reads, and never less.
-async fn mentioned(app: &App, sql: &str) -> Result<Vec<PinnedInput>> {
+async fn mentioned(app: &App, sql: &str, at: Option<&AtForm>) -> Result<Vec<PinnedInput>> {
     let sql = sql.to_lowercase();
     let mut pins = Vec::new();
+    let each = match at {
+        Some(AtForm::Each(each)) => versions_of(app, each).await?,
+        _ => HashMap::new(),
+    };
     for name in app.catalog.names().await? {
         if !sql.contains(&name.to_lowercase()) {
             continue;
@@ -170,6 +196,23 @@ async fn mentioned(app: &App, sql: &str) -> Result<Vec<PinnedInput>> {
         let Ok(name) = name.parse::<DatasetName>() else {
             continue;
         };
+        // What was not there yet at the time is no table of the query.
+        let version = match at {
+            Some(AtForm::All(at)) => match when::version(app, &name, Some(at), "at").await {
+                Err(error) if error.code == Code::UnknownVersion => continue,
+                found => found.map_err(|error| error.pointing("/at"))?,
+            },
+            _ => each.get(&name.folded()).copied(),
+        };
+        if let Some(version) = version {
+            let snapshot = app.catalog.snapshot(&name, Some(version)).await;
+            let snapshot = snapshot.map_err(|error| error.pointing("/at"))?;
+            pins.push(PinnedInput {
+                name: snapshot.name,
+                version,
+            });
+            continue;
+        }
         // Gone since the names were read: then the query does not find it either.
         if let Some(dataset) = app.catalog.find(&name).await? {
             pins.push(PinnedInput {
@@ -179,4 +222,23 @@ async fn mentioned(app: &App, sql: &str) -> Result<Vec<PinnedInput>> {
         }
     }
     Ok(pins)
+}
+
+/// The versions that are named for single data sets, by folded name.
+async fn versions_of(app: &App, each: &BTreeMap<String, Value>) -> Result<HashMap<String, Version>> {
+    let mut versions = HashMap::new();
+    for (name, at) in each {
+        let place = format!("/at/{}", name.replace('~', "~0").replace('/', "~1"));
+        let told = |error: Error| error.pointing(place.clone());
+        let name = known_name(app, name).await.map_err(told)?;
+        let at = match at {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        if let Some(version) = when::version(app, &name, Some(&at), "at").await.map_err(told)? {
+            let snapshot = app.catalog.snapshot(&name, Some(version)).await.map_err(told)?;
+            versions.insert(snapshot.name.folded(), snapshot.version);
+        }
+    }
+    Ok(versions)
 }

@@ -140,7 +140,7 @@ fn event(id: EventId, name: &'static str, data: &impl serde::Serialize) -> sse::
     sse::Event::default().id(id.0.to_string()).event(name).data(data)
 }
 
-fn respond(events: impl Stream<Item = sse::Event> + Send + 'static) -> Response {
+pub(crate) fn respond(events: impl Stream<Item = sse::Event> + Send + 'static) -> Response {
     let first = stream::once(async { sse::Event::default().retry(RETRY) });
     let events = first.chain(events).map(Ok::<_, std::convert::Infallible>);
     let heartbeat = sse::KeepAlive::new().interval(HEARTBEAT).text("");

@@ -107,7 +107,7 @@ pub(crate) async fn checked(app: &App, asker: &Asker, job: request::NewJob) -> R
     let params = Value::Object(job.params);
     app.validate(analysis, &params)?;
     let sql = params.get("sql").and_then(Value::as_str);
-    let pins = pins::of_job(app, asker, analysis, job.input.as_ref(), sql).await?;
+    let pins = pins::of_job(app, asker, analysis, job.input.as_ref(), sql, job.at.as_ref()).await?;
     depends_on.extend(pins.input_job());
     let spec = JobSpec {
         owner: asker.owner(),

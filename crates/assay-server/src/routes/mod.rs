@@ -9,6 +9,7 @@ pub(crate) mod deliveries;
 pub(crate) mod diff;
 pub(crate) mod events;
 pub(crate) mod export;
+pub(crate) mod feed;
 pub(crate) mod health;
 pub(crate) mod hooks;
 pub(crate) mod import;

@@ -60,6 +60,7 @@ fn job_of(query: request::NewQuery) -> request::NewJob {
     }
     request::NewJob {
         params,
+        at: query.at,
         limits: query.limits,
         cache: query.cache,
         max_age_s: query.max_age_s,

@@ -1,27 +1,22 @@
-//! The life of a data set: made, its versions listed and restored, its changes told, removed.
+//! The life of a data set: made, its versions listed and restored, removed.
 
-use std::time::Duration;
-
-use assay_core::{Code, DatasetName, Error, PageRequest, Result, Version, VersionChanges};
+use assay_core::{Code, DatasetName, Error, PageRequest, Result, Version};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode, header};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::jobs::{next_address, page_size};
-use crate::app::{App, Shared};
+use crate::app::Shared;
 use crate::asker::Asker;
 use crate::extract::{self, Path};
-use crate::prefer::Preferences;
 use crate::problem::Problem;
 use crate::wire::dataset;
 use crate::wire::record::{NewDataset, Restoration, VersionEntry, VersionPage};
 use crate::{answer, pins, when};
 
-const CHANGES: u64 = 100;
-const MOST_CHANGES: u64 = 1_000;
 const MAX_KEY: usize = 255;
 
 /// Make a data set without records.
@@ -132,94 +127,4 @@ pub(crate) async fn restore(
         .unwrap_or(Version(0));
     let entry = app.catalog.restore(&name, version, by).await?;
     Ok(Json(entry.into()))
-}
-
-/// What has changed since a version.
-///
-/// One JSON object to a line: the new versions in order, each followed by the records it changed when they were
-/// written one by one. `Prefer: wait=N` waits for the next version when there is none yet. Go on with `after` of the
-/// last version seen.
-#[utoipa::path(
-    get, path = "/v1/datasets/{name}/changes", tag = "versions",
-    params(
-        ("name" = String, Path),
-        ("after" = Option<u64>, Query, description = "a version; 0, the beginning, by default"),
-        ("limit" = Option<u64>, Query, description = "versions at most: 100 by default, at most 1,000"),
-        ("Prefer" = Option<String>, Header, description = "`wait=N` seconds"),
-    ),
-    responses(
-        (status = 200, description = "`{version, operation, …}` and `{version, key, record}` or `{version, key, deleted}`",
-         body = String, content_type = "application/x-ndjson"),
-        (status = 410, description = "what followed that version is not kept any more", body = Problem, content_type = "application/problem+json"),
-        (status = "4XX", body = Problem, content_type = "application/problem+json"),
-    ),
-)]
-pub(crate) async fn changes(
-    State(app): State<Shared>,
-    Path(name): Path<String>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    let [after, limit] = extract::query(query.as_deref(), ["after", "limit"])?;
-    let after = Version(extract::number("after", after.as_deref(), 0, u64::MAX, 0)?);
-    let limit = extract::number("limit", limit.as_deref(), 1, MOST_CHANGES, CHANGES)?;
-    let preferences = Preferences::read(&headers, app.settings.max_wait)?;
-    let name = pins::known_name(&app, &name).await?;
-    let found = awaited(&app, &name, after, limit, preferences.wait.unwrap_or_default()).await?;
-    let newest = found.last().map_or(after, |changes| changes.entry.version);
-    let mut told = HeaderMap::new();
-    answer::set(&mut told, header::CONTENT_TYPE, "application/x-ndjson");
-    answer::set(&mut told, header::CACHE_CONTROL, "no-store");
-    answer::set(&mut told, super::record::VERSION.clone(), &newest.to_string());
-    let mut lines = String::new();
-    found.iter().try_for_each(|changes| tell(changes, &mut lines))?;
-    Ok((told, lines).into_response())
-}
-
-/// The changes after a version; waits for some when there are none.
-async fn awaited(
-    app: &App,
-    name: &DatasetName,
-    after: Version,
-    limit: u64,
-    wait: Duration,
-) -> Result<Vec<VersionChanges>> {
-    let end = tokio::time::Instant::now() + wait;
-    let mut written = app.records.written();
-    let mut shutdown = app.shutdown.clone();
-    loop {
-        written.borrow_and_update();
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let found = app.records.changes(name, after, limit).await?;
-        if !found.is_empty() {
-            return Ok(found);
-        }
-        tokio::select! {
-            changed = written.changed() => if changed.is_err() { return Ok(found) },
-            _ = shutdown.wait_for(|stop| *stop) => return Ok(found),
-            () = tokio::time::sleep_until(end) => return Ok(found),
-        }
-    }
-}
-
-/// A version and its records as lines.
-pub(crate) fn tell(changes: &VersionChanges, lines: &mut String) -> Result<()> {
-    let failed = |cause: serde_json::Error| {
-        tracing::error!(error = %cause, "a change does not serialize");
-        Error::internal("telling the changes")
-    };
-    lines.push_str(&serde_json::to_string(&VersionEntry::from(changes.entry.clone())).map_err(failed)?);
-    lines.push('\n');
-    for change in &changes.records {
-        let head = json!({"version": change.version, "key": change.key}).to_string();
-        let head = head.strip_suffix('}').unwrap_or(&head);
-        // The record is put in as the text it is, so that it keeps every digit.
-        let tail = match &change.json {
-            None => ",\"deleted\":true}\n".to_owned(),
-            Some(text) => format!(",\"record\":{text}}}\n"),
-        };
-        lines.push_str(head);
-        lines.push_str(&tail);
-    }
-    Ok(())
 }

@@ -29,6 +29,9 @@ pub(crate) struct NewJob {
     /// `sql` names data sets in its text; the answer of a job is its table `input`.
     #[serde(default)]
     pub(crate) input: Option<InputForm>,
+    /// Of `sql`: the data sets as they were at a time, or each at a version; the newest ones by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) at: Option<AtForm>,
     /// The parameters of the analysis.
     #[serde(default)]
     #[schema(value_type = Object)]
@@ -92,6 +95,22 @@ pub(crate) struct PinnedForm {
     /// The newest one when absent.
     #[serde(default)]
     pub(crate) version: Option<u64>,
+    /// A version, or the one that was newest at a time in RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) at: Option<String>,
+}
+
+/// At which versions a query reads: those of one time, or one for each data set.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(
+    untagged,
+    expecting = "expected a time, or an object of versions and times by data set"
+)]
+#[schema(as = At)]
+pub(crate) enum AtForm {
+    All(String),
+    #[schema(value_type = Object)]
+    Each(BTreeMap<String, Value>),
 }
 
 /// The answer of a job as input: the job waits until that one has succeeded.
@@ -146,6 +165,9 @@ pub(crate) struct NewQuery {
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     pub(crate) params: Option<Value>,
+    /// The data sets as they were at a time in RFC 3339, or `{"genes": 3}`: each at a version or a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) at: Option<AtForm>,
     #[serde(default)]
     pub(crate) limits: NewLimits,
     /// Whether an identical query's run may answer this one; true by default.

@@ -149,6 +149,55 @@ async fn changes_are_told_to_who_waits_for_them() {
         waited.ends_with("{\"version\":3,\"key\":\"a\",\"deleted\":true}\n"),
         "{waited}"
     );
+    // The same as a stream of events, from a version on.
+    let request = server.http.get(format!("{}/v1/datasets/genes/changes", server.url));
+    let request = request
+        .header("accept", "text/event-stream")
+        .header("last-event-id", "2");
+    let mut response = request.send().await.unwrap();
+    let mut text = String::new();
+    while !text.contains("\"deleted\":true") {
+        text.push_str(std::str::from_utf8(&response.chunk().await.unwrap().unwrap()).unwrap());
+    }
+    assert!(
+        text.contains("id: 3\nevent: version\n") && text.contains("event: record\n"),
+        "{text}"
+    );
+    assert!(!text.contains("id: 2\n"), "{text}");
+    drop(response);
+    // A query reads the versions that it names.
+    for (at, n) in [
+        (json!({"genes": 2}), 1),
+        (json!({"genes": 3}), 0),
+        (json!("2100-01-01T00:00:00Z"), 0),
+    ] {
+        let (status, job) = server
+            .post(
+                "/v1/query",
+                &json!({"sql": "SELECT count(*) AS n FROM genes", "at": at}),
+            )
+            .await;
+        assert_eq!(
+            (status, &job["result"]["rows"][0]["n"]),
+            (200, &json!(n)),
+            "{at}: {job:#}"
+        );
+    }
+    for (at, status, code, pointer) in [
+        (json!({"gene": 2}), 404, "unknown_dataset", "/at/gene"),
+        (json!({"genes": 99}), 404, "unknown_version", "/at/genes"),
+        (json!("soon"), 422, "invalid_parameter", "/at"),
+    ] {
+        let (told, problem) = server
+            .post("/v1/query", &json!({"sql": "SELECT count(*) FROM genes", "at": at}))
+            .await;
+        let place = &problem["errors"][0]["pointer"];
+        assert_eq!(
+            (told, &problem["code"], place),
+            (status, &json!(code), &json!(pointer)),
+            "{at}: {problem:#}"
+        );
+    }
     let (status, gone) = server.get("/v1/datasets/gene/changes").await;
     assert_eq!((status, &gone["code"]), (404, &json!("unknown_dataset")));
     let response = server
