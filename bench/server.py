@@ -49,9 +49,9 @@ def finished(client, job):
     return job
 
 
-def load(client, name, file):
+def load(client, name, file, query=""):
     """The finished job that loaded a file as the data set `name`."""
-    path, size = f"/v1/datasets/{name}/import", str(file.stat().st_size)
+    path, size = f"/v1/datasets/{name}/import?{query}", str(file.stat().st_size)
     with file.open("rb") as body:
         return finished(client, client.request("POST", path, body, prefer="wait=60", content_length=size))
 

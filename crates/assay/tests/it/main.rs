@@ -27,6 +27,7 @@ mod queue;
 mod receivers;
 mod records;
 mod records_files;
+mod records_model;
 mod records_pages;
 mod retention;
 mod schedules;

@@ -81,6 +81,11 @@ impl TestServer {
     }
 
     pub fn kill_9(mut self) {
+        self.kill();
+    }
+
+    /// As `kill_9`, for who has another server take its place.
+    pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
