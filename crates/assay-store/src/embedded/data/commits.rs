@@ -47,14 +47,16 @@ impl EmbeddedStore {
             Ok((Some(entry), parts))
         };
         let (entry, (old, lacks)) = self.inner.reads.run("read a data set", read).await?;
-        if lacks {
+        // What does not fit is refused when it is published, whatever keys it has.
+        let fits = commit.key_after(entry.as_ref().map(|entry| &entry.shown.key)).is_ok();
+        if lacks && fits {
             return Err(not_indexed(&commit.name));
         }
         let mut clashes = Clashes {
             layout: entry.as_ref().map(|entry| entry.layout),
             ..Clashes::default()
         };
-        if !keeps || entry.is_none_or(|entry| entry.shown.key.is_none()) {
+        if !keeps || !fits || entry.is_none_or(|entry| entry.shown.key.is_none()) {
             return Ok(clashes);
         }
         for part in &commit.parts {
