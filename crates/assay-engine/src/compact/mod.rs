@@ -111,7 +111,7 @@ impl Compaction {
         if self.pieces.is_empty() {
             return Ok(());
         }
-        let (chunk, keys) = piece::joined(std::mem::take(&mut self.pieces))?;
+        let (chunk, keys) = piece::joined(&std::mem::take(&mut self.pieces))?;
         self.parts.add(&chunk, keys)
     }
 }

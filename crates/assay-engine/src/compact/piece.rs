@@ -215,7 +215,7 @@ pub(super) fn of_hot(records: &[HotRecord], key: Option<&str>) -> Result<Piece> 
 }
 
 /// One chunk of all pieces, in their order, with the types that hold the values of each.
-pub(super) fn joined(pieces: Vec<Piece>) -> Result<(Chunk, Option<Vec<KeyEntry>>)> {
+pub(super) fn joined(pieces: &[Piece]) -> Result<(Chunk, Option<Vec<KeyEntry>>)> {
     let schema = pieces
         .iter()
         .fold(TableSchema::default(), |all, piece| all.union(&piece.chunk.schema));
@@ -234,7 +234,7 @@ pub(super) fn joined(pieces: Vec<Piece>) -> Result<(Chunk, Option<Vec<KeyEntry>>
         }
         false => None,
     };
-    let keys = keys_together(&pieces);
+    let keys = keys_together(pieces);
     let chunk = Chunk {
         batch: batch(&schema, arrays, rows)?,
         schema,

@@ -65,7 +65,7 @@ async fn the_key_attribute_keeps_its_text() {
         let imported = load_with(bytes, with_key("id")).await.0.unwrap();
         let shown = String::from_utf8_lossy(bytes);
         assert_eq!(kinds(&imported), [("id", kind.to_owned())], "{shown}");
-        assert_eq!(imported.warnings, [String::new(); 0], "{shown}");
+        assert_eq!(imported.warnings, Vec::<String>::new(), "{shown}");
     }
 }
 
