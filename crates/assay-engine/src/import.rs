@@ -2,14 +2,12 @@
 //!
 //! It publishes nothing: the commit becomes visible when the job is finished.
 
-use assay_core::{
-    Attribute, Author, Column, Commit, ImportTask, Kind, Limits, Result, RunControl, Seen, StoredResult, Usage,
-};
+use assay_core::{Attribute, Column, Commit, ImportTask, Kind, Limits, Result, RunControl, Seen, StoredResult, Usage};
 use serde_json::{Map, Value, json};
 
 use crate::answer::Answer;
 use crate::engine::Engine;
-use crate::ingest::{self, Imported};
+use crate::ingest::{self, FileShape, Imported};
 
 impl Engine {
     /// Decodes an upload into parts and reports, per attribute, what was seen.
@@ -35,7 +33,8 @@ impl Engine {
             key: task.key.clone(),
             mode: task.mode,
             parts: imported.parts,
-            author: Author::default(),
+            author: task.author.clone(),
+            rejects: imported.rejects.clone(),
         };
         // The limits on an answer are not for the report: it is never larger than the schema.
         let unlimited = Limits {
@@ -56,11 +55,17 @@ fn report(imported: &Imported) -> Result<Answer> {
         parts,
         schema,
         rows,
-        format,
-        record_path,
+        shape,
         warnings,
+        rejects: _,
         bytes_read,
     } = imported;
+    let FileShape {
+        format,
+        compression,
+        encoding,
+        record_path,
+    } = shape;
     let mut columns = vec![column("name", Kind::Text), column("type", Kind::Text)];
     columns.extend(["present", "missing"].map(|name| column(name, Kind::Int64)));
     columns.extend(SEEN.map(|name| column(&format!("seen_{name}"), Kind::Int64)));
@@ -73,6 +78,8 @@ fn report(imported: &Imported) -> Result<Answer> {
         "rows": rows,
         "bytes": bytes_read,
         "format": format,
+        "compression": compression,
+        "encoding": encoding,
         "record_path": record_path,
         "parts": parts.len(),
         "warnings": warnings,

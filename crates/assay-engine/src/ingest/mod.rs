@@ -1,4 +1,4 @@
-//! Decoding an uploaded file into Parquet parts: JSON, CSV and Parquet, each also compressed by gzip.
+//! Decoding an uploaded file into Parquet parts: JSON, CSV and Parquet, each also compressed.
 //!
 //! One chunk after the other is read, checked and stored, so memory is bounded whatever the size of the file. It
 //! publishes nothing, and takes back what it has written when it fails.
@@ -6,6 +6,7 @@
 mod chunk;
 mod csv;
 mod detect;
+mod encoding;
 mod json;
 mod keys;
 mod number;
@@ -15,18 +16,21 @@ mod source;
 mod temporal;
 #[cfg(test)]
 mod tests;
+mod unpack;
 
+use std::io::Read;
 use std::sync::Arc;
 
-use assay_core::{Code, Error, ImportFormat, ImportTask, Part, Progress, Result, RunControl, TableSchema};
+use assay_core::{Code, Error, ImportFormat, ImportTask, Part, Progress, Rejects, Result, RunControl, TableSchema};
 use object_store::ObjectStore;
 
 use self::chunk::{Chunk, ChunkSize};
-use self::detect::Found;
+use self::detect::{Found, TextFound};
 use self::json::{JsonLayout, JsonRecords};
 use self::keys::Keys;
 use self::parts::Parts;
 use self::source::Upload;
+use self::unpack::Packing;
 
 const CHUNK: ChunkSize = ChunkSize {
     records: 131_072,
@@ -39,12 +43,33 @@ pub(crate) struct Imported {
     pub(crate) parts: Vec<Part>,
     pub(crate) schema: TableSchema,
     pub(crate) rows: u64,
-    pub(crate) format: ImportFormat,
-    /// Where in a document the records were.
-    pub(crate) record_path: Option<String>,
+    pub(crate) shape: FileShape,
     pub(crate) warnings: Vec<String>,
+    pub(crate) rejects: Option<Rejects>,
     /// Of the upload, as it was sent.
     pub(crate) bytes_read: u64,
+}
+
+/// How a file was read.
+#[derive(Debug)]
+pub(crate) struct FileShape {
+    pub(crate) format: ImportFormat,
+    pub(crate) compression: Option<&'static str>,
+    /// Of a text.
+    pub(crate) encoding: Option<String>,
+    /// Where in a document the records were.
+    pub(crate) record_path: Option<String>,
+}
+
+impl FileShape {
+    fn of(format: ImportFormat) -> Self {
+        Self {
+            format,
+            compression: None,
+            encoding: None,
+            record_path: None,
+        }
+    }
 }
 
 /// Decodes the upload of `task` into parts under its folder.
@@ -56,22 +81,7 @@ pub(crate) async fn import(objects: Arc<dyn ObjectStore>, task: &ImportTask, con
     let control = control.clone();
     let decoded = tokio::task::spawn_blocking(move || {
         let upload = Upload::new(objects.clone(), &task.upload, task.upload_bytes, control.clone());
-        let parts = Parts::new(objects, &task.folder, task.key.as_deref());
-        let keys = task.key.as_deref().map(Keys::new);
-        let mut import = Import {
-            task,
-            upload,
-            parts,
-            schema: TableSchema::default(),
-            rows: 0,
-            keys,
-            control,
-        };
-        let decoded = import.decode();
-        if decoded.is_err() {
-            import.parts.delete();
-        }
-        decoded
+        decode(&upload, || Loading::new(objects.clone(), &task, control.clone()))
     });
     decoded.await.map_err(|error| {
         // Decoders of others may trip over bytes that no writer makes.
@@ -81,94 +91,157 @@ pub(crate) async fn import(objects: Arc<dyn ObjectStore>, task: &ImportTask, con
     })?
 }
 
-struct Import {
+/// Reads the file, and once more when it turns out in the middle that it is not UTF-8 but can be another text.
+fn decode(upload: &Upload, begin: impl Fn() -> Loading) -> Result<Imported> {
+    let loading = begin();
+    let head = upload.head(detect::HEAD)?;
+    if let Found::Parquet = detect::kind(&head, loading.task.format)? {
+        return loading.run(upload, |loading| loading.parquet(upload));
+    }
+    let named = loading.task.read.encoding.clone();
+    let encoding = encoding::find(&head, named.as_ref());
+    let text = |encoding| Text {
+        upload,
+        head: encoding::preview(&head, encoding),
+        encoding,
+    };
+    let decoded = loading.run(upload, |loading| loading.text(&text(encoding)));
+    let is_other = |error: &Error| error.code == Code::InvalidEncoding && named.is_none();
+    if !decoded.as_ref().is_err_and(is_other) || !encoding::is_windows_1252(upload.open("looking at the encoding")?)? {
+        return decoded;
+    }
+    begin().run(upload, |loading| {
+        let name = "the file is not UTF-8: it was read as windows-1252; `encoding=` names another one";
+        loading.warnings.push(name.to_owned());
+        loading.text(&text(encoding::windows_1252()))
+    })
+}
+
+/// A text to be read, which may happen several times.
+struct Text<'u> {
+    upload: &'u Upload,
+    /// Its beginning as UTF-8.
+    head: Vec<u8>,
+    encoding: &'static encoding_rs::Encoding,
+}
+
+impl Text<'_> {
+    fn open(&self, stage: &'static str) -> Result<Box<dyn Read + Send>> {
+        encoding::open(self.upload.open(stage)?, self.encoding)
+    }
+}
+
+/// The parts that come of a file, while it is read.
+struct Loading {
     task: ImportTask,
-    upload: Upload,
     parts: Parts,
     schema: TableSchema,
     rows: u64,
     keys: Option<Keys>,
+    warnings: Vec<String>,
     control: RunControl,
 }
 
-impl Import {
-    fn decode(&mut self) -> Result<Imported> {
-        let head = self.upload.head(detect::HEAD)?;
-        let found = detect::detect(&head, self.task.format, self.task.record_path.is_some())?;
-        let (format, record_path, warnings) = match found {
-            Found::Json(layout) => {
+impl Loading {
+    fn new(objects: Arc<dyn ObjectStore>, task: &ImportTask, control: RunControl) -> Self {
+        Self {
+            task: task.clone(),
+            parts: Parts::new(objects, &task.folder, task.key.as_deref()),
+            schema: TableSchema::default(),
+            rows: 0,
+            keys: task.key.as_deref().map(Keys::new),
+            warnings: Vec::new(),
+            control,
+        }
+    }
+
+    /// Lets `read` read the file, and takes back what it wrote when it fails.
+    fn run(mut self, upload: &Upload, read: impl FnOnce(&mut Self) -> Result<FileShape>) -> Result<Imported> {
+        let read = read(&mut self).and_then(|shape| {
+            if self.rows == 0 {
+                return Err(
+                    Error::new(Code::NoRecords, "the file has no records").hint("load a file with at least one record")
+                );
+            }
+            Ok(shape)
+        });
+        let shape = read.inspect_err(|_| self.parts.delete())?;
+        Ok(Imported {
+            parts: self.parts.take(),
+            schema: self.schema,
+            rows: self.rows,
+            shape: FileShape {
+                compression: upload.packing()?.map(Packing::as_str),
+                ..shape
+            },
+            warnings: self.warnings,
+            rejects: None,
+            bytes_read: upload.size(),
+        })
+    }
+
+    fn text(&mut self, text: &Text<'_>) -> Result<FileShape> {
+        let shape = match detect::text(&text.head, self.task.format, self.task.record_path.is_some())? {
+            TextFound::Json(layout) => {
                 let format = match layout {
                     JsonLayout::Lines => ImportFormat::Ndjson,
                     _ => ImportFormat::Json,
                 };
-                (format, None, self.json(layout)?)
+                self.json(text.open("reading")?, layout)?;
+                FileShape::of(format)
             }
-            Found::Document => {
-                let place = json::locate(
-                    self.upload.open("looking for the records")?,
-                    self.task.record_path.as_deref(),
-                )?;
+            TextFound::Document => {
+                let path = self.task.record_path.as_deref();
+                let place = json::locate(text.open("looking for the records")?, path)?;
                 let pointer = place.pointer();
-                (
-                    ImportFormat::Json,
-                    Some(pointer),
-                    self.json(JsonLayout::Document(place))?,
-                )
+                self.json(text.open("reading")?, JsonLayout::Document(place))?;
+                FileShape {
+                    record_path: Some(pointer),
+                    ..FileShape::of(ImportFormat::Json)
+                }
             }
-            Found::Csv { delimiter } => {
-                let format = if delimiter == b'\t' {
-                    ImportFormat::Tsv
-                } else {
-                    ImportFormat::Csv
-                };
-                (format, None, self.csv(delimiter)?)
-            }
-            Found::Parquet => (ImportFormat::Parquet, None, self.parquet()?),
+            TextFound::Csv { delimiter } => self.csv(text, delimiter)?,
         };
-        if self.rows == 0 {
-            return Err(
-                Error::new(Code::NoRecords, "the file has no records").hint("load a file with at least one record")
-            );
-        }
-        Ok(Imported {
-            parts: self.parts.take(),
-            schema: std::mem::take(&mut self.schema),
-            rows: self.rows,
-            format,
-            record_path,
-            warnings,
-            bytes_read: self.upload.size(),
+        Ok(FileShape {
+            encoding: Some(encoding::name(text.encoding)),
+            ..shape
         })
     }
 
-    fn json(&mut self, layout: JsonLayout) -> Result<Vec<String>> {
-        let mut records = JsonRecords::new(self.upload.open("reading")?, layout, self.task.key.as_deref());
+    fn json(&mut self, reader: impl Read, layout: JsonLayout) -> Result<()> {
+        let mut records = JsonRecords::new(reader, layout, self.task.key.as_deref());
         while let Some(chunk) = records.next_chunk(CHUNK)? {
             self.store(&chunk)?;
         }
-        Ok(records.warnings())
+        self.warnings.extend(records.warnings());
+        Ok(())
     }
 
     /// A CSV file is read twice: whether a column holds numbers is known only at its end.
-    fn csv(&mut self, delimiter: u8) -> Result<Vec<String>> {
+    fn csv(&mut self, text: &Text<'_>, delimiter: u8) -> Result<FileShape> {
         let columns = csv::infer(
-            self.upload.open("looking at the columns")?,
+            text.open("looking at the columns")?,
             delimiter,
             self.task.key.as_deref(),
         )?;
-        let mut records = csv::CsvRecords::new(self.upload.open("reading")?, delimiter, columns);
+        let mut records = csv::CsvRecords::new(text.open("reading")?, delimiter, columns);
         while let Some(chunk) = records.next_chunk(CHUNK)? {
             self.store(&chunk)?;
         }
-        Ok(records.into_warnings())
+        self.warnings.extend(records.into_warnings());
+        Ok(FileShape::of(match delimiter {
+            b'\t' => ImportFormat::Tsv,
+            _ => ImportFormat::Csv,
+        }))
     }
 
-    fn parquet(&mut self) -> Result<Vec<String>> {
-        let mut chunks = parquet::open(&self.upload, CHUNK)?;
+    fn parquet(&mut self, upload: &Upload) -> Result<FileShape> {
+        let mut chunks = parquet::open(upload, CHUNK)?;
         while let Some(chunk) = chunks.next_chunk()? {
             self.store(&chunk)?;
         }
-        Ok(chunks.into_warnings())
+        self.warnings.extend(chunks.into_warnings());
+        Ok(FileShape::of(ImportFormat::Parquet))
     }
 
     /// Checks the keys of `chunk` and stores it as one part.

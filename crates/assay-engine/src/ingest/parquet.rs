@@ -1,6 +1,5 @@
 //! Parquet files of others, batch by batch, in our kinds.
 
-use std::io::{Seek, Write};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
@@ -13,7 +12,7 @@ use parquet::file::reader::ChunkReader;
 
 use super::chunk::{Chunk, ChunkSize};
 use super::number;
-use super::source::{Upload, reading_failed};
+use super::source::Upload;
 use crate::kinds;
 
 /// Reads the records of a Parquet file in chunks.
@@ -29,21 +28,11 @@ pub(super) struct ParquetRecords {
 /// # Errors
 /// `FileDamaged`; `UnsupportedFormat` for types that have no kind here.
 pub(super) fn open(upload: &Upload, size: ChunkSize) -> Result<ParquetRecords> {
-    if !upload.is_gzip()? {
-        return records(upload.clone(), size);
-    }
     // Parquet is read from its end, so a compressed one is unpacked first.
-    let spooled = spool(upload).map_err(reading_failed)?;
-    records(spooled, size)
-}
-
-fn spool(upload: &Upload) -> std::io::Result<std::fs::File> {
-    let mut file = tempfile::tempfile()?;
-    let mut unpacked = upload.open("unpacking").map_err(std::io::Error::other)?;
-    std::io::copy(&mut unpacked, &mut file)?;
-    file.flush()?;
-    file.rewind()?;
-    Ok(file)
+    match upload.packing()? {
+        None => records(upload.clone(), size),
+        Some(_) => records(upload.spooled()?, size),
+    }
 }
 
 fn records<T: ChunkReader + 'static>(file: T, size: ChunkSize) -> Result<ParquetRecords> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use assay_core::{
     Code, CommitMode, DatasetName, Error, IMPORT, Idempotency, ImportFormat, ImportParams, Job, JobId, JobSpec, Limits,
-    NewJob, Result, Submitted, Target, UserName,
+    NewJob, ReadOptions, Result, Submitted, Target, UserName,
 };
 use axum::body::{Body, BodyDataStream, Bytes};
 use axum::extract::{RawQuery, State};
@@ -37,7 +37,7 @@ const TIMEOUT_MS: u64 = 6 * 3_600_000;
 /// Load a file into a data set.
 ///
 /// The body is the file: NDJSON, a JSON array or a JSON document with the records inside, CSV, TSV or Parquet; each
-/// also compressed with gzip. The former version of the data set stays until the new one is whole.
+/// also compressed with gzip or zstd. The former version of the data set stays until the new one is whole.
 #[utoipa::path(
     post, path = "/v1/datasets/{name}/import", tag = "data sets",
     params(
@@ -45,6 +45,7 @@ const TIMEOUT_MS: u64 = 6 * 3_600_000;
         ("key" = Option<String>, Query, description = "the attribute that identifies a record"),
         ("format" = Option<String>, Query, description = "`ndjson`, `json`, `csv`, `tsv` or `parquet`; found from the bytes by default"),
         ("record_path" = Option<String>, Query, description = "JSON pointer to the records inside one document"),
+        ("encoding" = Option<String>, Query, description = "how characters are written, e.g. `utf-16le` or `latin1`; found from the bytes by default"),
         ("mode" = Option<String>, Query, description = "`replace` (default) or `append`"),
         ("notify" = Option<Vec<String>>, Query, description = "whom to tell of the end: the address of a webhook or of mail; may come many times"),
         ("Prefer" = Option<String>, Header, description = "`wait=N` seconds"),
@@ -169,8 +170,12 @@ fn refuse_other(job: &Job, checksum: &str) -> Result<()> {
 
 fn options(name: &str, query: Option<&str>) -> Result<(ImportParams, Vec<TargetForm>)> {
     let dataset: DatasetName = name.parse()?;
-    let known = ["key", "format", "record_path", "mode"];
-    let ([key, format, record_path, mode], notify) = extract::query_with_list(query, known, "notify")?;
+    let known = ["key", "format", "record_path", "mode", "encoding"];
+    let ([key, format, record_path, mode, encoding], notify) = extract::query_with_list(query, known, "notify")?;
+    let mut read = ReadOptions::default();
+    if let Some(encoding) = encoding {
+        read.set("encoding", &encoding)?;
+    }
     if let Some(path) = record_path
         .as_deref()
         .filter(|path| !path.is_empty() && !path.starts_with('/'))
@@ -187,6 +192,8 @@ fn options(name: &str, query: Option<&str>) -> Result<(ImportParams, Vec<TargetF
         format: one_of::<ImportFormat>("format", format.as_deref(), ["ndjson", "json", "csv", "tsv", "parquet"])?,
         mode: one_of::<CommitMode>("mode", mode.as_deref(), ["replace", "append"])?.unwrap_or_default(),
         record_path,
+        read,
+        message: None,
         upload_bytes: 0,
         upload_sha256: None,
     };
