@@ -20,9 +20,7 @@ pub(super) enum TextFound {
     Json(JsonLayout),
     /// One document in which the records have to be looked for.
     Document,
-    Csv {
-        delimiter: u8,
-    },
+    Csv,
 }
 
 /// Finds what a file is that begins with `head`; `format` is what the user says it is.
@@ -49,20 +47,18 @@ pub(super) fn text(head: &[u8], format: Option<ImportFormat>, has_record_path: b
         return Err(Error::new(Code::FileEmpty, "the file begins with nothing but blanks")
             .hint("load a file with at least one record"));
     }
-    let csv = |delimiter| TextFound::Csv { delimiter };
     Ok(match (format, begin.first()) {
         (Some(ImportFormat::Ndjson), _) => TextFound::Json(JsonLayout::Lines),
         (Some(ImportFormat::Json), Some(b'[')) => TextFound::Json(JsonLayout::Array),
         (Some(ImportFormat::Json), _) => TextFound::Document,
-        (Some(ImportFormat::Csv), _) => csv(delimiter(head)),
-        (Some(ImportFormat::Tsv), _) => csv(b'\t'),
+        (Some(ImportFormat::Csv | ImportFormat::Tsv), _) => TextFound::Csv,
         _ => {
             refuse_other_text(begin)?;
             match begin.first() {
                 Some(b'[') => TextFound::Json(JsonLayout::Array),
                 Some(b'{') if !has_record_path && is_lines(begin) => TextFound::Json(JsonLayout::Lines),
                 Some(b'{') => TextFound::Document,
-                _ => csv(delimiter(head)),
+                _ => TextFound::Csv,
             }
         }
     })
@@ -121,26 +117,4 @@ fn is_lines(text: &[u8]) -> bool {
     next == Some(&b'{') && std::str::from_utf8(first).is_ok_and(|line| serde_json::from_str::<serde::de::IgnoredAny>(line).is_ok())
         // A first line that is broken in itself, with others of its kind below, is told as a broken line.
         || next == Some(&b'{') && first.trim_ascii_end().ends_with(b"}")
-}
-
-/// The one of comma, tab, semicolon and bar that is most frequent in the header, outside of quotes.
-fn delimiter(text: &[u8]) -> u8 {
-    let mut counts = [0_usize; 4];
-    let candidates = [b',', b'\t', b';', b'|'];
-    let mut quoted = false;
-    for byte in text {
-        match byte {
-            b'"' => quoted = !quoted,
-            b'\n' if !quoted => break,
-            _ if quoted => {}
-            _ => {
-                if let Some(at) = candidates.iter().position(|candidate| candidate == byte) {
-                    counts[at] += 1;
-                }
-            }
-        }
-    }
-    let most = counts.iter().max().copied().unwrap_or_default();
-    let first = counts.iter().position(|count| *count == most).unwrap_or_default();
-    candidates[first]
 }

@@ -23,15 +23,15 @@ pub(super) fn find(head: &[u8], named: Option<&assay_core::Encoding>) -> &'stati
     }
 }
 
-/// UTF-16 without a mark, where that is clear: many characters have a zero as their high byte, none as their low one,
+/// UTF-16 without a mark, where that is clear: half of the characters or more have a zero as their high byte, none as their low one,
 /// and no character is a control.
 fn unmarked_utf16(head: &[u8]) -> Option<&'static Encoding> {
     let (pairs, _) = head.as_chunks::<2>();
     let first = pairs.iter().filter(|pair| pair[0] == 0).count();
     let second = pairs.iter().filter(|pair| pair[1] == 0).count();
     let encoding = match (first, second) {
-        (0, zeros) if zeros * 4 >= pairs.len() && zeros > 0 => UTF_16LE,
-        (zeros, 0) if zeros * 4 >= pairs.len() && zeros > 0 => UTF_16BE,
+        (0, zeros) if zeros * 2 >= pairs.len() && zeros > 0 => UTF_16LE,
+        (zeros, 0) if zeros * 2 >= pairs.len() && zeros > 0 => UTF_16BE,
         _ => return None,
     };
     let whole = &head[..pairs.len() * 2];

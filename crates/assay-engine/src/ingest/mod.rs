@@ -3,6 +3,7 @@
 //! One chunk after the other is read, checked and stored, so memory is bounded whatever the size of the file. It
 //! publishes nothing, and takes back what it has written when it fails.
 
+mod cells;
 mod chunk;
 mod csv;
 mod detect;
@@ -12,6 +13,7 @@ mod keys;
 mod number;
 mod parquet;
 mod parts;
+mod refusals;
 mod source;
 mod temporal;
 #[cfg(test)]
@@ -21,14 +23,18 @@ mod unpack;
 use std::io::Read;
 use std::sync::Arc;
 
-use assay_core::{Code, Error, ImportFormat, ImportTask, Part, Progress, Rejects, Result, RunControl, TableSchema};
+use assay_core::{
+    Code, Error, ImportFormat, ImportTask, OnError, Part, Progress, Rejects, Result, RunControl, TableSchema,
+};
 use object_store::ObjectStore;
 
 use self::chunk::{Chunk, ChunkSize};
+use self::csv::Dialect;
 use self::detect::{Found, TextFound};
 use self::json::{JsonLayout, JsonRecords};
 use self::keys::Keys;
 use self::parts::Parts;
+use self::refusals::{Refusal, Refusals};
 use self::source::Upload;
 use self::unpack::Packing;
 
@@ -45,6 +51,11 @@ pub(crate) struct Imported {
     pub(crate) rows: u64,
     pub(crate) shape: FileShape,
     pub(crate) warnings: Vec<String>,
+    /// Why attributes have their types, as far as their values do not tell.
+    pub(crate) reasons: Vec<(String, String)>,
+    /// How many records were left out, the first of them, and where they all are.
+    pub(crate) rejected: u64,
+    pub(crate) refusals: Vec<Refusal>,
     pub(crate) rejects: Option<Rejects>,
     /// Of the upload, as it was sent.
     pub(crate) bytes_read: u64,
@@ -59,6 +70,12 @@ pub(crate) struct FileShape {
     pub(crate) encoding: Option<String>,
     /// Where in a document the records were.
     pub(crate) record_path: Option<String>,
+    /// Of CSV.
+    pub(crate) delimiter: Option<char>,
+    /// Whether the first row of a table named its columns.
+    pub(crate) header: Option<bool>,
+    /// Of a spreadsheet.
+    pub(crate) sheet: Option<String>,
 }
 
 impl FileShape {
@@ -68,6 +85,9 @@ impl FileShape {
             compression: None,
             encoding: None,
             record_path: None,
+            delimiter: None,
+            header: None,
+            sheet: None,
         }
     }
 }
@@ -103,12 +123,19 @@ fn decode(upload: &Upload, begin: impl Fn() -> Loading) -> Result<Imported> {
     let text = |encoding| Text {
         upload,
         head: encoding::preview(&head, encoding),
+        is_whole: (head.len() as u64) < detect::HEAD,
         encoding,
     };
-    let decoded = loading.run(upload, |loading| loading.text(&text(encoding)));
-    let is_other = |error: &Error| error.code == Code::InvalidEncoding && named.is_none();
-    if !decoded.as_ref().is_err_and(is_other) || !encoding::is_windows_1252(upload.open("looking at the encoding")?)? {
-        return decoded;
+    let is_other = || encoding::is_windows_1252(upload.open("looking at the encoding")?);
+    // Where faulty records are left out, no wrong byte would end the load.
+    let aborts = loading.task.read.on_error == OnError::Abort;
+    let is_known_other = !aborts && named.is_none() && encoding == encoding_rs::UTF_8 && is_other()?;
+    if !is_known_other {
+        let decoded = loading.run(upload, |loading| loading.text(&text(encoding)));
+        let is_fault = |error: &Error| error.code == Code::InvalidEncoding && named.is_none() && aborts;
+        if !decoded.as_ref().is_err_and(is_fault) || !is_other()? {
+            return decoded;
+        }
     }
     begin().run(upload, |loading| {
         let name = "the file is not UTF-8: it was read as windows-1252; `encoding=` names another one";
@@ -122,6 +149,8 @@ struct Text<'u> {
     upload: &'u Upload,
     /// Its beginning as UTF-8.
     head: Vec<u8>,
+    /// Nothing comes behind it.
+    is_whole: bool,
     encoding: &'static encoding_rs::Encoding,
 }
 
@@ -138,7 +167,9 @@ struct Loading {
     schema: TableSchema,
     rows: u64,
     keys: Option<Keys>,
+    refusals: Refusals,
     warnings: Vec<String>,
+    reasons: Vec<(String, String)>,
     control: RunControl,
 }
 
@@ -146,11 +177,13 @@ impl Loading {
     fn new(objects: Arc<dyn ObjectStore>, task: &ImportTask, control: RunControl) -> Self {
         Self {
             task: task.clone(),
+            refusals: Refusals::new(task.read.on_error, objects.clone(), &task.folder),
             parts: Parts::new(objects, &task.folder, task.key.as_deref()),
             schema: TableSchema::default(),
             rows: 0,
             keys: task.key.as_deref().map(Keys::new),
             warnings: Vec::new(),
+            reasons: Vec::new(),
             control,
         }
     }
@@ -159,13 +192,14 @@ impl Loading {
     fn run(mut self, upload: &Upload, read: impl FnOnce(&mut Self) -> Result<FileShape>) -> Result<Imported> {
         let read = read(&mut self).and_then(|shape| {
             if self.rows == 0 {
-                return Err(
-                    Error::new(Code::NoRecords, "the file has no records").hint("load a file with at least one record")
-                );
+                return Err(self.no_records());
             }
-            Ok(shape)
+            Ok((shape, self.refusals.finish()?))
         });
-        let shape = read.inspect_err(|_| self.parts.delete())?;
+        let (shape, rejects) = read.inspect_err(|_| {
+            self.parts.delete();
+            self.refusals.delete();
+        })?;
         Ok(Imported {
             parts: self.parts.take(),
             schema: self.schema,
@@ -175,9 +209,28 @@ impl Loading {
                 ..shape
             },
             warnings: self.warnings,
-            rejects: None,
+            reasons: self.reasons,
+            rejected: self.refusals.count(),
+            refusals: self.refusals.told().to_vec(),
+            rejects,
             bytes_read: upload.size(),
         })
+    }
+
+    fn no_records(&self) -> Error {
+        match self.refusals.told().first() {
+            None => Error::new(Code::NoRecords, "the file has no records").hint("load a file with at least one record"),
+            Some(first) => {
+                let message = format!(
+                    "none of the {} records could be read; the first: {}",
+                    self.refusals.count(),
+                    first.reason
+                );
+                Error::new(Code::NoRecords, message)
+                    .hint("look whether the options suit the file")
+                    .at(first.line, None)
+            }
+        }
     }
 
     fn text(&mut self, text: &Text<'_>) -> Result<FileShape> {
@@ -200,7 +253,7 @@ impl Loading {
                     ..FileShape::of(ImportFormat::Json)
                 }
             }
-            TextFound::Csv { delimiter } => self.csv(text, delimiter)?,
+            TextFound::Csv => self.csv(text)?,
         };
         Ok(FileShape {
             encoding: Some(encoding::name(text.encoding)),
@@ -218,21 +271,39 @@ impl Loading {
     }
 
     /// A CSV file is read twice: whether a column holds numbers is known only at its end.
-    fn csv(&mut self, text: &Text<'_>, delimiter: u8) -> Result<FileShape> {
-        let columns = csv::infer(
-            text.open("looking at the columns")?,
-            delimiter,
-            self.task.key.as_deref(),
-        )?;
-        let mut records = csv::CsvRecords::new(text.open("reading")?, delimiter, columns);
-        while let Some(chunk) = records.next_chunk(CHUNK)? {
+    fn csv(&mut self, text: &Text<'_>) -> Result<FileShape> {
+        let mut options = self.task.read.clone();
+        if self.task.format == Some(ImportFormat::Tsv) {
+            options.delimiter.get_or_insert('\t');
+        }
+        let key = self.task.key.clone();
+        let dialect = Dialect::find(&text.head, text.is_whole, &options);
+        let layout = csv::Layout {
+            has_header: options
+                .header
+                .unwrap_or_else(|| dialect.has_header(&text.head, text.is_whole)),
+            dialect,
+            options: &options,
+            key: key.as_deref(),
+        };
+        let columns = csv::infer(text.open("looking at the columns")?, &layout)?;
+        let mut records = csv::CsvRecords::open(text.open("reading")?, &layout, &columns)?;
+        while let Some(chunk) = records.next_chunk(CHUNK, &mut self.refusals)? {
             self.store(&chunk)?;
         }
-        self.warnings.extend(records.into_warnings());
-        Ok(FileShape::of(match delimiter {
-            b'\t' => ImportFormat::Tsv,
+        let reasons = columns.reasons().map(|(name, why)| (name.to_owned(), why.to_owned()));
+        self.reasons.extend(reasons);
+        self.warnings.extend(columns.warnings);
+        let delimiter = char::from(layout.dialect.delimiter);
+        let format = match delimiter {
+            '\t' => ImportFormat::Tsv,
             _ => ImportFormat::Csv,
-        }))
+        };
+        Ok(FileShape {
+            delimiter: Some(delimiter),
+            header: Some(layout.has_header),
+            ..FileShape::of(format)
+        })
     }
 
     fn parquet(&mut self, upload: &Upload) -> Result<FileShape> {
