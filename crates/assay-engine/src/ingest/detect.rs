@@ -3,6 +3,7 @@
 use assay_core::{Code, Error, ImportFormat, Result};
 
 use super::json::JsonLayout;
+use super::{ipc, sheet};
 
 /// So many bytes of a file are looked at.
 pub(super) const HEAD: u64 = 256 << 10;
@@ -11,6 +12,10 @@ pub(super) const HEAD: u64 = 256 << 10;
 #[derive(Debug)]
 pub(super) enum Found {
     Parquet,
+    ArrowFile,
+    ArrowStream,
+    /// A ZIP archive or an old Office document, which may be a spreadsheet.
+    Office,
     Text,
 }
 
@@ -28,13 +33,33 @@ pub(super) enum TextFound {
 /// # Errors
 /// `UnsupportedFormat` when the bytes are those of another kind of file.
 pub(super) fn kind(head: &[u8], format: Option<ImportFormat>) -> Result<Found> {
-    let is_parquet = head.starts_with(b"PAR1");
-    match format {
-        Some(ImportFormat::Parquet) | None if is_parquet => Ok(Found::Parquet),
-        Some(ImportFormat::Parquet) => Err(Error::new(Code::UnsupportedFormat, "the file is no Parquet file")
-            .hint("leave `format` out: it is found from the bytes")),
-        _ => refuse_binary(head).map(|()| Found::Text),
+    use ImportFormat::{Arrow, Csv, Json, Ndjson, Ods, Parquet, Tsv, Xls, Xlsx};
+    let found = if head.starts_with(b"PAR1") {
+        Found::Parquet
+    } else if ipc::is_file(head) {
+        Found::ArrowFile
+    } else if ipc::is_stream(head) {
+        Found::ArrowStream
+    } else if sheet::is_office(head) {
+        Found::Office
+    } else {
+        Found::Text
+    };
+    let wanted = match (format, &found) {
+        (None, _)
+        | (Some(Parquet), Found::Parquet)
+        | (Some(Arrow), Found::ArrowFile | Found::ArrowStream)
+        | (Some(Xlsx | Xls | Ods), Found::Office) => None,
+        (Some(Ndjson | Json | Csv | Tsv), _) => return refuse_binary(head).map(|()| Found::Text),
+        (Some(Parquet), _) => Some("Parquet file"),
+        (Some(Arrow), _) => Some("Arrow file"),
+        (Some(Xlsx | Xls | Ods), _) => Some("spreadsheet"),
+    };
+    if let Some(wanted) = wanted {
+        return Err(Error::new(Code::UnsupportedFormat, format!("the file is no {wanted}"))
+            .hint("leave `format` out: it is found from the bytes"));
     }
+    refuse_binary(head).map(|()| found)
 }
 
 /// Finds how to read a text that begins with `head`, which is UTF-8.
@@ -65,13 +90,11 @@ pub(super) fn text(head: &[u8], format: Option<ImportFormat>, has_record_path: b
 }
 
 /// Beginnings of files that hold no records, and what they are.
-const OTHERS: [(&[u8], &str); 12] = [
-    (b"PK\x03\x04", "a ZIP archive or an Excel workbook"),
+const OTHERS: [(&[u8], &str); 10] = [
     (b"BZh", "compressed by bzip2"),
     (b"\xfd7zXZ", "compressed by xz"),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
     (b"SQLite format 3\0", "an SQLite database"),
-    (b"ARROW1", "an Arrow file"),
     (b"%PDF-", "a PDF document"),
     (b"\x89PNG\r\n", "an image"),
     (b"\xff\xd8\xff", "an image"),
@@ -102,7 +125,7 @@ fn refuse_other_text(begin: &[u8]) -> Result<()> {
 
 fn unsupported(name: &str) -> Error {
     Error::new(Code::UnsupportedFormat, format!("the file is {name}"))
-        .hint("load NDJSON, JSON, CSV or Parquet, or one of them compressed by gzip or zstd")
+        .hint("load NDJSON, JSON, CSV, a spreadsheet, Parquet or Arrow, or one of them compressed by gzip or zstd")
 }
 
 /// Whether the first line is a whole object and the next one begins another. One object alone on one line is a

@@ -1,4 +1,5 @@
-//! Decoding an uploaded file into Parquet parts: JSON, CSV and Parquet, each also compressed.
+//! Decoding an uploaded file into Parquet parts: JSON, CSV, spreadsheets, Parquet and Arrow, each also
+//! compressed.
 //!
 //! One chunk after the other is read, checked and stored, so memory is bounded whatever the size of the file. It
 //! publishes nothing, and takes back what it has written when it fails.
@@ -8,34 +9,39 @@ mod chunk;
 mod csv;
 mod detect;
 mod encoding;
+mod ipc;
 mod json;
 mod keys;
 mod number;
 mod parquet;
 mod parts;
 mod refusals;
+mod sheet;
 mod source;
 mod temporal;
 #[cfg(test)]
 mod tests;
+mod typed;
 mod unpack;
 
 use std::io::Read;
 use std::sync::Arc;
 
 use assay_core::{
-    Code, Error, ImportFormat, ImportTask, OnError, Part, Progress, Rejects, Result, RunControl, TableSchema,
+    Code, Error, ImportFormat, ImportTask, OnError, Part, Progress, Ragged, ReadOptions, Rejects, Result, RunControl,
+    TableSchema, TypeHint,
 };
 use object_store::ObjectStore;
 
 use self::chunk::{Chunk, ChunkSize};
 use self::csv::Dialect;
 use self::detect::{Found, TextFound};
-use self::json::{JsonLayout, JsonRecords};
+use self::json::{Hints, JsonLayout, JsonRecords};
 use self::keys::Keys;
 use self::parts::Parts;
 use self::refusals::{Refusal, Refusals};
 use self::source::Upload;
+use self::typed::TypedRecords;
 use self::unpack::Packing;
 
 const CHUNK: ChunkSize = ChunkSize {
@@ -111,18 +117,45 @@ pub(crate) async fn import(objects: Arc<dyn ObjectStore>, task: &ImportTask, con
     })?
 }
 
-/// Reads the file, and once more when it turns out in the middle that it is not UTF-8 but can be another text.
 fn decode(upload: &Upload, begin: impl Fn() -> Loading) -> Result<Imported> {
     let loading = begin();
+    refuse_hint_of_key(&loading.task)?;
     let head = upload.head(detect::HEAD)?;
-    if let Found::Parquet = detect::kind(&head, loading.task.format)? {
-        return loading.run(upload, |loading| loading.parquet(upload));
+    match detect::kind(&head, loading.task.format)? {
+        Found::Text => decode_text(upload, &head, begin, loading),
+        Found::Parquet => loading.run(upload, |loading| {
+            loading.typed(parquet::open(upload, CHUNK)?, ImportFormat::Parquet)
+        }),
+        Found::ArrowFile => loading.run(upload, |loading| {
+            loading.typed(ipc::open_file(upload, CHUNK)?, ImportFormat::Arrow)
+        }),
+        Found::ArrowStream => loading.run(upload, |loading| {
+            loading.typed(ipc::open_stream(upload, CHUNK)?, ImportFormat::Arrow)
+        }),
+        Found::Office => loading.run(upload, |loading| loading.sheet(upload)),
     }
+}
+
+/// A key is what is written: read as a date or a fraction, another text could be the same key.
+fn refuse_hint_of_key(task: &ImportTask) -> Result<()> {
+    let hint = task.read.types.iter().find(|(name, _)| Some(name) == task.key.as_ref());
+    match hint {
+        Some((name, hint)) if !matches!(hint, TypeHint::Text | TypeHint::Int64) => Err(Error::new(
+            Code::InvalidParameter,
+            format!("the key `{name}` cannot have the type {}", hint.kind()),
+        )
+        .hint("keys are text or whole numbers: name `text` or `int64`, or no type")),
+        _ => Ok(()),
+    }
+}
+
+/// Reads a text, and once more when it turns out in the middle that it is not UTF-8 but can be another.
+fn decode_text(upload: &Upload, head: &[u8], begin: impl Fn() -> Loading, loading: Loading) -> Result<Imported> {
     let named = loading.task.read.encoding.clone();
-    let encoding = encoding::find(&head, named.as_ref());
+    let encoding = encoding::find(head, named.as_ref());
     let text = |encoding| Text {
         upload,
-        head: encoding::preview(&head, encoding),
+        head: encoding::preview(head, encoding),
         is_whole: (head.len() as u64) < detect::HEAD,
         encoding,
     };
@@ -142,6 +175,31 @@ fn decode(upload: &Upload, begin: impl Fn() -> Loading) -> Result<Imported> {
         loading.warnings.push(name.to_owned());
         loading.text(&text(encoding::windows_1252()))
     })
+}
+
+/// The options that were said and mean nothing in a file of `format`.
+fn unused(options: &ReadOptions, format: ImportFormat) -> Option<String> {
+    let is_csv = matches!(format, ImportFormat::Csv | ImportFormat::Tsv);
+    let is_sheet = matches!(format, ImportFormat::Xlsx | ImportFormat::Xls | ImportFormat::Ods);
+    let is_text = is_csv || matches!(format, ImportFormat::Json | ImportFormat::Ndjson);
+    let said = [
+        ("encoding", options.encoding.is_some() && !is_text),
+        ("delimiter", options.delimiter.is_some() && !is_csv),
+        ("quote", options.quote.is_some() && !is_csv),
+        ("comment", options.comment.is_some() && !is_csv),
+        ("header", options.header.is_some() && !is_csv && !is_sheet),
+        ("null", options.null.is_some() && !is_csv),
+        ("decimal", options.decimal.is_some() && !is_csv),
+        ("ragged", options.ragged != Ragged::Refuse && !is_csv),
+        ("sheet", options.sheet.is_some() && !is_sheet),
+        ("on_error", options.on_error != OnError::Abort && !is_text && !is_sheet),
+    ];
+    let names: Vec<String> = said
+        .iter()
+        .filter(|(_, unused)| *unused)
+        .map(|(name, _)| format!("`{name}`"))
+        .collect();
+    (!names.is_empty()).then(|| format!("options without a meaning for this format: {}", names.join(", ")))
 }
 
 /// A text to be read, which may happen several times.
@@ -200,6 +258,7 @@ impl Loading {
             self.parts.delete();
             self.refusals.delete();
         })?;
+        self.warnings.extend(unused(&self.task.read, shape.format));
         Ok(Imported {
             parts: self.parts.take(),
             schema: self.schema,
@@ -262,11 +321,23 @@ impl Loading {
     }
 
     fn json(&mut self, reader: impl Read, layout: JsonLayout) -> Result<()> {
-        let mut records = JsonRecords::new(reader, layout, self.task.key.as_deref());
-        while let Some(chunk) = records.next_chunk(CHUNK)? {
+        let types = self.task.read.types.clone();
+        let mut records = JsonRecords::new(reader, layout, self.task.key.as_deref(), Hints::new(&types));
+        while let Some(chunk) = records.next_chunk(CHUNK, &mut self.refusals)? {
             self.store(&chunk)?;
         }
         self.warnings.extend(records.warnings());
+        let known: Vec<String> = self
+            .schema
+            .attributes
+            .iter()
+            .map(|attribute| attribute.name.clone())
+            .collect();
+        if self.rows > 0 {
+            csv::refuse_unknown_hints(&types, &known)?;
+        }
+        let named = |(name, _): (String, TypeHint)| (name, "named in `types`".to_owned());
+        self.reasons.extend(types.into_iter().map(named));
         Ok(())
     }
 
@@ -306,13 +377,39 @@ impl Loading {
         })
     }
 
-    fn parquet(&mut self, upload: &Upload) -> Result<FileShape> {
-        let mut chunks = parquet::open(upload, CHUNK)?;
-        while let Some(chunk) = chunks.next_chunk()? {
+    fn typed(&mut self, mut records: TypedRecords, format: ImportFormat) -> Result<FileShape> {
+        if !self.task.read.types.is_empty() {
+            return Err(Error::new(
+                Code::InvalidParameter,
+                "the file has types of its own, so `types` cannot name others",
+            )
+            .hint("leave `types` out, and cast in SQL"));
+        }
+        while let Some(chunk) = records.next_chunk()? {
             self.store(&chunk)?;
         }
-        self.warnings.extend(chunks.into_warnings());
-        Ok(FileShape::of(ImportFormat::Parquet))
+        self.warnings.extend(records.into_warnings());
+        Ok(FileShape::of(format))
+    }
+
+    /// A spreadsheet becomes lines of JSON, whose kinds are found as ever.
+    fn sheet(&mut self, upload: &Upload) -> Result<FileShape> {
+        let options = &self.task.read;
+        let opened = sheet::open(upload, options.sheet.as_deref(), options.header)?;
+        let sheet::Sheet {
+            format,
+            name,
+            header,
+            warnings,
+            lines,
+        } = opened;
+        self.warnings.extend(warnings);
+        self.json(lines, JsonLayout::Lines)?;
+        Ok(FileShape {
+            header: Some(header),
+            sheet: Some(name),
+            ..FileShape::of(format)
+        })
     }
 
     /// Checks the keys of `chunk` and stores it as one part.

@@ -50,6 +50,11 @@ impl Refusals {
         }
     }
 
+    /// Whether the first fault is the last.
+    pub(super) fn ends_load(&self) -> bool {
+        self.policy == OnError::Abort
+    }
+
     pub(super) fn count(&self) -> u64 {
         self.count
     }

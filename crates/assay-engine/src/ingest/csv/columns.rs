@@ -1,6 +1,7 @@
 //! What each column of a CSV file holds, learned from all of its rows.
 
-use assay_core::{Code, Decimal, Error, Kind, ReadOptions, Result, TypeHint, names};
+use assay_core::names::suggest;
+use assay_core::{Code, Decimal, Error, Kind, ReadOptions, Result, TypeHint};
 use serde_json::value::RawValue;
 
 use super::nulls::{Nulls, WordCounts};
@@ -277,7 +278,7 @@ pub(super) fn spread_words(columns: &[Column], possible: &[Possible], nulls: &mu
 ///
 /// # Errors
 /// `TooLarge`.
-pub(super) fn names<'c>(cells: impl Iterator<Item = &'c str>) -> Result<(Vec<String>, Vec<String>)> {
+pub(in crate::ingest) fn names<'c>(cells: impl Iterator<Item = &'c str>) -> Result<(Vec<String>, Vec<String>)> {
     let (mut names, mut warnings) = (Vec::<String>::new(), Vec::new());
     let mut known = std::collections::HashSet::new();
     for (at, given) in (1..).zip(cells) {
@@ -313,9 +314,7 @@ pub(in crate::ingest) fn refuse_unknown_hints(types: &[(String, TypeHint)], know
     for (name, _) in types {
         if !known.contains(name) {
             let message = format!("`types` names the column `{name}`, which the file does not have");
-            return Err(
-                Error::new(Code::UnknownColumn, message).hint(names::suggest(name, known.iter().map(String::as_str)))
-            );
+            return Err(Error::new(Code::UnknownColumn, message).hint(suggest(name, known.iter().map(String::as_str))));
         }
     }
     Ok(())

@@ -12,8 +12,8 @@ use std::io::Read;
 use arrow::array::RecordBatch;
 use assay_core::{Attribute, Code, Error, OnError, Ragged, ReadOptions, Result, TableSchema};
 
-pub(super) use self::columns::refuse_unknown_hints;
-use self::columns::{Column, Findings, Possible, names, spread_words};
+use self::columns::{Column, Findings, Possible, spread_words};
+pub(super) use self::columns::{names, refuse_unknown_hints};
 pub(super) use self::dialect::Dialect;
 use self::nulls::Nulls;
 use self::split::{Fault, Rows};

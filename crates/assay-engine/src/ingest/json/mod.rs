@@ -4,6 +4,7 @@
 
 mod build;
 mod columns;
+mod hinted;
 mod records;
 mod scan;
 
@@ -14,10 +15,12 @@ use assay_core::{Attribute, Code, Error, Result, TableSchema};
 
 use self::columns::Members;
 pub(super) use self::columns::string;
+pub(super) use self::hinted::Hints;
 use self::records::{Located, RecordText, Records};
 use self::scan::{MAX_DEPTH, Place, invalid};
 use super::chunk::{Chunk, ChunkSize};
 use super::keys::{self, NotAKey};
+use super::refusals::Refusals;
 use crate::kinds;
 
 /// A data set has at most so many attributes.
@@ -52,16 +55,18 @@ pub(crate) struct JsonRecords<R> {
     records: Records<R>,
     /// The key attribute.
     key: Option<String>,
+    hints: Hints,
     duplicates: Vec<String>,
 }
 
 impl<R: Read> JsonRecords<R> {
     /// `key` names the attribute that holds the keys, and the member names where the records are the values of one
     /// object.
-    pub(crate) fn new(reader: R, layout: JsonLayout, key: Option<&str>) -> Self {
+    pub(in crate::ingest) fn new(reader: R, layout: JsonLayout, key: Option<&str>, hints: Hints) -> Self {
         Self {
             records: Records::new(reader, layout),
             key: key.map(ToOwned::to_owned),
+            hints,
             duplicates: Vec::new(),
         }
     }
@@ -79,11 +84,23 @@ impl<R: Read> JsonRecords<R> {
     ///
     /// # Errors
     /// `InvalidJson`, `InvalidEncoding`, `TooLarge` with the place; those that the reader brings along.
-    pub(crate) fn next_chunk(&mut self, size: ChunkSize) -> Result<Option<Chunk>> {
+    pub(in crate::ingest) fn next_chunk(&mut self, size: ChunkSize, refusals: &mut Refusals) -> Result<Option<Chunk>> {
         let mut text = Vec::new();
         let mut records = Vec::new();
         while records.len() < size.records && text.len() < size.bytes {
             match self.records.next(&mut text)? {
+                // Every record is looked at alone where one may be left out.
+                Some(record) if !refusals.ends_load() => {
+                    let begin = record.range.start;
+                    let checked = hinted::check(&text[record.range.clone()], record.place, &self.hints);
+                    match checked {
+                        Ok(()) => records.push(record),
+                        Err(fault) => {
+                            refusals.refuse(fault, record.place.line, &text[record.range])?;
+                            text.truncate(begin);
+                        }
+                    }
+                }
                 Some(record) => records.push(record),
                 None => break,
             }
@@ -122,17 +139,32 @@ impl<R: Read> JsonRecords<R> {
         }
         let mut schema = TableSchema::default();
         let mut arrays = Vec::with_capacity(members.columns.len());
+        let place = |row: u32| {
+            records
+                .get(row as usize)
+                .map_or(Place { line: 1, column: 1 }, |record| record.place)
+        };
         for column in &members.columns {
+            if let Some(reading) = self.hints.find(&column.name) {
+                let (array, seen) = hinted::array(column, reading, records.len(), place)?;
+                schema.attributes.push(Attribute {
+                    name: column.name.clone().into_owned(),
+                    kind: reading.kind(),
+                    seen,
+                });
+                arrays.push(array);
+                continue;
+            }
             let seen = build::seen(column);
             let built = match &self.key {
                 Some(key) if column.name == key.as_str() => build::key_array(column, &seen, records.len()),
                 _ => build::array(column, &seen, records.len(), 0),
             };
             let (kind, array) = built.map_err(|refused| {
-                let place = records
-                    .get(refused.row as usize)
-                    .map_or(Place { line: 1, column: 1 }, |record| record.place);
-                invalid(place, format!("attribute `{}`: {}", column.name, refused.error))
+                invalid(
+                    place(refused.row),
+                    format!("attribute `{}`: {}", column.name, refused.error),
+                )
             })?;
             schema.attributes.push(Attribute {
                 name: column.name.clone().into_owned(),
@@ -149,8 +181,9 @@ impl<R: Read> JsonRecords<R> {
             })?;
         let lines = records.iter().map(|record| record.place.line).collect();
         let keys = match &self.key {
-            Some(key) => key_texts(&members, key, records)?,
-            None => None,
+            // A column of a named kind tells its keys itself.
+            Some(key) if self.hints.find(key).is_none() => key_texts(&members, key, records)?,
+            _ => None,
         };
         Ok(Chunk {
             batch,

@@ -5,6 +5,9 @@
 mod csv;
 mod encodings;
 mod keys;
+mod refusals;
+mod sheets;
+mod typed;
 
 use std::io::Write;
 use std::sync::Arc;
@@ -200,7 +203,7 @@ async fn broken_files_are_refused_with_their_place_and_leave_nothing() {
         (b"a,b\n1,2\n3\n", Code::InvalidCsv, Some(3)),
         (b"a,b\n1,\"2\n3,4\n", Code::InvalidCsv, Some(2)),
         (b"PAR1 and no more", Code::FileDamaged, None),
-        (b"PK\x03\x04\x00", Code::UnsupportedFormat, None),
+        (b"PK\x03\x04\x00", Code::FileDamaged, None),
         (&cut[..cut.len() - 10], Code::FileDamaged, Some(2)),
     ];
     for (bytes, code, line) in cases {
