@@ -74,15 +74,15 @@ pub(super) fn text(head: &[u8], format: Option<ImportFormat>, has_record_path: b
     }
     Ok(match (format, begin.first()) {
         (Some(ImportFormat::Ndjson), _) => TextFound::Json(JsonLayout::Lines),
-        (Some(ImportFormat::Json), Some(b'[')) => TextFound::Json(JsonLayout::Array),
+        (Some(ImportFormat::Json), Some(b'[')) if !has_record_path => TextFound::Json(JsonLayout::Array),
         (Some(ImportFormat::Json), _) => TextFound::Document,
         (Some(ImportFormat::Csv | ImportFormat::Tsv), _) => TextFound::Csv,
         _ => {
             refuse_other_text(begin)?;
             match begin.first() {
-                Some(b'[') => TextFound::Json(JsonLayout::Array),
+                Some(b'[') if !has_record_path => TextFound::Json(JsonLayout::Array),
                 Some(b'{') if !has_record_path && is_lines(begin) => TextFound::Json(JsonLayout::Lines),
-                Some(b'{') => TextFound::Document,
+                Some(b'{' | b'[') => TextFound::Document,
                 _ => TextFound::Csv,
             }
         }

@@ -28,8 +28,8 @@ use std::io::Read;
 use std::sync::Arc;
 
 use assay_core::{
-    Code, Error, ImportFormat, ImportTask, OnError, Part, Progress, Ragged, ReadOptions, Rejects, Result, RunControl,
-    TableSchema, TypeHint,
+    Code, Error, ImportFormat, ImportTask, OnError, Part, Progress, Ragged, Rejects, Result, RunControl, TableSchema,
+    TypeHint,
 };
 use object_store::ObjectStore;
 
@@ -178,11 +178,16 @@ fn decode_text(upload: &Upload, head: &[u8], begin: impl Fn() -> Loading, loadin
 }
 
 /// The options that were said and mean nothing in a file of `format`.
-fn unused(options: &ReadOptions, format: ImportFormat) -> Option<String> {
+fn unused(task: &ImportTask, format: ImportFormat) -> Option<String> {
     let is_csv = matches!(format, ImportFormat::Csv | ImportFormat::Tsv);
     let is_sheet = matches!(format, ImportFormat::Xlsx | ImportFormat::Xls | ImportFormat::Ods);
     let is_text = is_csv || matches!(format, ImportFormat::Json | ImportFormat::Ndjson);
+    let options = &task.read;
     let said = [
+        (
+            "record_path",
+            task.record_path.is_some() && format != ImportFormat::Json,
+        ),
         ("encoding", options.encoding.is_some() && !is_text),
         ("delimiter", options.delimiter.is_some() && !is_csv),
         ("quote", options.quote.is_some() && !is_csv),
@@ -258,7 +263,7 @@ impl Loading {
             self.parts.delete();
             self.refusals.delete();
         })?;
-        self.warnings.extend(unused(&self.task.read, shape.format));
+        self.warnings.extend(unused(&self.task, shape.format));
         Ok(Imported {
             parts: self.parts.take(),
             schema: self.schema,

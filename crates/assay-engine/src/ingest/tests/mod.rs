@@ -3,6 +3,7 @@
 //! The figures of the real ones were counted with DuckDB and jq on the files themselves.
 
 mod csv;
+mod documents;
 mod encodings;
 mod keys;
 mod refusals;
