@@ -128,6 +128,17 @@ pub struct Commit {
     pub mode: CommitMode,
     pub parts: Vec<Part>,
     pub author: Author,
+    /// What of the file was left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rejects: Option<Rejects>,
+}
+
+/// The records of a file that could not be read: an object of JSON lines `{"line", "reason", "text"}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rejects {
+    /// Path in the object store.
+    pub path: String,
+    pub count: u64,
 }
 
 impl Commit {
@@ -189,6 +200,7 @@ mod tests {
             mode,
             parts: vec![part],
             author: Author::default(),
+            rejects: None,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CommitMode, DatasetName, ImportFormat};
+use crate::{CommitMode, DatasetName, ImportFormat, ReadOptions};
 
 /// The analysis name of import jobs. No analysis of a user may take it.
 pub const IMPORT: &str = "import";
@@ -22,6 +22,11 @@ pub struct ImportParams {
     /// JSON pointer to the records inside one JSON document.
     #[serde(default)]
     pub record_path: Option<String>,
+    #[serde(default, skip_serializing_if = "ReadOptions::is_default")]
+    pub read: ReadOptions,
+    /// Why the data set is changed, for its history.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
     pub upload_bytes: u64,
     /// SHA-256 of the upload as it was sent, in hexadecimal digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -11,6 +11,7 @@ mod dataset;
 mod error;
 mod event;
 mod frame;
+mod hint;
 mod history;
 mod ids;
 mod import;
@@ -21,6 +22,7 @@ mod notice;
 mod order;
 mod ports;
 mod queue;
+mod reading;
 mod record;
 mod result;
 mod rowset;
@@ -33,10 +35,11 @@ pub use address::{Network, Reach, WebhookUrl, check_email, is_public};
 pub use analysis::AnalysisSpec;
 pub use change::{JobChange, MAX_TAGS, TagChange};
 pub use checksum::checksum;
-pub use dataset::{Commit, CommitMode, Dataset, IndexFile, LivePart, NewDataset, Part, Snapshot};
+pub use dataset::{Commit, CommitMode, Dataset, IndexFile, LivePart, NewDataset, Part, Rejects, Snapshot};
 pub use error::{Code, Detail, Error, Result};
 pub use event::{Event, EventKind};
 pub use frame::{read_frame, read_frame_blocking, write_frame};
+pub use hint::TypeHint;
 pub use history::{HISTORY_ROWS, HistoryTable};
 pub use ids::{DatasetName, DeliveryId, EventId, Fence, HookId, JobId, ScheduleName, UserName, Version, WorkerId};
 pub use import::{IMPORT, ImportParams};
@@ -58,6 +61,7 @@ pub use ports::{
     Outbox, Queue, Reaped, Records, RunControl, Runner, Schedules, Swept, SystemClock, Upkeep,
 };
 pub use queue::{AnalysisStats, Finding, Pause, QueueStats, Share, ShareLimits, Wait, WaitCause};
+pub use reading::{Decimal, Encoding, OnError, Quote, Ragged, ReadOptions};
 pub use record::{
     Author, Change, CompactTask, Compacted, Condition, Difference, Found, FoundRecord, HotRecord, Operation, Place,
     RecordChange, RecordWrite, Side, VersionChanges, VersionEntry, WriteOutcome, Written,

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    Attribute, Column, Commit, CommitMode, CompactTask, DatasetName, Error, Format, HistoryTable, Limits, LivePart,
-    Part, Progress, ResultData, Seen, Snapshot, StoredResult, TableSchema, Usage,
+    Attribute, Author, Column, Commit, CommitMode, CompactTask, DatasetName, Error, Format, HistoryTable, Limits,
+    LivePart, Part, Progress, ReadOptions, ResultData, Seen, Snapshot, StoredResult, TableSchema, Usage,
 };
 
 /// A table that an order reads, under the name by which its SQL or parameters call it.
@@ -184,6 +184,11 @@ pub struct ImportTask {
     pub format: Option<ImportFormat>,
     /// JSON pointer to the records inside one JSON document; found by itself when absent.
     pub record_path: Option<String>,
+    #[serde(default)]
+    pub read: ReadOptions,
+    /// What the version is to say of itself.
+    #[serde(default)]
+    pub author: Author,
     /// Where the parts go, e.g. `datasets/genes`.
     pub folder: String,
 }
@@ -196,6 +201,12 @@ pub enum ImportFormat {
     Csv,
     Tsv,
     Parquet,
+    Arrow,
+    /// A spreadsheet of Excel, now and of old,
+    Xlsx,
+    Xls,
+    /// and of OpenDocument.
+    Ods,
 }
 
 /// A page of records. Filters, order and cursor are plain data: the engine builds the plan.

@@ -96,6 +96,8 @@ async fn load(engine: &Engine, objects: &Arc<dyn ObjectStore>) -> Result<Vec<Liv
         mode: CommitMode::Replace,
         format: Some(ImportFormat::Ndjson),
         record_path: None,
+        read: Default::default(),
+        author: Default::default(),
         folder: "datasets/d".to_owned(),
     };
     objects.put(&Path::from("uploads/u"), file.into()).await?;

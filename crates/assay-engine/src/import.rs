@@ -2,14 +2,12 @@
 //!
 //! It publishes nothing: the commit becomes visible when the job is finished.
 
-use assay_core::{
-    Attribute, Author, Column, Commit, ImportTask, Kind, Limits, Result, RunControl, Seen, StoredResult, Usage,
-};
+use assay_core::{Attribute, Column, Commit, ImportTask, Kind, Limits, Result, RunControl, Seen, StoredResult, Usage};
 use serde_json::{Map, Value, json};
 
 use crate::answer::Answer;
 use crate::engine::Engine;
-use crate::ingest::{self, Imported};
+use crate::ingest::{self, FileShape, Imported};
 
 impl Engine {
     /// Decodes an upload into parts and reports, per attribute, what was seen.
@@ -35,7 +33,8 @@ impl Engine {
             key: task.key.clone(),
             mode: task.mode,
             parts: imported.parts,
-            author: Author::default(),
+            author: task.author.clone(),
+            rejects: imported.rejects.clone(),
         };
         // The limits on an answer are not for the report: it is never larger than the schema.
         let unlimited = Limits {
@@ -56,29 +55,57 @@ fn report(imported: &Imported) -> Result<Answer> {
         parts,
         schema,
         rows,
-        format,
-        record_path,
+        shape,
         warnings,
+        reasons,
+        rejected,
+        refusals,
+        rejects: _,
         bytes_read,
     } = imported;
+    let FileShape {
+        format,
+        compression,
+        encoding,
+        record_path,
+        delimiter,
+        header,
+        sheet,
+    } = shape;
     let mut columns = vec![column("name", Kind::Text), column("type", Kind::Text)];
     columns.extend(["present", "missing"].map(|name| column(name, Kind::Int64)));
     columns.extend(SEEN.map(|name| column(&format!("seen_{name}"), Kind::Int64)));
+    columns.push(column("why", Kind::Text));
     let lines = schema
         .attributes
         .iter()
-        .map(|attribute| line(attribute, *rows))
+        .map(|attribute| {
+            let told = reasons.iter().find(|(name, _)| *name == attribute.name);
+            let why = told.map_or_else(|| why(attribute), |(_, why)| why.clone());
+            line(attribute, *rows, &why)
+        })
         .collect();
     let summary = json!({
         "rows": rows,
         "bytes": bytes_read,
         "format": format,
+        "compression": compression,
+        "encoding": encoding,
         "record_path": record_path,
+        "delimiter": delimiter,
+        "header": header,
+        "sheet": sheet,
         "parts": parts.len(),
         "warnings": warnings,
+        "rejected": rejected,
+        "rejects": refusals.iter().map(|refusal| json!({"line": refusal.line, "reason": refusal.reason})).collect::<Vec<_>>(),
     });
     let summary = match summary {
-        Value::Object(summary) => summary,
+        Value::Object(mut summary) => {
+            // What the format does not have is not told.
+            summary.retain(|_, value| !value.is_null());
+            summary
+        }
         _ => Map::new(),
     };
     Ok(Answer::from_rows(columns, lines)?.with_summary(summary))
@@ -91,7 +118,44 @@ fn column(name: &str, kind: Kind) -> Column {
     }
 }
 
-fn line(attribute: &Attribute, rows: u64) -> Vec<Value> {
+/// Why an attribute has its kind, as what was seen of it tells.
+fn why(attribute: &Attribute) -> String {
+    let Seen {
+        null: _,
+        bool,
+        int,
+        wide_int: _,
+        float,
+        big,
+        text,
+        list,
+        object,
+    } = attribute.seen;
+    let seen = [
+        (bool, "true and false"),
+        (int, "whole numbers"),
+        (float, "numbers with a fraction or an exponent"),
+        (big, "numbers beyond 64 bits"),
+        (text, "text"),
+        (list, "lists"),
+        (object, "objects"),
+    ];
+    let seen: Vec<&str> = seen
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(_, name)| *name)
+        .collect();
+    match (&attribute.kind, seen.as_slice()) {
+        (_, []) => "no values".to_owned(),
+        (Kind::Date, ["text"]) => "every text is a date".to_owned(),
+        (Kind::Timestamp, ["text"]) => "every text is a point in time".to_owned(),
+        (Kind::Json, ["lists"]) => "lists of different or many things".to_owned(),
+        (Kind::Json, ["objects"]) => "objects of too many or no members".to_owned(),
+        _ => seen.join(" and "),
+    }
+}
+
+fn line(attribute: &Attribute, rows: u64, why: &str) -> Vec<Value> {
     let Seen {
         null: nulls,
         bool,
@@ -118,5 +182,6 @@ fn line(attribute: &Attribute, rows: u64) -> Vec<Value> {
         json!(text),
         json!(list),
         json!(object),
+        json!(why),
     ]
 }

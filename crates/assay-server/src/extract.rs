@@ -143,27 +143,29 @@ pub(crate) fn pairs(query: Option<&str>) -> Vec<(String, String)> {
 /// # Errors
 /// `InvalidParameter` that names the parameter and what is known.
 pub(crate) fn query<const N: usize>(query: Option<&str>, known: [&str; N]) -> Result<[Option<String>; N], Error> {
-    once(pairs(query), known, None)
+    once(pairs(query), known, &[])
 }
 
-/// As [`query`], beside a parameter that may come many times.
+/// As [`query`], of pairs beside a `list` that may come many times. Others, called `elsewhere`, were taken before.
 ///
 /// # Errors
 /// As [`query`].
-pub(crate) fn query_with_list<const N: usize>(
-    query: Option<&str>,
+pub(crate) fn pairs_with_list<const N: usize>(
+    pairs: Vec<(String, String)>,
     known: [&str; N],
     list: &str,
+    elsewhere: &[&str],
 ) -> Result<([Option<String>; N], Vec<String>), Error> {
-    let (listed, others): (Vec<_>, Vec<_>) = pairs(query).into_iter().partition(|(name, _)| name == list);
-    let values = once(others, known, Some(list))?;
+    let (listed, others): (Vec<_>, Vec<_>) = pairs.into_iter().partition(|(name, _)| name == list);
+    let also: Vec<&str> = elsewhere.iter().copied().chain([list]).collect();
+    let values = once(others, known, &also)?;
     Ok((values, listed.into_iter().map(|(_, value)| value).collect()))
 }
 
 fn once<const N: usize>(
     pairs: Vec<(String, String)>,
     known: [&str; N],
-    list: Option<&str>,
+    also: &[&str],
 ) -> Result<[Option<String>; N], Error> {
     let mut values = [const { None }; N];
     for (name, value) in pairs {
@@ -172,16 +174,21 @@ fn once<const N: usize>(
                 Code::InvalidParameter,
                 format!("the parameter `{name}` is not known here"),
             )
-            .hint(assay_core::names::suggest(&name, known.into_iter().chain(list))));
+            .hint(assay_core::names::suggest(
+                &name,
+                known.into_iter().chain(also.iter().copied()),
+            )));
         };
         if values[place].replace(value).is_some() {
-            return Err(
-                Error::new(Code::InvalidParameter, format!("the parameter `{name}` is given twice"))
-                    .hint("give it once"),
-            );
+            return Err(twice(&name));
         }
     }
     Ok(values)
+}
+
+/// The fault of a parameter that is given more than once.
+pub(crate) fn twice(name: &str) -> Error {
+    Error::new(Code::InvalidParameter, format!("the parameter `{name}` is given twice")).hint("give it once")
 }
 
 /// A yes or no of a query; no when it is not there.
@@ -304,10 +311,10 @@ mod tests {
         let unknown = query(Some("limt=5"), ["limit"]).unwrap_err();
         assert_eq!(unknown.hint.as_deref(), Some("did you mean `limit`?"));
         assert!(query(Some("limit=5&limit=6"), ["limit"]).is_err());
-        let ([limit], tags) = query_with_list(Some("tag=a&limit=5&tag=b"), ["limit"], "tag").unwrap();
+        let ([limit], tags) = pairs_with_list(pairs(Some("tag=a&limit=5&tag=b")), ["limit"], "tag", &[]).unwrap();
         assert_eq!((limit.as_deref(), tags.concat().as_str()), (Some("5"), "ab"));
-        let unknown = query_with_list(Some("tags=a"), ["limit"], "tag").unwrap_err();
-        assert_eq!(unknown.hint.as_deref(), Some("did you mean `tag`?"));
+        let unknown = pairs_with_list(pairs(Some("tags=a")), ["limit"], "tag", &["tagged"]).unwrap_err();
+        assert_eq!(unknown.hint.as_deref(), Some("did you mean `tag`, `tagged`?"));
         assert_eq!(number("limit", None, 1, 10, 7), Ok(7));
         assert!(number("limit", Some("11"), 1, 10, 7).is_err());
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use assay_analyses::LocalRunner;
 use assay_core::{
-    Code, Commit, CommitMode, Completion, Error, ImportTask, Limits, LivePart, Order, Result, RowSet, RunControl,
-    Runner, Snapshot, TableSchema, Task, Timestamp, Usage, Version,
+    Author, Code, Commit, CommitMode, Completion, Error, ImportTask, Limits, LivePart, Order, ReadOptions, Result,
+    RowSet, RunControl, Runner, Snapshot, TableSchema, Task, Timestamp, Usage, Version,
 };
 use assay_engine::{Engine, EngineSettings};
 use object_store::memory::InMemory;
@@ -59,6 +59,8 @@ impl Laboratory {
             mode: CommitMode::Replace,
             format: None,
             record_path: None,
+            read: ReadOptions::default(),
+            author: Author::default(),
             folder: format!("datasets/{name}"),
         }));
         let completion = self.order(task, RunControl::unattended()).await.unwrap();

@@ -2,26 +2,21 @@
 //!
 //! Every read looks whether the import was canceled and tells how far it is.
 
-use std::io::{self, Read};
+use std::fs::File;
+use std::io::{self, Read, Seek};
 use std::sync::Arc;
 
 use assay_core::{Code, Error, Progress, Result, RunControl};
 use bytes::{Buf, Bytes};
-use flate2::read::MultiGzDecoder;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, Length};
 use tokio::runtime::Handle;
 
-const PIECE: u64 = 4 << 20;
-/// A compressed file may give so much in any case,
-const FREE_OUTPUT: u64 = 64 << 20;
-/// and beyond that so many bytes for each of its own,
-const MAX_RATIO: u64 = 200;
-/// and never more than this.
-const MAX_OUTPUT: u64 = 64 << 30;
+use super::unpack::{self, Packing};
 
+const PIECE: u64 = 4 << 20;
 /// The uploaded bytes. Reads block the thread: it is used outside the threads of the runtime.
 #[derive(Clone)]
 pub(super) struct Upload {
@@ -61,7 +56,7 @@ impl Upload {
             })
     }
 
-    /// The bytes from the beginning, decompressed if they are gzip.
+    /// The bytes from the beginning, decompressed.
     ///
     /// # Errors
     /// `FileEmpty`; those of the store.
@@ -69,27 +64,40 @@ impl Upload {
         if self.size == 0 {
             return Err(empty());
         }
-        let gzip = self.is_gzip()?;
-        let raw = RawReader {
-            upload: self.clone(),
-            at: 0,
-            piece: Bytes::new(),
-            stage,
-        };
-        if !gzip {
-            return Ok(Box::new(raw));
+        let raw = self.from(0, stage);
+        match self.packing()? {
+            Some(packing) => unpack::open(raw, packing, self.size),
+            None => Ok(Box::new(raw)),
         }
-        let limit = (self.size.saturating_mul(MAX_RATIO)).clamp(FREE_OUTPUT, MAX_OUTPUT);
-        Ok(Box::new(Decompressed {
-            decoder: MultiGzDecoder::new(raw),
-            given: 0,
-            lines: 0,
-            limit,
-        }))
     }
 
-    pub(super) fn is_gzip(&self) -> Result<bool> {
-        Ok(self.size >= 2 && self.range(0, 2)?.as_ref() == [0x1f, 0x8b])
+    fn from(&self, at: u64, stage: &'static str) -> RawReader {
+        RawReader {
+            upload: self.clone(),
+            at,
+            piece: Bytes::new(),
+            stage,
+        }
+    }
+
+    /// How the bytes are compressed.
+    pub(super) fn packing(&self) -> Result<Option<Packing>> {
+        Ok(Packing::of(&self.range(0, self.size.min(4))?))
+    }
+
+    /// The bytes as a file that can be read at any place, decompressed.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub(super) fn spooled(&self) -> Result<File> {
+        let mut unpacked = self.open("unpacking")?;
+        let mut spool = || -> io::Result<File> {
+            let mut file = tempfile::tempfile()?;
+            io::copy(&mut unpacked, &mut file)?;
+            file.rewind()?;
+            Ok(file)
+        };
+        spool().map_err(reading_failed)
     }
 
     /// The first bytes of what [`Self::open`] gives, at most `length`.
@@ -121,25 +129,13 @@ pub(super) fn reading_failed(error: io::Error) -> Error {
     }
 }
 
-/// What the decompressor cannot read, where `lines` were whole before it.
-fn gzip_damaged(error: io::Error, lines: u64) -> io::Error {
-    if matches!(error.get_ref(), Some(inner) if inner.is::<Error>()) {
-        return error;
-    }
-    tracing::debug!(%error, "a file cannot be decompressed");
-    let line = lines + 1;
-    let message = format!("the file is damaged: its gzip data is cut or wrong at line {line} of what it holds");
-    let error = Error::new(Code::FileDamaged, message).hint("test it by `gzip -t`, and load it again");
-    io::Error::other(error.at(line, None))
-}
-
 /// A byte that is no UTF-8.
 pub(super) fn invalid_encoding(line: u64, column: u64, byte: u8) -> Error {
     Error::new(
         Code::InvalidEncoding,
         format!("the file is not UTF-8: byte 0x{byte:02x} at line {line}, column {column}"),
     )
-    .hint("convert it, e.g. `iconv -f latin1 -t utf-8 FILE`")
+    .hint("name the encoding it has, e.g. `encoding=latin1`, or convert it to UTF-8")
     .at(line, Some(column))
 }
 
@@ -172,34 +168,6 @@ impl Read for RawReader {
     }
 }
 
-/// Stops a file that swells beyond measure.
-struct Decompressed {
-    decoder: MultiGzDecoder<RawReader>,
-    given: u64,
-    lines: u64,
-    limit: u64,
-}
-
-impl Read for Decompressed {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let read = self
-            .decoder
-            .read(out)
-            .map_err(|error| gzip_damaged(error, self.lines))?;
-        self.given += read as u64;
-        self.lines += memchr::memchr_iter(b'\n', &out[..read]).count() as u64;
-        if self.given > self.limit {
-            let error = Error::new(
-                Code::TooLarge,
-                format!("the file grows beyond {} MiB when it is decompressed", self.limit >> 20),
-            )
-            .hint("split it into several files and append them");
-            return Err(io::Error::other(error));
-        }
-        Ok(read)
-    }
-}
-
 impl Length for Upload {
     fn len(&self) -> u64 {
         self.size
@@ -210,12 +178,7 @@ impl ChunkReader for Upload {
     type T = Box<dyn Read + Send>;
 
     fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
-        Ok(Box::new(RawReader {
-            upload: self.clone(),
-            at: start,
-            piece: Bytes::new(),
-            stage: "reading",
-        }))
+        Ok(Box::new(self.from(start, "reading")))
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {

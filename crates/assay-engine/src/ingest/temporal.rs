@@ -18,7 +18,7 @@ pub(super) fn date(text: &str) -> Option<i32> {
     days(Date::new(year, month, day).ok()?)
 }
 
-fn days(date: Date) -> Option<i32> {
+pub(super) fn days(date: Date) -> Option<i32> {
     let epoch = Date::constant(1970, 1, 1);
     date.since((jiff::Unit::Day, epoch)).ok().map(|span| span.get_days())
 }

@@ -28,6 +28,8 @@ impl Lab {
             mode: CommitMode::Append,
             format,
             record_path: None,
+            read: Default::default(),
+            author: Default::default(),
             folder: format!("datasets/{name}"),
         };
         let control = &mut RunControl::unattended();

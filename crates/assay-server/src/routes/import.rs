@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use assay_core::{
     Code, CommitMode, DatasetName, Error, IMPORT, Idempotency, ImportFormat, ImportParams, Job, JobId, JobSpec, Limits,
-    NewJob, Result, Submitted, Target, UserName,
+    NewJob, ReadOptions, Result, Submitted, Target, UserName,
 };
 use axum::body::{Body, BodyDataStream, Bytes};
 use axum::extract::{RawQuery, State};
@@ -25,27 +25,41 @@ use crate::prefer::Preferences;
 use crate::problem::Problem;
 use crate::wire::job;
 use crate::wire::notify::{self, TargetForm};
-use crate::{digest, extract, submit};
+use crate::{digest, extract, submit, when};
 
 /// Parts of an upload that may be on their way to the object store at a time.
 const PARTS_IN_FLIGHT: usize = 4;
 /// How long a client may be silent in the middle of an upload.
 const SILENCE: Duration = Duration::from_secs(60);
+/// What a file can be said to be.
+const FORMATS: [&str; 9] = ["ndjson", "json", "csv", "tsv", "parquet", "arrow", "xlsx", "xls", "ods"];
 /// A file of gigabytes may take a while.
 const TIMEOUT_MS: u64 = 6 * 3_600_000;
 
 /// Load a file into a data set.
 ///
-/// The body is the file: NDJSON, a JSON array or a JSON document with the records inside, CSV, TSV or Parquet; each
-/// also compressed with gzip. The former version of the data set stays until the new one is whole.
+/// The body is the file: NDJSON, a JSON array or a JSON document with the records inside, CSV, TSV, a
+/// spreadsheet, Parquet or Arrow; each also compressed with gzip or zstd. The former version of the data set stays until the new one is whole.
 #[utoipa::path(
     post, path = "/v1/datasets/{name}/import", tag = "data sets",
     params(
         ("name" = String, Path, description = "the data set; made when it is not there"),
         ("key" = Option<String>, Query, description = "the attribute that identifies a record"),
-        ("format" = Option<String>, Query, description = "`ndjson`, `json`, `csv`, `tsv` or `parquet`; found from the bytes by default"),
+        ("format" = Option<String>, Query, description = "`ndjson`, `json`, `csv`, `tsv`, `parquet`, `arrow`, `xlsx`, `xls` or `ods`; found from the bytes by default"),
         ("record_path" = Option<String>, Query, description = "JSON pointer to the records inside one document"),
-        ("mode" = Option<String>, Query, description = "`replace` (default), `append`, or `upsert`: records take the place of those with the same key"),
+        ("mode" = Option<String>, Query, description = "`replace` (default), `append`, or `upsert`: a record takes the place of the one with its key"),
+        ("message" = Option<String>, Query, description = "why, for the history of the data set"),
+        ("encoding" = Option<String>, Query, description = "how characters are written, e.g. `utf-16le` or `latin1`; found from the bytes by default"),
+        ("delimiter" = Option<String>, Query, description = "between the cells of CSV: a character or `tab`; found by default"),
+        ("quote" = Option<String>, Query, description = "around cells of CSV: a character (`\"` by default) or `none`"),
+        ("comment" = Option<String>, Query, description = "lines of CSV that begin with this character are passed over"),
+        ("header" = Option<bool>, Query, description = "whether the first row of a table names its columns; found by default"),
+        ("null" = Option<String>, Query, description = "cells of CSV that are null, as a list such as `NA,-`; by default the empty cell, and usual words where that is safe"),
+        ("decimal" = Option<String>, Query, description = "`.` or `,`, before the fraction of a number in CSV; found by default"),
+        ("ragged" = Option<String>, Query, description = "rows of CSV with too few or too many cells: `refuse` (default), `pad` or `skip`"),
+        ("sheet" = Option<String>, Query, description = "the sheet of a spreadsheet; the first with cells by default"),
+        ("types" = Option<String>, Query, description = "types of columns, e.g. `zip:text,day:date[%d.%m.%Y]`: `text`, `int64`, `double`, `bool`, `json`, `date`, `timestamp`"),
+        ("on_error" = Option<String>, Query, description = "a record that cannot be read: `abort` (default) loads nothing, `skip` leaves it out and tells it, `quarantine` also keeps it"),
         ("notify" = Option<Vec<String>>, Query, description = "whom to tell of the end: the address of a webhook or of mail; may come many times"),
         ("Prefer" = Option<String>, Header, description = "`wait=N` seconds"),
         ("Idempotency-Key" = Option<String>, Header, description = "a repeated one is answered before the file is sent again"),
@@ -66,7 +80,8 @@ pub(crate) async fn import(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let (params, notify) = options(&name, query.as_deref())?;
+    let (mut params, notify) = options(&name, query.as_deref())?;
+    params.message = when::author(&asker, params.message)?.message;
     let preferences = Preferences::read(&headers, app.settings.max_wait)?;
     let patience = preferences.wait_or(Duration::ZERO);
     let digest = digest::read(&headers)?;
@@ -169,8 +184,13 @@ fn refuse_other(job: &Job, checksum: &str) -> Result<()> {
 
 fn options(name: &str, query: Option<&str>) -> Result<(ImportParams, Vec<TargetForm>)> {
     let dataset: DatasetName = name.parse()?;
-    let known = ["key", "format", "record_path", "mode"];
-    let ([key, format, record_path, mode], notify) = extract::query_with_list(query, known, "notify")?;
+    let (reading, others): (Vec<_>, Vec<_>) = extract::pairs(query)
+        .into_iter()
+        .partition(|(name, _)| ReadOptions::NAMES.contains(&name.as_str()));
+    let read = read_options(&reading)?;
+    let known = ["key", "format", "record_path", "mode", "message"];
+    let ([key, format, record_path, mode, message], notify) =
+        extract::pairs_with_list(others, known, "notify", &ReadOptions::NAMES)?;
     if let Some(path) = record_path
         .as_deref()
         .filter(|path| !path.is_empty() && !path.starts_with('/'))
@@ -184,13 +204,27 @@ fn options(name: &str, query: Option<&str>) -> Result<(ImportParams, Vec<TargetF
     let params = ImportParams {
         dataset,
         key: key.filter(|key| !key.is_empty()),
-        format: one_of::<ImportFormat>("format", format.as_deref(), ["ndjson", "json", "csv", "tsv", "parquet"])?,
+        format: one_of::<ImportFormat>("format", format.as_deref(), FORMATS)?,
         mode: one_of::<CommitMode>("mode", mode.as_deref(), ["replace", "append", "upsert"])?.unwrap_or_default(),
         record_path,
+        read,
+        message,
         upload_bytes: 0,
         upload_sha256: None,
     };
     Ok((params, notify.into_iter().map(TargetForm::of_address).collect()))
+}
+
+/// How the file is to be read, from the pairs of a query.
+fn read_options(pairs: &[(String, String)]) -> Result<ReadOptions> {
+    let mut read = ReadOptions::default();
+    for (at, (name, value)) in pairs.iter().enumerate() {
+        if pairs[..at].iter().any(|(before, _)| before == name) {
+            return Err(extract::twice(name));
+        }
+        read.set(name, value)?;
+    }
+    Ok(read)
 }
 
 /// A word of a query as the enum it stands for.

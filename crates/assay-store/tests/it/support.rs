@@ -387,6 +387,7 @@ pub fn commit(mode: CommitMode, name: &str, path: &str) -> Commit {
             index: None,
         }],
         author: Author::default(),
+        rejects: None,
     }
 }
 

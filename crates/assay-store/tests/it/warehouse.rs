@@ -161,6 +161,7 @@ impl Scene {
             mode,
             parts,
             author: Author::default(),
+            rejects: None,
         };
         self.jobs()
             .finish(&lease, crate::support::committed(commit))

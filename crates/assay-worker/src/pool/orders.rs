@@ -2,7 +2,7 @@
 //!
 //! Whether the job makes sense was checked when it was submitted.
 
-use assay_core::{Code, Error, IMPORT, ImportParams, ImportTask, Job, Lease, Order, Result, Task};
+use assay_core::{Author, Code, Error, IMPORT, ImportParams, ImportTask, Job, Lease, Order, Result, Task};
 
 use super::{WorkerPorts, inputs};
 
@@ -41,6 +41,8 @@ async fn import(ports: &WorkerPorts, job: &Job) -> Result<Task> {
         mode,
         format,
         record_path,
+        read,
+        message,
         upload_bytes,
         upload_sha256: _,
     } = serde_json::from_value(job.spec.params.clone()).map_err(|fault| {
@@ -57,6 +59,10 @@ async fn import(ports: &WorkerPorts, job: &Job) -> Result<Task> {
         None if mode.keeps() => ports.catalog.find(&dataset).await?.and_then(|known| known.key),
         key => key,
     };
+    let author = Author {
+        user: Some(job.spec.owner.clone()),
+        message,
+    };
     let folder = format!("datasets/{}", dataset.folded());
     Ok(Task::Import(Box::new(ImportTask {
         upload,
@@ -66,6 +72,8 @@ async fn import(ports: &WorkerPorts, job: &Job) -> Result<Task> {
         mode,
         format,
         record_path,
+        read,
+        author,
         folder,
     })))
 }

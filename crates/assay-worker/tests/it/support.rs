@@ -337,6 +337,7 @@ pub fn commit(name: &str, mode: CommitMode, key: Option<&str>, path: &str) -> Co
         mode,
         parts: vec![part],
         author: Author::default(),
+        rejects: None,
     }
 }
 

@@ -348,6 +348,7 @@ async fn who_reads_while_there_is_no_time_is_told_when_to_come_again() {
         mode: CommitMode::Replace,
         parts: vec![part],
         author: Default::default(),
+        rejects: None,
     };
     let result = StoredResult {
         set: ResultSet {

@@ -4,6 +4,7 @@ use arrow::array::{RecordBatch, RecordBatchOptions, StringArray};
 use assay_core::{Attribute, Code, Error, Result, TableSchema};
 
 use super::columns::Members;
+use super::hinted::{self, Hints};
 use super::scan::{MAX_DEPTH, Place, invalid};
 use super::{build, document};
 use crate::kinds;
@@ -44,7 +45,8 @@ pub(super) fn members<'a>(sources: &[Source<'a>], added: &Added<'a>, most: usize
     Ok(members)
 }
 
-/// The columns of `members`; those of the key attribute `key` keep what is written.
+/// The columns of `members`; those of the key attribute `key` keep what is written, those of `hints` have the kinds
+/// that are named.
 ///
 /// # Errors
 /// `InvalidJson` with the place.
@@ -52,20 +54,36 @@ pub(super) fn batch(
     members: &Members<'_>,
     sources: &[Source<'_>],
     key: Option<&str>,
+    hints: &Hints,
 ) -> Result<(RecordBatch, TableSchema)> {
     let rows = sources.len();
+    let place = |row: u32| {
+        let source = sources.get(row as usize);
+        source.map_or(Place { line: 1, column: 1 }, |source| source.place)
+    };
     let mut schema = TableSchema::default();
     let mut arrays = Vec::with_capacity(members.columns.len());
     for column in &members.columns {
+        if let Some(reading) = hints.find(&column.name) {
+            let (array, seen) = hinted::array(column, reading, rows, place)?;
+            schema.attributes.push(Attribute {
+                name: column.name.clone().into_owned(),
+                kind: reading.kind(),
+                seen,
+            });
+            arrays.push(array);
+            continue;
+        }
         let seen = build::seen(column);
         let built = match key {
             Some(key) if column.name == key => build::key_array(column, &seen, rows),
             _ => build::array(column, &seen, rows, 0),
         };
         let (kind, array) = built.map_err(|refused| {
-            let source = sources.get(refused.row as usize);
-            let place = source.map_or(Place { line: 1, column: 1 }, |source| source.place);
-            invalid(place, format!("attribute `{}`: {}", column.name, refused.error))
+            invalid(
+                place(refused.row),
+                format!("attribute `{}`: {}", column.name, refused.error),
+            )
         })?;
         schema.attributes.push(Attribute {
             name: column.name.clone().into_owned(),
@@ -115,7 +133,7 @@ fn too_many(most: usize, place: Place) -> Error {
 }
 
 /// The error of a parser over one record, as a place in the file.
-fn at(record: Place, error: &serde_json::Error) -> Error {
+pub(super) fn at(record: Place, error: &serde_json::Error) -> Error {
     let (line, column) = (error.line() as u64, error.column() as u64);
     let place = if line <= 1 {
         Place {

@@ -6,6 +6,7 @@ mod assemble;
 mod build;
 mod columns;
 mod document;
+mod hinted;
 mod records;
 mod scan;
 
@@ -18,10 +19,12 @@ use self::assemble::{Added, Source};
 pub(crate) use self::build::seen_in;
 use self::columns::Members;
 pub(super) use self::columns::string;
+pub(super) use self::hinted::Hints;
 use self::records::{Located, RecordText, Records};
 use self::scan::Place;
 use super::chunk::{Chunk, ChunkSize};
 use super::keys::{self, NotAKey};
+use super::refusals::Refusals;
 
 /// A data set has at most so many attributes.
 const MAX_ATTRIBUTES: usize = 4_000;
@@ -55,16 +58,18 @@ pub(crate) struct JsonRecords<R> {
     records: Records<R>,
     /// The key attribute.
     key: Option<String>,
+    hints: Hints,
     duplicates: Vec<String>,
 }
 
 impl<R: Read> JsonRecords<R> {
     /// `key` names the attribute that holds the keys, and the member names where the records are the values of one
     /// object.
-    pub(crate) fn new(reader: R, layout: JsonLayout, key: Option<&str>) -> Self {
+    pub(in crate::ingest) fn new(reader: R, layout: JsonLayout, key: Option<&str>, hints: Hints) -> Self {
         Self {
             records: Records::new(reader, layout),
             key: key.map(ToOwned::to_owned),
+            hints,
             duplicates: Vec::new(),
         }
     }
@@ -82,11 +87,23 @@ impl<R: Read> JsonRecords<R> {
     ///
     /// # Errors
     /// `InvalidJson`, `InvalidEncoding`, `TooLarge` with the place; those that the reader brings along.
-    pub(crate) fn next_chunk(&mut self, size: ChunkSize) -> Result<Option<Chunk>> {
+    pub(in crate::ingest) fn next_chunk(&mut self, size: ChunkSize, refusals: &mut Refusals) -> Result<Option<Chunk>> {
         let mut text = Vec::new();
         let mut records = Vec::new();
         while records.len() < size.records && text.len() < size.bytes {
             match self.records.next(&mut text)? {
+                // Every record is looked at alone where one may be left out.
+                Some(record) if !refusals.ends_load() => {
+                    let begin = record.range.start;
+                    let checked = hinted::check(&text[record.range.clone()], record.place, &self.hints);
+                    match checked {
+                        Ok(()) => records.push(record),
+                        Err(fault) => {
+                            refusals.refuse(fault, record.place.line, &text[record.range])?;
+                            text.truncate(begin);
+                        }
+                    }
+                }
                 Some(record) => records.push(record),
                 None => break,
             }
@@ -122,10 +139,11 @@ impl<R: Read> JsonRecords<R> {
                 self.duplicates.push(name.clone());
             }
         }
-        let (batch, schema) = assemble::batch(&members, &sources, key)?;
+        let (batch, schema) = assemble::batch(&members, &sources, key, &self.hints)?;
         let keys = match key {
-            Some(key) => key_texts(&members, key, records)?,
-            None => None,
+            // A column of a named kind tells its keys itself.
+            Some(key) if self.hints.find(key).is_none() => key_texts(&members, key, records)?,
+            _ => None,
         };
         Ok(Chunk {
             batch,
@@ -154,7 +172,7 @@ pub(crate) fn decode<T: AsRef<str>>(texts: &[T], key: Option<&str>) -> Result<Ch
         values: &[],
     };
     let members = assemble::members(&sources, &added, usize::MAX)?;
-    let (batch, schema) = assemble::batch(&members, &sources, key)?;
+    let (batch, schema) = assemble::batch(&members, &sources, key, &Hints::default())?;
     Ok(Chunk {
         batch,
         documents: assemble::documents(&sources, &added, &schema),

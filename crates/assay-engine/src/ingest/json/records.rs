@@ -48,8 +48,8 @@ fn tokens(pointer: &str) -> Vec<String> {
         .collect()
 }
 
-/// Finds the records of the document that `reader` gives from its beginning: those at `record_path`, else the first
-/// array of objects, else the values of the document when all of them are objects, else the document itself.
+/// Finds the records of the document that `reader` gives from its beginning: those at `record_path`, else the features
+/// of a FeatureCollection of GeoJSON, else the first array of objects, else the values of the document when all of them are objects, else the document itself.
 ///
 /// # Errors
 /// `InvalidJson`; `NoRecords` when there is nothing at `record_path`.
@@ -69,11 +69,16 @@ pub(super) fn locate<R: Read>(reader: R, record_path: Option<&str>) -> Result<Lo
         };
         return Ok(Located { path, shape });
     }
-    let mut search = Search {
-        path: Vec::new(),
-        other_than_object: false,
-    };
-    if search.array(&mut scanner)? {
+    let mut search = Search::default();
+    let found = search.array(&mut scanner)?;
+    // Also when it has none.
+    if search.is_collection && search.has_features {
+        return Ok(Located {
+            path: vec![FEATURES.to_owned()],
+            shape: Shape::Array,
+        });
+    }
+    if found {
         return Ok(Located {
             path: search.path,
             shape: Shape::Array,
@@ -95,10 +100,18 @@ fn no_records(what: &str) -> Error {
         .hint("name the place of the records as a JSON pointer, e.g. `record_path=/response/docs`")
 }
 
+/// The member of a FeatureCollection that holds its records.
+const FEATURES: &str = "features";
+
+#[derive(Default)]
 struct Search {
     path: Vec<String>,
     /// Whether a member of the document itself is no object.
     other_than_object: bool,
+    /// The document says that it is a FeatureCollection,
+    is_collection: bool,
+    /// and has a list of features.
+    has_features: bool,
 }
 
 impl Search {
@@ -113,19 +126,24 @@ impl Search {
         loop {
             let name = member_name(scanner)?;
             let first = scanner.peek()?;
-            self.other_than_object |= self.path.is_empty() && first != Some(b'{');
+            let is_top = self.path.is_empty();
+            self.other_than_object |= is_top && first != Some(b'{');
+            self.has_features |= is_top && name == FEATURES && first == Some(b'[');
+            if self.is_collection && self.has_features {
+                return Ok(true);
+            }
             skipped.clear();
             match first {
                 Some(b'[') => {
                     let at = scanner.place();
                     scanner.expect(b'[')?;
-                    if scanner.peek()? == Some(b'{') {
+                    if !self.is_collection && scanner.peek()? == Some(b'{') {
                         self.path.push(name);
                         return Ok(true);
                     }
                     skip_items(scanner, at)?;
                 }
-                Some(b'{') if self.path.len() + 1 < SEARCH_DEPTH => {
+                Some(b'{') if !self.is_collection && self.path.len() + 1 < SEARCH_DEPTH => {
                     self.path.push(name);
                     if self.array(scanner)? {
                         return Ok(true);
@@ -134,6 +152,7 @@ impl Search {
                 }
                 _ => {
                     scanner.value(&mut skipped)?;
+                    self.is_collection |= is_top && name == "type" && skipped == b"\"FeatureCollection\"";
                 }
             }
             if !scanner.take(b',')? {

@@ -1,0 +1,317 @@
+//! CSV, read twice: first to learn what each column holds in the whole file, then to build it.
+//!
+//! A column whose cells are not all of one narrow type is text, with the cells as they are in the file.
+
+mod columns;
+mod dialect;
+mod nulls;
+mod split;
+
+use std::io::Read;
+
+use arrow::array::RecordBatch;
+use assay_core::{Attribute, Code, Error, OnError, Ragged, ReadOptions, Result, TableSchema};
+
+use self::columns::{Column, Findings, Possible, spread_words};
+pub(super) use self::columns::{names, refuse_unknown_hints};
+pub(super) use self::dialect::Dialect;
+use self::nulls::Nulls;
+use self::split::{Fault, Rows};
+use super::cells::ColumnBuilder;
+use super::chunk::{Chunk, ChunkSize};
+use super::refusals::Refusals;
+use crate::kinds;
+
+/// How a file is written and read.
+#[derive(Debug, Clone)]
+pub(super) struct Layout<'o> {
+    pub(super) dialect: Dialect,
+    pub(super) has_header: bool,
+    pub(super) options: &'o ReadOptions,
+    /// The attribute of the keys.
+    pub(super) key: Option<&'o str>,
+}
+
+/// What was learned of a file.
+#[derive(Debug)]
+pub(super) struct Columns {
+    columns: Vec<Column>,
+    nulls: Nulls,
+    pub(super) warnings: Vec<String>,
+}
+
+impl Columns {
+    /// Why each column has its type.
+    pub(super) fn reasons(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.columns
+            .iter()
+            .map(|column| (column.name.as_str(), column.why.as_str()))
+    }
+}
+
+/// What becomes of a faulty row.
+trait Faults {
+    /// Of one that ends the load, unless the user wants it otherwise.
+    fn refuse(&mut self, fault: Error, line: u64, text: &[u8]) -> Result<()>;
+    /// Of one that is left out in any case.
+    fn leave_out(&mut self, fault: &Error, line: u64, text: &[u8]) -> Result<()>;
+}
+
+impl Faults for Refusals {
+    fn refuse(&mut self, fault: Error, line: u64, text: &[u8]) -> Result<()> {
+        Refusals::refuse(self, fault, line, text)
+    }
+
+    fn leave_out(&mut self, fault: &Error, line: u64, text: &[u8]) -> Result<()> {
+        Refusals::leave_out(self, fault, line, text)
+    }
+}
+
+/// While the columns are looked at, the same rows are left out as later, and not told.
+impl Faults for OnError {
+    fn refuse(&mut self, fault: Error, _: u64, _: &[u8]) -> Result<()> {
+        match self {
+            OnError::Abort => Err(fault),
+            OnError::Skip | OnError::Quarantine => Ok(()),
+        }
+    }
+
+    fn leave_out(&mut self, _: &Error, _: u64, _: &[u8]) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// The records of a file: its rows below the header that are sound.
+struct Records<R> {
+    rows: Rows<R>,
+    /// The cells of the first row.
+    first: Vec<String>,
+    /// The first row is a record that was not given yet.
+    is_pending: bool,
+    ragged: Ragged,
+}
+
+impl<R: Read> Records<R> {
+    fn open(reader: R, layout: &Layout<'_>) -> Result<Self> {
+        let mut rows = Rows::new(reader, layout.dialect.clone());
+        // No policy helps where the first row cannot be read.
+        let any = match rows.read() {
+            Ok(any) => any,
+            Err(Fault::Row(error) | Fault::File(error)) => return Err(error),
+        };
+        let first = if any {
+            rows.row.cells().map(|(cell, _)| cell.to_owned()).collect()
+        } else {
+            Vec::new()
+        };
+        Ok(Self {
+            rows,
+            first,
+            is_pending: any && !layout.has_header,
+            ragged: layout.options.ragged,
+        })
+    }
+
+    /// Reads the next record; false after the last. `columns` have named types, which cells must fit.
+    fn next(&mut self, faults: &mut impl Faults, hinted: &[(usize, &Column)], nulls: &Nulls) -> Result<bool> {
+        loop {
+            if !std::mem::take(&mut self.is_pending) {
+                match self.rows.read() {
+                    Ok(true) => {}
+                    Ok(false) => return Ok(false),
+                    Err(Fault::File(error)) => return Err(error),
+                    Err(Fault::Row(error)) => {
+                        faults.refuse(error, self.rows.line(), self.rows.raw())?;
+                        continue;
+                    }
+                }
+            }
+            if let Some(error) = self.ragged_fault() {
+                if self.ragged == Ragged::Skip {
+                    faults.leave_out(&error, self.rows.line(), self.rows.raw())?;
+                } else {
+                    faults.refuse(error, self.rows.line(), self.rows.raw())?;
+                }
+                continue;
+            }
+            match self.misfit(hinted, nulls) {
+                Some(error) => faults.refuse(error, self.rows.line(), self.rows.raw())?,
+                None => return Ok(true),
+            }
+        }
+    }
+
+    fn ragged_fault(&self) -> Option<Error> {
+        let (wanted, found) = (self.first.len(), self.rows.row.len());
+        if found == wanted {
+            return None;
+        }
+        let is_padded = self.ragged == Ragged::Pad && (wanted..found).all(|at| self.rows.row.cell(at).0.is_empty());
+        if is_padded {
+            return None;
+        }
+        let line = self.rows.line();
+        let message = format!("invalid CSV at line {line}: expected {wanted} cells as in the first row, found {found}");
+        let hint = "quote cells that hold the delimiter or a line break; `ragged=pad` fills short rows, `ragged=skip` leaves such rows out";
+        Some(Error::new(Code::InvalidCsv, message).hint(hint).at(line, None))
+    }
+
+    fn misfit(&self, hinted: &[(usize, &Column)], nulls: &Nulls) -> Option<Error> {
+        for (at, column) in hinted {
+            let (cell, quoted) = self.rows.row.cell(*at);
+            if !nulls.is_null(cell, quoted, &column.reading) && column.reading.read(cell).is_none() {
+                let (line, name) = (self.rows.line(), &column.name);
+                let shown: String = cell.chars().take(60).collect();
+                let kind = column.reading.kind();
+                let message =
+                    format!("column `{name}` holds `{shown}` at line {line}, which is no {kind} as named in `types`");
+                let hint = "name another type, or leave such records out by `on_error=skip`";
+                return Some(Error::new(Code::TypeMismatch, message).hint(hint).at(line, None));
+            }
+        }
+        None
+    }
+}
+
+fn hinted(columns: &[Column]) -> Vec<(usize, &Column)> {
+    columns
+        .iter()
+        .enumerate()
+        .filter(|(_, column)| column.is_hinted)
+        .collect()
+}
+
+/// Looks at the whole file.
+///
+/// # Errors
+/// `InvalidCsv`, `InvalidEncoding`, `TooLarge`, `TypeMismatch` with the line; `UnknownColumn`.
+pub(super) fn infer<R: Read>(reader: R, layout: &Layout<'_>) -> Result<Columns> {
+    let mut records = Records::open(reader, layout)?;
+    let (names, mut warnings) = if layout.has_header {
+        names(records.first.iter().map(String::as_str))?
+    } else {
+        names(records.first.iter().map(|_| "")).map(|(names, _)| (names, Vec::new()))?
+    };
+    if !layout.has_header && layout.options.header.is_none() {
+        warnings.push(
+            "the first row was read as a record, since it is of the types of the others; `header=true` makes it names"
+                .to_owned(),
+        );
+    }
+    refuse_unknown_hints(&layout.options.types, &names)?;
+    let findings = Findings {
+        options: layout.options,
+        key: layout.key,
+        delimiter: layout.dialect.delimiter,
+    };
+    let mut nulls = Nulls::new(layout.options.null.as_ref());
+    let mut possible = vec![Possible::new(); names.len()];
+    // Named types are known before anything was seen.
+    let before: Vec<Column> = names
+        .iter()
+        .zip(&possible)
+        .map(|(name, none)| findings.column(name, none))
+        .collect();
+    let hinted = hinted(&before);
+    let mut policy = layout.options.on_error;
+    while records.next(&mut policy, &hinted, &nulls)? {
+        let line = records.rows.line();
+        for (at, possible) in possible.iter_mut().enumerate() {
+            let (cell, quoted) = records.rows.row.cell(at);
+            if nulls.is_untyped(cell, quoted) {
+                possible.words.see(cell, quoted);
+            } else {
+                possible.see(cell, line);
+            }
+        }
+    }
+    let columns: Vec<Column> = names
+        .iter()
+        .zip(&possible)
+        .map(|(name, seen)| findings.column(name, seen))
+        .collect();
+    if layout.options.null.is_none() {
+        warnings.extend(spread_words(&columns, &possible, &mut nulls));
+    }
+    Ok(Columns {
+        columns,
+        nulls,
+        warnings,
+    })
+}
+
+/// Reads the records in chunks.
+pub(super) struct CsvRecords<'c, R> {
+    records: Records<R>,
+    columns: &'c Columns,
+}
+
+impl<'c, R: Read> CsvRecords<'c, R> {
+    /// # Errors
+    /// As [`infer`].
+    pub(super) fn open(reader: R, layout: &Layout<'_>, columns: &'c Columns) -> Result<Self> {
+        let records = Records::open(reader, layout)?;
+        Ok(Self { records, columns })
+    }
+
+    /// The next records; `None` after the last.
+    ///
+    /// # Errors
+    /// As [`infer`]; those of the store.
+    pub(super) fn next_chunk(&mut self, size: ChunkSize, refusals: &mut Refusals) -> Result<Option<Chunk>> {
+        let Columns { columns, nulls, .. } = self.columns;
+        let hinted = hinted(columns);
+        let mut builders: Vec<ColumnBuilder> = columns
+            .iter()
+            .map(|column| ColumnBuilder::new(&column.reading))
+            .collect();
+        let (mut lines, mut bytes) = (Vec::new(), 0);
+        while lines.len() < size.records && bytes < size.bytes && self.records.next(refusals, &hinted, nulls)? {
+            let rows = &self.records.rows;
+            lines.push(rows.line());
+            bytes += rows.row.bytes();
+            for (at, (column, builder)) in columns.iter().zip(&mut builders).enumerate() {
+                let (cell, quoted) = rows.row.cell(at);
+                if nulls.is_null(cell, quoted, &column.reading) {
+                    builder.see_null();
+                    builder.append(None);
+                    continue;
+                }
+                let value = column.reading.read(cell);
+                if value.is_none() {
+                    tracing::error!(
+                        column = at,
+                        "a cell does not have the type that its column was found to have"
+                    );
+                    return Err(Error::internal("reading the file"));
+                }
+                builder.append(value);
+            }
+        }
+        if lines.is_empty() {
+            return Ok(None);
+        }
+        let mut schema = TableSchema::default();
+        let mut arrays = Vec::with_capacity(builders.len());
+        for (column, builder) in columns.iter().zip(builders) {
+            let (array, seen) = builder.finish();
+            schema.attributes.push(Attribute {
+                name: column.name.clone(),
+                kind: column.reading.kind(),
+                seen,
+            });
+            arrays.push(array);
+        }
+        let batch = RecordBatch::try_new(kinds::arrow_schema(&schema), arrays).map_err(|error| {
+            tracing::error!(%error, "a chunk of a CSV file is no batch");
+            Error::internal("reading the file")
+        })?;
+        Ok(Some(Chunk {
+            batch,
+            schema,
+            documents: None,
+            lines,
+            keys: None,
+        }))
+    }
+}

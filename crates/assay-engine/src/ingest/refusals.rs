@@ -1,0 +1,147 @@
+//! Records that cannot be read: the end of the load, or left out and told.
+
+use std::sync::Arc;
+
+use assay_core::{Code, Error, OnError, Rejects, Result};
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt, WriteMultipart};
+use serde_json::json;
+use tokio::runtime::Handle;
+
+/// So many of them are told in the report.
+const TOLD: usize = 100;
+/// So many uploads of kept text may be under way.
+const IN_FLIGHT: usize = 2;
+
+/// A record that was left out.
+#[derive(Debug, Clone)]
+pub(crate) struct Refusal {
+    pub(crate) line: u64,
+    pub(crate) reason: String,
+}
+
+/// What is done with faulty records of one load. Blocks the thread.
+pub(super) struct Refusals {
+    policy: OnError,
+    told: Vec<Refusal>,
+    count: u64,
+    kept: Option<Kept>,
+    objects: Arc<dyn ObjectStore>,
+    folder: String,
+    handle: Handle,
+}
+
+/// Where the text of faulty records goes.
+struct Kept {
+    path: Path,
+    writer: WriteMultipart,
+}
+
+impl Refusals {
+    pub(super) fn new(policy: OnError, objects: Arc<dyn ObjectStore>, folder: &str) -> Self {
+        Self {
+            policy,
+            told: Vec::new(),
+            count: 0,
+            kept: None,
+            objects,
+            folder: folder.to_owned(),
+            handle: Handle::current(),
+        }
+    }
+
+    /// Whether the first fault is the last.
+    pub(super) fn ends_load(&self) -> bool {
+        self.policy == OnError::Abort
+    }
+
+    pub(super) fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// The first ones.
+    pub(super) fn told(&self) -> &[Refusal] {
+        &self.told
+    }
+
+    /// Takes the fault of the record that begins on `line`.
+    ///
+    /// # Errors
+    /// The fault itself, when it ends the load; those of the store.
+    pub(super) fn refuse(&mut self, fault: Error, line: u64, text: &[u8]) -> Result<()> {
+        if self.policy == OnError::Abort {
+            return Err(fault);
+        }
+        self.leave_out(&fault, line, text)
+    }
+
+    /// As [`Self::refuse`], for what never ends the load.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(super) fn leave_out(&mut self, fault: &Error, line: u64, text: &[u8]) -> Result<()> {
+        self.count += 1;
+        let reason = fault.message.clone();
+        if self.policy == OnError::Quarantine {
+            self.keep(line, &reason, text)?;
+        }
+        if self.told.len() < TOLD {
+            self.told.push(Refusal { line, reason });
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, line: u64, reason: &str, text: &[u8]) -> Result<()> {
+        let kept = match &mut self.kept {
+            Some(kept) => kept,
+            None => {
+                let path = Path::from(format!("{}/{}.rejects.ndjson", self.folder, ulid::Ulid::new()));
+                let upload = self
+                    .handle
+                    .block_on(self.objects.put_multipart(&path))
+                    .map_err(failed)?;
+                let writer = WriteMultipart::new(upload);
+                self.kept.insert(Kept { path, writer })
+            }
+        };
+        let mut record = json!({"line": line, "reason": reason, "text": String::from_utf8_lossy(text)}).to_string();
+        record.push('\n');
+        self.handle
+            .block_on(kept.writer.wait_for_capacity(IN_FLIGHT))
+            .map_err(failed)?;
+        // The pieces of an upload are tasks of the runtime.
+        let _inside = self.handle.enter();
+        kept.writer.write(record.as_bytes());
+        Ok(())
+    }
+
+    /// What was kept, whole in the store.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(super) fn finish(&mut self) -> Result<Option<Rejects>> {
+        let Some(Kept { path, writer }) = self.kept.take() else {
+            return Ok(None);
+        };
+        self.handle.block_on(writer.finish()).map_err(failed)?;
+        Ok(Some(Rejects {
+            path: path.to_string(),
+            count: self.count,
+        }))
+    }
+
+    /// Takes back what was kept, after an error.
+    pub(super) fn delete(&mut self) {
+        if let Some(Kept { path, writer }) = self.kept.take()
+            && let Err(error) = self.handle.block_on(writer.abort())
+        {
+            tracing::warn!(%error, %path, "the records that a failed load left out are left for the next sweep");
+        }
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "as `map_err` gives it")]
+fn failed(error: object_store::Error) -> Error {
+    tracing::error!(%error, "cannot store the records that were left out");
+    Error::new(Code::StoreFailed, "the records that were left out cannot be stored").hint("see the log of the server")
+}
