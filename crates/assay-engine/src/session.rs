@@ -97,6 +97,8 @@ impl Session {
         let mut state = template.clone();
         state.register_catalog_list(Arc::new(catalogs));
         *state.config_mut() = config;
+        // `now()` and its like are the time at which the order came.
+        state.mark_start_execution();
         Ok(Self {
             state: Arc::new(state),
             inputs,

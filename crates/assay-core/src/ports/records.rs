@@ -24,7 +24,8 @@ pub trait Records: Send + Sync {
     /// `Overloaded` while too many hot records wait for compaction.
     async fn write(&self, name: &DatasetName, writes: Vec<RecordWrite>, by: Author) -> Result<Written>;
 
-    /// The versions after `after`, at most `limit`, oldest first, with the changes of records.
+    /// The versions after `after`, at most `limit`, oldest first, with the changes of records; fewer when there is much
+    /// to tell, but some when there are any. 0 stands for all that are kept.
     ///
     /// # Errors
     /// `UnknownDataset`; `VersionExpired` when versions after it are not kept any more.

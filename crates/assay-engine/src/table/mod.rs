@@ -7,7 +7,7 @@ mod selection;
 
 use std::sync::Arc;
 
-use assay_core::{Input, InputSource, Result};
+use assay_core::{Attribute, Input, InputSource, Kind, Result, Seen};
 use datafusion::catalog::TableProvider;
 use object_store::ObjectStore;
 
@@ -55,10 +55,18 @@ pub(crate) async fn open(input: &Input, objects: &Arc<dyn ObjectStore>) -> Resul
         }
     };
     let hot = hot::decode(hot, input.key.as_deref()).await?;
-    let schema = match &hot {
+    let mut schema = match &hot {
         Some(hot) => input.schema.union(&hot.schema),
         None => input.schema.clone(),
     };
+    // An empty data set has its key attribute all the same.
+    if let Some(key) = input.key.as_ref().filter(|key| schema.find(key).is_none()) {
+        schema.attributes.push(Attribute {
+            name: key.clone(),
+            kind: Kind::Text,
+            seen: Seen::default(),
+        });
+    }
     let table = DatasetTable::new(&schema, parts, hot)?;
     Ok(Opened {
         input: Input {

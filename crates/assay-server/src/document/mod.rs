@@ -12,6 +12,8 @@ pub(crate) use patch::Patch;
 
 /// As deep as the engine reads.
 const MAX_DEPTH: usize = 64;
+/// Bytes of a key that is written by itself: more make no address.
+const MAX_KEY: usize = 4_096;
 /// Attributes of one record.
 const MAX_MEMBERS: usize = 1_000;
 
@@ -120,17 +122,34 @@ fn quoted(text: &str) -> String {
 
 /// Strings with other escapes, and numbers with another spelling.
 fn means_scalar(a: &str, b: &str) -> bool {
-    use serde_json::Value;
-    let read = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
-    match (read(a), read(b)) {
-        (Value::String(a), Value::String(b)) => a == b,
-        // Whole numbers beyond 64 bits are compared by their digits, which are not equal here.
-        (Value::Number(x), Value::Number(y)) if x.is_f64() || y.is_f64() => {
-            let is_wide = |text: &str| text.trim_start_matches('-').len() > 15 && !text.contains(['.', 'e', 'E']);
-            !is_wide(a) && !is_wide(b) && x.as_f64() == y.as_f64()
-        }
-        _ => false,
+    if let (Ok(a), Ok(b)) = (serde_json::from_str::<String>(a), serde_json::from_str::<String>(b)) {
+        return a == b;
     }
+    let number = |text: &str| is_number(text).then(|| decimal(text)).flatten();
+    number(a).is_some_and(|a| number(b) == Some(a))
+}
+
+/// A number as sign, digits without zeros around them, and the power of ten of the last digit.
+fn decimal(text: &str) -> Option<(bool, String, i64)> {
+    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i64>().ok()?),
+        None => (text, 0),
+    };
+    let (whole, fraction) = mantissa
+        .trim_start_matches('-')
+        .split_once('.')
+        .unwrap_or((mantissa.trim_start_matches('-'), ""));
+    let all = format!("{whole}{fraction}");
+    let digits = all.trim_start_matches('0');
+    let kept = digits.trim_end_matches('0');
+    if kept.is_empty() {
+        return Some((false, String::new(), 0));
+    }
+    let cut = i64::try_from(digits.len() - kept.len()).ok()?;
+    let power = exponent
+        .checked_sub(i64::try_from(fraction.len()).ok()?)?
+        .checked_add(cut)?;
+    Some((text.starts_with('-'), kept.to_owned(), power))
 }
 
 fn node(text: &str, depth: usize) -> serde_json::Result<Node> {
@@ -247,7 +266,14 @@ impl Document {
         if let Ok(key) = serde_json::from_str::<String>(text)
             && !key.is_empty()
         {
-            return Ok(Some(key));
+            return match key.len() {
+                0..=MAX_KEY => Ok(Some(key)),
+                length => Err(Error::new(
+                    Code::TooLarge,
+                    format!("the key has {length} bytes, more than {MAX_KEY}"),
+                )
+                .hint("choose a short attribute as the key")),
+            };
         }
         if text != "-0" && !text.is_empty() && text.bytes().all(|byte| byte == b'-' || byte.is_ascii_digit()) {
             return Ok(Some(text.to_owned()));
@@ -299,6 +325,12 @@ mod tests {
         assert!(parse("1.0").means(&parse("1")) && parse("1e2").means(&parse("100")));
         assert!(parse(r#"{"a":1,"b":"é"}"#).means(&parse(r#"{"b":"\u00e9","a":1.0}"#)));
         assert!(!parse("9007199254740993").means(&parse("9007199254740992.0")));
+        assert!(
+            !parse("0.1").means(&parse("0.10000000000000000001")) && parse("100000000000000000").means(&parse("1e17"))
+        );
+        assert!(
+            parse("-0.0").means(&parse("0")) && !parse("-1").means(&parse("1")) && parse("1.50e1").means(&parse("15"))
+        );
         assert!(!parse("[1,2]").means(&parse("[2,1]")) && !parse("1").means(&parse("\"1\"")));
     }
 

@@ -85,23 +85,24 @@ pub(crate) async fn write_records(
         refused: 0,
         outcomes: Vec::with_capacity(records.len()),
     };
-    let mut batch = Vec::with_capacity(BATCH.min(records.len()));
-    for record in records {
-        batch.push(record.and_then(|node| Record::of(node, key.as_deref())));
-        if batch.len() == BATCH {
-            write_batch(
-                &app,
-                &name,
-                key.as_deref(),
-                mode,
-                std::mem::take(&mut batch),
-                &by,
-                &mut written,
-            )
-            .await?;
+    let total = records.len();
+    let mut records = records.into_iter().peekable();
+    while records.peek().is_some() {
+        let batch: Vec<_> = records.by_ref().take(BATCH).collect();
+        let batch = batch
+            .into_iter()
+            .map(|record| record.and_then(|node| Record::of(node, key.as_deref())));
+        let done = write_batch(&app, &name, key.as_deref(), mode, batch.collect(), &by, &mut written).await;
+        match done {
+            Ok(()) => {}
+            Err(error) if written.outcomes.is_empty() => return Err(error.into()),
+            // What is written stays, so each of the others is told what hindered it.
+            Err(error) => {
+                refuse_rest(&mut written, total, &error);
+                break;
+            }
         }
     }
-    write_batch(&app, &name, key.as_deref(), mode, batch, &by, &mut written).await?;
     Ok(Json(written))
 }
 
@@ -245,6 +246,22 @@ async fn write_batch(
     Ok(())
 }
 
+/// Notes for the records that were not come to why they were not.
+fn refuse_rest(written: &mut WrittenRecords, total: usize, error: &Error) {
+    for index in written.outcomes.len()..total {
+        written.refused += 1;
+        written.outcomes.push(RecordOutcome {
+            key: None,
+            outcome: word(WriteOutcome::Unmet(None)),
+            error: Some(OutcomeError {
+                code: error.code.as_str(),
+                message: error.message.clone(),
+                index: index as u64,
+            }),
+        });
+    }
+}
+
 type Outcomes = Vec<Result<WriteOutcome>>;
 
 async fn put(
@@ -280,16 +297,15 @@ async fn merge(
 ) -> Result<Outcomes> {
     let mut outcomes: Vec<Option<Result<WriteOutcome>>> = vec![None; records.len()];
     let mut open: Vec<(usize, Record)> = records.into_iter().enumerate().collect();
-    for _ in 0..MERGE_TRIES {
-        if open.is_empty() {
-            break;
-        }
+    let mut misses = 0;
+    while !open.is_empty() && misses < MERGE_TRIES {
         // Each key once in a turn, so that each merge sees the one before it.
         let mut seen = std::collections::HashSet::new();
         let (turn, later): (Vec<_>, Vec<_>) = open
             .into_iter()
             .partition(|(_, record)| seen.insert(record.key.clone()));
         let again = merge_turn(app, name, attribute, turn, by, version, &mut outcomes).await?;
+        misses += usize::from(!again.is_empty());
         open = again.into_iter().chain(later).collect();
         open.sort_by_key(|(at, _)| *at);
     }

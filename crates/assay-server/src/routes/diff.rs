@@ -8,7 +8,6 @@ use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use serde_json::value::RawValue;
 
-use super::jobs::next_address;
 use crate::app::{App, Shared};
 use crate::document::{Document, Node};
 use crate::extract::{self, Path};
@@ -52,9 +51,16 @@ pub(crate) async fn diff(
         Some(version) => version,
         None => app.catalog.snapshot(&name, None).await?.version,
     };
-    let from = when::version(&app, &name, from.as_deref(), "from").await?;
-    let from = from.unwrap_or(Version(to.0.saturating_sub(1).max(1)));
-    let difference = app.records.difference(&name, from, to).await?;
+    let named = when::version(&app, &name, from.as_deref(), "from").await?;
+    let from = named.unwrap_or(Version(to.0.saturating_sub(1).max(1)));
+    let difference = match app.records.difference(&name, from, to).await {
+        // The oldest version that is kept has none before it.
+        Err(error) if error.code == Code::VersionExpired && named.is_none() => {
+            app.records.difference(&name, to, to).await?
+        }
+        found => found?,
+    };
+    let (from, to) = (difference.from, difference.to);
     let mut page = compare(&app, difference).await?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     page.items.sort_by(|a, b| a.key.cmp(&b.key));
@@ -64,7 +70,17 @@ pub(crate) async fn diff(
     let last = page.items.get(limit - 1).map(|item| item.key.clone());
     let next = last.filter(|_| page.items.len() > limit);
     page.items.truncate(limit);
-    page.next = next_address(&format!("/v1/datasets/{name}/diff"), query.as_deref(), next);
+    // The next page is of the same versions, whatever is written meanwhile.
+    page.next = next.map(|key| {
+        let mut pairs = form_urlencoded::Serializer::new(String::new());
+        pairs
+            .append_pair("from", &from.to_string())
+            .append_pair("to", &to.to_string());
+        pairs
+            .append_pair("limit", &limit.to_string())
+            .append_pair("cursor", &key);
+        format!("/v1/datasets/{name}/diff?{}", pairs.finish())
+    });
     Ok((answer::next_link(page.next.as_ref()), Json(page)).into_response())
 }
 

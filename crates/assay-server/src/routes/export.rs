@@ -21,6 +21,7 @@ use crate::{answer, cursor, negotiate, pins, when};
     params(
         ("name" = String, Path),
         ("_select" = Option<String>, Query, description = "attributes, separated by commas"),
+        ("_where" = Option<String>, Query, description = "a condition in SQL; filters `attribute=operator.value` count too"),
         ("_order" = Option<String>, Query, description = "attributes, each perhaps with `.asc` or `.desc`"),
         ("_at" = Option<String>, Query, description = "a version, or a time in RFC 3339; the newest by default"),
         ("_format" = Option<String>, Query, description = "`json`, `ndjson`, `csv`, `parquet` or `arrow`; or by `Accept`"),

@@ -29,12 +29,12 @@ const STREAMED: Duration = Duration::from_secs(60);
 /// last version seen.
 ///
 /// With `Accept: text/event-stream` the changes come as server-sent events as they happen: `version`, and `record` for
-/// each record; the id is that of the version, so that `Last-Event-ID` goes on with the next one.
+/// each record; the last of a version has its number as id, so that `Last-Event-ID` goes on with the next one.
 #[utoipa::path(
     get, path = "/v1/datasets/{name}/changes", tag = "versions",
     params(
         ("name" = String, Path),
-        ("after" = Option<u64>, Query, description = "a version; 0, the beginning, by default"),
+        ("after" = Option<u64>, Query, description = "a version; all that are kept by default"),
         ("limit" = Option<u64>, Query, description = "versions at most: 100 by default, at most 1,000"),
         ("Prefer" = Option<String>, Header, description = "`wait=N` seconds"),
         ("Last-Event-ID" = Option<String>, Header, description = "as `after`, for a stream"),
@@ -102,10 +102,12 @@ fn stream(app: Shared, name: DatasetName, after: Version) -> impl Stream<Item = 
         for changes in &found {
             let id = changes.entry.version.to_string();
             let told = told_of(changes).ok()?;
-            events.extend(
-                told.into_iter()
-                    .map(|(kind, line)| Event::default().id(id.clone()).event(kind).data(line)),
-            );
+            let last = told.len().saturating_sub(1);
+            events.extend(told.into_iter().enumerate().map(|(at, (kind, line))| {
+                let event = Event::default().event(kind).data(line);
+                // Who breaks off within a version is told all of it again.
+                if at == last { event.id(id.clone()) } else { event }
+            }));
         }
         Some((stream::iter(events), (app, name, newest)))
     });

@@ -1,5 +1,7 @@
 //! One record by its key: read, put, patched, deleted.
 
+use std::time::Duration;
+
 use assay_core::{
     Author, Change, Code, Condition, DatasetName, Error, Format, Kind, RecordWrite, Result, Version, WriteOutcome,
     Written,
@@ -19,7 +21,7 @@ use crate::wire::record::WrittenRecord;
 use crate::{answer, pins, stored, when};
 
 /// How often a patch is made anew because somebody else wrote the record meanwhile.
-const TRIES: usize = 20;
+const TRIES: u64 = 50;
 pub(crate) static VERSION: HeaderName = HeaderName::from_static("assay-version");
 
 /// Read one record by its key.
@@ -136,7 +138,9 @@ pub(crate) async fn patch_record(
     let text = body_text(&app, body).await?;
     let changes = Changes::parse(&headers, &text)?;
     let name = pins::known_name(&app, &name).await?;
-    for _ in 0..TRIES {
+    for turn in 0..TRIES {
+        // Who came too late a few times lets the others go first.
+        tokio::time::sleep(Duration::from_millis(turn.saturating_sub(3))).await;
         let mut found = app.records.find(&name, std::slice::from_ref(&key), None).await?;
         let record = found
             .records

@@ -40,7 +40,14 @@ pub(crate) async fn create_dataset(
     let form: NewDataset = extract::json(&headers, body, app.settings.max_body_bytes).await?;
     let by = when::author(&asker, form.message)?;
     let name: DatasetName = form.name.parse().map_err(|error: Error| error.pointing("/name"))?;
-    let key = form.key.filter(|key| !key.is_empty());
+    let key = form.key;
+    if key.as_deref() == Some("") {
+        let error = Error::new(Code::InvalidParameter, "`key` names no attribute");
+        return Err(error
+            .hint("leave it out for records without a key")
+            .pointing("/key")
+            .into());
+    }
     if key.as_ref().is_some_and(|key| key.len() > MAX_KEY) {
         let message = format!("`key` is longer than {MAX_KEY} bytes");
         return Err(Error::new(Code::InvalidParameter, message).pointing("/key").into());

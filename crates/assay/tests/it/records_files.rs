@@ -160,10 +160,15 @@ async fn changes_are_told_to_who_waits_for_them() {
         text.push_str(std::str::from_utf8(&response.chunk().await.unwrap().unwrap()).unwrap());
     }
     assert!(
-        text.contains("id: 3\nevent: version\n") && text.contains("event: record\n"),
+        text.contains("event: version\n") && text.contains("event: record\n"),
         "{text}"
     );
     assert!(!text.contains("id: 2\n"), "{text}");
+    // The id comes with the last event of a version, so that nobody who broke off within it misses the rest.
+    assert!(
+        text.find("event: version").unwrap() < text.find("id: 3").unwrap(),
+        "{text}"
+    );
     drop(response);
     // A query reads the versions that it names.
     for (at, n) in [

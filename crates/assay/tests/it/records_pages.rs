@@ -122,3 +122,63 @@ async fn pages_stay_as_they_are_while_records_are_written() {
     }
     assert_eq!(seen, (0..250).collect::<Vec<_>>());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_data_set_is_asked_like_any_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = TestServer::start(&folder);
+    server.post("/v1/datasets", &json!({"name": "d", "key": "id"})).await;
+    for path in [
+        "?id=eq.a",
+        "?_select=id&_order=id",
+        "?_where=id%20%3D%20%27a%27&_count=1&_facet=id",
+    ] {
+        let (status, page) = server.get(&format!("/v1/datasets/d/records{path}")).await;
+        assert_eq!((status, &page["items"]), (200, &json!([])), "{path}: {page:#}");
+    }
+    let (status, deleted) = server.post("/v1/datasets/d/delete?id=like.k*", &json!({})).await;
+    assert_eq!((status, &deleted["deleted"]), (200, &json!(0)), "{deleted:#}");
+    let (status, export) = server.get("/v1/datasets/d/export?_format=ndjson").await;
+    assert_eq!((status, export), (200, json!("")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_comparison_goes_on_between_the_versions_it_began_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = TestServer::start(&folder);
+    server.post("/v1/datasets", &json!({"name": "d", "key": "id"})).await;
+    let records: Vec<_> = (0..30).map(|id| json!({"id": format!("{id:02}")})).collect();
+    server.post("/v1/datasets/d/records", &json!(records)).await;
+    let mut path = "/v1/datasets/d/diff?limit=10".to_owned();
+    let mut keys = Vec::new();
+    loop {
+        let (status, page) = server.get(&path).await;
+        assert_eq!(
+            (status, &page["to"], &page["added"]),
+            (200, &json!(2), &json!(30)),
+            "{page:#}"
+        );
+        keys.extend(page["items"].as_array().unwrap().iter().map(|item| item["key"].clone()));
+        server.post("/v1/datasets/d/records", &json!({"id": "more"})).await;
+        let Some(next) = page["next"].as_str() else { break };
+        path = next.to_owned();
+    }
+    assert_eq!(keys.len(), 30);
+    // Many lines for one record are merged one after the other.
+    let lines: Vec<_> = (0..60).map(|n| json!({"id": "m", format!("v{n}"): n})).collect();
+    let (_, told) = server.post("/v1/datasets/d/records?mode=merge", &json!(lines)).await;
+    assert_eq!(
+        (&told["refused"], &told["replaced"]),
+        (&json!(0), &json!(59)),
+        "{}",
+        told["outcomes"][59]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_knows_what_time_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = TestServer::start(&folder);
+    let sql = "SELECT now() > TIMESTAMP '2025-01-01T00:00:00Z' AS later, current_date > DATE '2025-01-01' AS after";
+    assert_eq!(server.rows(sql).await, json!([{"later": true, "after": true}]));
+}

@@ -4,7 +4,7 @@ use assay_core::names::suggest;
 use assay_core::{Code, Decimal, Error, Kind, ReadOptions, Result, TypeHint};
 use serde_json::value::RawValue;
 
-use super::nulls::{Nulls, WordCounts};
+use super::nulls::{ESCAPED, Nulls, WordCounts};
 use crate::ingest::cells::{Reading, with_point};
 use crate::ingest::number::{self, Number};
 use crate::ingest::temporal;
@@ -85,6 +85,8 @@ impl Numbers {
 #[derive(Debug, Clone)]
 pub(super) struct Possible {
     any: bool,
+    /// A word or mark that would stand for nothing beside values of a type.
+    has_words: bool,
     bool: bool,
     date: bool,
     timestamp: bool,
@@ -105,6 +107,7 @@ impl Possible {
     pub(super) fn new() -> Self {
         Self {
             any: false,
+            has_words: false,
             bool: true,
             date: true,
             timestamp: true,
@@ -116,6 +119,12 @@ impl Possible {
             zeros: None,
             words: WordCounts::default(),
         }
+    }
+
+    /// Notes a cell that tells nothing about the type.
+    pub(super) fn see_untyped(&mut self, cell: &str) {
+        let cell = cell.trim_matches([' ', '\t']);
+        self.has_words |= !cell.is_empty() && cell != ESCAPED;
     }
 
     pub(super) fn see(&mut self, cell: &str, line: u64) {
@@ -156,6 +165,9 @@ impl Possible {
     /// How such cells are read, and why; `decimal` is what the user says, `commas` whether commas may begin fractions.
     fn reading(&self, decimal: Option<Decimal>, commas: bool) -> (Reading, String) {
         let because = |reading, why: &str| (reading, why.to_owned());
+        if !self.any && self.has_words {
+            return because(Reading::Text, "no values but words that may stand for nothing");
+        }
         if !self.any {
             return because(Reading::Nothing, "no values");
         }

@@ -220,6 +220,9 @@ pub(super) fn infer<R: Read>(reader: R, layout: &Layout<'_>) -> Result<Columns> 
             let (cell, quoted) = records.rows.row.cell(at);
             if nulls.is_untyped(cell, quoted) {
                 possible.words.see(cell, quoted);
+                if layout.options.null.is_none() {
+                    possible.see_untyped(cell);
+                }
             } else {
                 possible.see(cell, line);
             }

@@ -10,7 +10,7 @@ use crate::ingest::cells::Reading;
 const WORDS: [&str; 9] = ["NA", "N/A", "n/a", "#N/A", "NULL", "Null", "null", "NaN", "nan"];
 /// Marks that stand for nothing among numbers, and mean something among texts.
 const MARKS: [&str; 5] = ["-", "--", "None", "none", "?"];
-const ESCAPED: &str = "\\N";
+pub(super) const ESCAPED: &str = "\\N";
 
 /// Whether `cell` is nothing in a column of numbers, dates and the like.
 pub(super) fn stands_for_nothing(cell: &str) -> bool {

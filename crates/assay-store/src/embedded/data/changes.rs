@@ -7,6 +7,9 @@ use super::{entries, snapshots, versions};
 use crate::embedded::failure::Fallible;
 use crate::embedded::rows::signed;
 
+/// Further versions are left for the next answer once the records of one take so much.
+const MAX_BYTES: usize = 8 << 20;
+
 /// The versions after `after`, oldest first, with what each changed record by record.
 ///
 /// # Errors
@@ -18,6 +21,11 @@ pub(super) fn changes(
     limit: usize,
 ) -> Fallible<Vec<VersionChanges>> {
     let entry = entries::get(connection, name)?;
+    // 0 stands for all that is kept.
+    let after = match after.0 {
+        0 => Version(entry.oldest.0.saturating_sub(1)),
+        _ => after,
+    };
     if after.0 + 1 < entry.oldest.0 {
         return Err(snapshots::expired(&entry, &format!("what followed version `{after}`")).into());
     }
@@ -28,12 +36,17 @@ pub(super) fn changes(
     ))?;
     let mut rows = statement.query(params![folded, signed(after.0), signed(limit as u64)])?;
     let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
+    let mut bytes = 0;
+    while bytes < MAX_BYTES
+        && let Some(row) = rows.next()?
+    {
         let entry = versions::entry_of(row)?;
         let records = match entry.operation {
             Operation::Write => records(connection, &folded, entry.version)?,
             _ => Vec::new(),
         };
+        let texts = records.iter().filter_map(|change| change.json.as_ref());
+        bytes += texts.map(String::len).sum::<usize>();
         found.push(VersionChanges { entry, records });
     }
     Ok(found)

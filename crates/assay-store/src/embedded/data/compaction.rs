@@ -23,11 +23,13 @@ const ALIKE: usize = 8;
 const MAX_PARTS: usize = 64;
 const MAX_ROWS: u64 = 1_000_000;
 
-/// What most needs to be compacted.
+/// Hot records of one turn, by their text.
+const MAX_HOT_BYTES: usize = 16 << 20;
+
+/// Something that needs to be compacted; not always the same, so that one that fails does not hold up the others.
 pub(super) fn wanted(connection: &Connection) -> Fallible<Option<CompactTask>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT name FROM dataset WHERE hot_rows >= ?1 OR hot_bytes >= ?2 ORDER BY hot_bytes DESC LIMIT 1",
-    )?;
+    let mut statement = connection
+        .prepare_cached("SELECT name FROM dataset WHERE hot_rows >= ?1 OR hot_bytes >= ?2 ORDER BY random() LIMIT 1")?;
     let mut rows = statement.query(params![signed(HOT_ROWS), signed(HOT_BYTES)])?;
     if let Some(row) = rows.next()? {
         let name = parsed(text(row, 0)?)?;
@@ -117,10 +119,16 @@ fn task(
         is_taken
     });
     parts.truncate(MAX_PARTS);
-    let hot = match with_hot {
+    let mut hot = match with_hot {
         true => snapshots::hot(connection, &folded, version)?,
         false => Vec::new(),
     };
+    let mut bytes = 0;
+    let taken = hot.iter().take_while(|record| {
+        bytes += record.json.len();
+        bytes <= MAX_HOT_BYTES || bytes == record.json.len()
+    });
+    hot.truncate(taken.count());
     Ok(CompactTask {
         dataset: entry.shown.name,
         key: entry.shown.key,

@@ -97,7 +97,7 @@ fn prune(connection: &Connection, swept: &mut Swept) -> Fallible<()> {
              ON record.dataset = folded AND record.removed <= oldest LIMIT ?1)",
         "DELETE FROM record_deletion WHERE (dataset, version, key) IN
              (SELECT gone.dataset, gone.version, gone.key FROM dataset CROSS JOIN record_deletion AS gone
-              ON gone.dataset = folded AND gone.version <= oldest LIMIT ?1)",
+              ON gone.dataset = folded AND gone.version < oldest LIMIT ?1)",
         "DELETE FROM dataset_schema WHERE (dataset, version) IN
              (SELECT old.dataset, old.version FROM dataset CROSS JOIN dataset_schema AS old
               ON old.dataset = folded AND old.version < oldest

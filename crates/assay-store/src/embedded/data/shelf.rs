@@ -231,7 +231,7 @@ impl Shelf {
     pub(super) fn count_hot(&mut self, connection: &Connection) -> Fallible<()> {
         let (rows, bytes): (i64, i64) = connection
             .prepare_cached(
-                "SELECT count(*), coalesce(sum(length(json)), 0) FROM record WHERE dataset = ?1 AND removed IS NULL",
+                "SELECT count(*), coalesce(sum(octet_length(json)), 0) FROM record WHERE dataset = ?1 AND removed IS NULL",
             )?
             .query_row([self.folded()], |row| Ok((row.get(0)?, row.get(1)?)))?;
         (self.hot_rows, self.hot_bytes) = (unsigned(rows), unsigned(bytes));

@@ -16,7 +16,8 @@ use crate::embedded::rows::{signed, unsigned};
 
 /// Hot records of a data set beyond which writes have to wait for compaction.
 const MAX_HOT_ROWS: u64 = 50_000;
-const MAX_HOT_BYTES: u64 = 256 << 20;
+/// With what one write adds, as text inside of text, it fits the frame of an engine process.
+const MAX_HOT_BYTES: u64 = 64 << 20;
 
 /// Where a record lies before the writes.
 #[derive(Debug, Clone, Copy)]
@@ -117,7 +118,7 @@ fn check(shelf: &Shelf, writes: &[RecordWrite]) -> Fallible<()> {
 fn find(connection: &Connection, shelf: &Shelf, key: &str, candidates: &[Candidate]) -> Fallible<Slot> {
     let hot = connection
         .prepare_cached(
-            "SELECT id, written, length(json) FROM record WHERE dataset = ?1 AND key = ?2 AND removed IS NULL",
+            "SELECT id, written, octet_length(json) FROM record WHERE dataset = ?1 AND key = ?2 AND removed IS NULL",
         )?
         .query_row(params![shelf.folded(), key], |row| {
             let at = At::Hot {
