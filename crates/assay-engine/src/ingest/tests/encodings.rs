@@ -59,7 +59,7 @@ async fn windows_1252_is_assumed_only_where_nothing_speaks_against_it() {
     assert_eq!(found, "windows-1252");
     assert!(warnings[0].contains("read as windows-1252"), "{warnings:?}");
     let (_, warnings) = encoding_of(csv, read(&[("encoding", "latin1")])).await;
-    assert_eq!(warnings, [String::new(); 0]);
+    assert_eq!(warnings, Vec::<String>::new());
     encoding_of(b"a,b\n\xe9,1\n\xa4,2\n", read(&[("encoding", "latin9")])).await;
     // One broken byte in a file of UTF-8, a byte that no character has, and an encoding that the user names.
     let cases: [(&[u8], Options, u64); 4] = [
