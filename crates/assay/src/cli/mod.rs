@@ -17,6 +17,7 @@ mod notify;
 mod params;
 mod query;
 mod queue;
+mod reading;
 mod run;
 mod schedule;
 mod serve;
