@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use assay_core::CommitMode;
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _, stream};
 use reqwest::{Body, Method};
@@ -76,7 +77,11 @@ pub struct ImportOptions {
     pub key: Option<String>,
     pub format: Option<String>,
     pub record_path: Option<String>,
-    pub append: bool,
+    pub mode: CommitMode,
+    /// Why, for the history of the data set.
+    pub message: Option<String>,
+    /// How the bytes are to be read: names and values as the server knows them, e.g. `encoding` and `latin1`.
+    pub reading: Vec<(&'static str, String)>,
     /// Whom to tell of the end.
     pub notify: Vec<Target>,
 }
@@ -125,13 +130,22 @@ fn query_of(options: &ImportOptions) -> Vec<(&'static str, String)> {
         key,
         format,
         record_path,
-        append,
+        mode,
+        message,
+        reading,
         notify,
     } = options;
-    let mut pairs = vec![("mode", if *append { "append" } else { "replace" }.to_owned())];
+    let mode = match mode {
+        CommitMode::Replace => "replace",
+        CommitMode::Append => "append",
+        CommitMode::Upsert => "upsert",
+    };
+    let mut pairs = vec![("mode", mode.to_owned())];
     pairs.extend(key.clone().map(|key| ("key", key)));
     pairs.extend(format.clone().map(|format| ("format", format)));
     pairs.extend(record_path.clone().map(|path| ("record_path", path)));
+    pairs.extend(message.clone().map(|message| ("message", message)));
+    pairs.extend(reading.iter().cloned());
     let address = |target: &Target| match target {
         Target::Webhook(address) | Target::Email(address) => address.clone(),
     };

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use assay_client::{Client, ClientError, ImportOptions, NewJob, Upload};
-use assay_core::{Code, State};
+use assay_core::{Code, CommitMode, State};
 use bytes::Bytes;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
@@ -110,7 +110,8 @@ async fn uploads_say_their_length_and_report_what_went_out() {
     let (report, reports) = std::sync::mpsc::channel();
     let options = ImportOptions {
         key: Some("a b".into()),
-        append: true,
+        mode: CommitMode::Append,
+        reading: vec![("null", "NA,\\N".into())],
         ..ImportOptions::default()
     };
     client
@@ -122,7 +123,7 @@ async fn uploads_say_their_length_and_report_what_went_out() {
     assert_eq!(reports.iter().collect::<Vec<_>>(), [262_144, 524_288, 600_000]);
     let (head, body) = &seen.await.unwrap()[0];
     assert!(
-        head.starts_with("post /v1/datasets/d/import?mode=append&key=a+b http/1.1"),
+        head.starts_with("post /v1/datasets/d/import?mode=append&key=a+b&null=na%2c%5cn http/1.1"),
         "{head}"
     );
     assert!(!head.contains("transfer-encoding"), "{head}");

@@ -4,14 +4,18 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use assay_client::{Exact, ImportOptions, Job, Upload};
-use assay_core::DatasetName;
+use assay_core::{CommitMode, DatasetName};
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 
 use super::follow::{to_end, unless_interrupted};
 use super::notify::NotifyArgs;
+use super::reading::ReadArgs;
 use super::{Context, Failure};
 use crate::output::{self, progress, text};
+
+/// So many records that were left out are told.
+const REASONS: usize = 5;
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum SourceFormat {
@@ -20,11 +24,15 @@ pub enum SourceFormat {
     Csv,
     Tsv,
     Parquet,
+    Arrow,
+    Xlsx,
+    Xls,
+    Ods,
 }
 
 #[derive(Debug, Clone, Args)]
 pub struct LoadArgs {
-    /// Files to load, gzip or not; `-` is stdin
+    /// Files to load, compressed by gzip or zstd or not; `-` is stdin
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// Name of the data set
@@ -42,6 +50,14 @@ pub struct LoadArgs {
     /// Keep the records that are there; else they are replaced
     #[arg(long)]
     pub append: bool,
+    /// As `--append`, but a record takes the place of the one with its key
+    #[arg(long, conflicts_with = "append")]
+    pub upsert: bool,
+    /// Why, for the history of the data set
+    #[arg(long, value_name = "TEXT")]
+    pub message: Option<String>,
+    #[command(flatten)]
+    pub reading: ReadArgs,
     #[command(flatten)]
     pub notify: NotifyArgs,
 }
@@ -62,6 +78,12 @@ pub async fn run(context: &Context, args: LoadArgs) -> Result<(), Failure> {
             "name it once",
         ));
     }
+    let reading = args.reading.pairs()?;
+    let mode = match (args.upsert, args.append) {
+        (true, _) => CommitMode::Upsert,
+        (false, true) => CommitMode::Append,
+        (false, false) => CommitMode::Replace,
+    };
     for (index, file) in args.files.iter().enumerate() {
         let options = ImportOptions {
             key: args.key.clone(),
@@ -69,7 +91,13 @@ pub async fn run(context: &Context, args: LoadArgs) -> Result<(), Failure> {
                 .format
                 .and_then(|format| Some(format.to_possible_value()?.get_name().to_owned())),
             record_path: args.record_path.clone(),
-            append: args.append || index > 0,
+            mode: if index > 0 && mode == CommitMode::Replace {
+                CommitMode::Append
+            } else {
+                mode
+            },
+            message: args.message.clone(),
+            reading: reading.clone(),
             notify: args.notify.notify.clone(),
         };
         let job = load(context, file, args.name.as_str(), &options).await?;
@@ -145,7 +173,34 @@ fn told(job: &Job, file: &Path, name: &str) -> Vec<String> {
     [line]
         .into_iter()
         .chain(warnings.map(|warning| format!("note: {}", text::printable(warning))))
+        .chain(left_out(job))
         .collect()
+}
+
+/// How many records were left out, and why the first of them.
+fn left_out(job: &Job) -> Vec<String> {
+    let summary = job.result.as_ref().map(|result| &result.summary);
+    let count = summary
+        .and_then(|summary| summary.get("rejected")?.as_u64())
+        .unwrap_or(0);
+    if count == 0 {
+        return Vec::new();
+    }
+    let told = summary.and_then(|summary| summary.get("rejects")?.as_array());
+    let reasons = told
+        .into_iter()
+        .flatten()
+        .filter_map(|reject| reject.get("reason")?.as_str());
+    let mut lines = vec![format!("left out {}:", text::counted(count, "record"))];
+    lines.extend(
+        reasons
+            .take(REASONS)
+            .map(|reason| format!("  {}", text::printable(reason))),
+    );
+    if count > REASONS as u64 {
+        lines.push("  … the job tells more".to_owned());
+    }
+    lines
 }
 
 /// How many records an import brought, as far as its report says so.

@@ -18,6 +18,7 @@ mod notify;
 mod params;
 mod query;
 mod queue;
+mod reading;
 mod records;
 mod run;
 mod schedule;

@@ -20,6 +20,7 @@ mod figures;
 mod floors;
 mod history;
 mod jobs;
+mod loading;
 mod notices;
 mod notices_tls;
 mod queue;
