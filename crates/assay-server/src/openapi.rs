@@ -8,8 +8,8 @@ use utoipa_axum::routes;
 
 use crate::app::Shared;
 use crate::routes::{
-    analyses, batch, changes, control, datasets, deliveries, diff, events, export, feed, health, hooks, import, jobs,
-    query, queue, record, records, results, schedules, versions,
+    analyses, batch, changes, control, datasets, deletion, deliveries, diff, events, export, feed, health, hooks,
+    import, jobs, query, queue, record, records, results, schedules, versions,
 };
 
 #[derive(OpenApi)]
@@ -43,7 +43,7 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(datasets::get_dataset, versions::remove_dataset))
         .routes(routes!(datasets::get_schema))
         .routes(routes!(records::list_records, batch::write_records))
-        .routes(routes!(batch::delete_records))
+        .routes(routes!(deletion::delete_records))
         .routes(routes!(
             record::get_record,
             record::put_record,

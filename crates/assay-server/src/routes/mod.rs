@@ -5,6 +5,7 @@ pub(crate) mod batch;
 pub(crate) mod changes;
 pub(crate) mod control;
 pub(crate) mod datasets;
+pub(crate) mod deletion;
 pub(crate) mod deliveries;
 pub(crate) mod diff;
 pub(crate) mod events;
