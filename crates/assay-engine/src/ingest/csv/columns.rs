@@ -4,7 +4,7 @@ use assay_core::names::suggest;
 use assay_core::{Code, Decimal, Error, Kind, ReadOptions, Result, TypeHint};
 use serde_json::value::RawValue;
 
-use super::nulls::{ESCAPED, Nulls, WordCounts};
+use super::nulls::{ESCAPED, Nulls, WordCounts, is_word};
 use crate::ingest::cells::{Reading, with_point};
 use crate::ingest::number::{self, Number};
 use crate::ingest::temporal;
@@ -87,6 +87,8 @@ pub(super) struct Possible {
     any: bool,
     /// A word or mark that would stand for nothing beside values of a type.
     has_words: bool,
+    /// One of them is a mark, which means something among texts.
+    has_marks: bool,
     bool: bool,
     date: bool,
     timestamp: bool,
@@ -108,6 +110,7 @@ impl Possible {
         Self {
             any: false,
             has_words: false,
+            has_marks: false,
             bool: true,
             date: true,
             timestamp: true,
@@ -124,7 +127,9 @@ impl Possible {
     /// Notes a cell that tells nothing about the type.
     pub(super) fn see_untyped(&mut self, cell: &str) {
         let cell = cell.trim_matches([' ', '\t']);
-        self.has_words |= !cell.is_empty() && cell != ESCAPED;
+        let tells = !cell.is_empty() && cell != ESCAPED;
+        self.has_words |= tells;
+        self.has_marks |= tells && !is_word(cell);
     }
 
     pub(super) fn see(&mut self, cell: &str, line: u64) {
@@ -261,7 +266,7 @@ impl Findings<'_> {
 }
 
 /// Lets the words that stand for nothing in some column do so in all, and tells of those in columns of text.
-pub(super) fn spread_words(columns: &[Column], possible: &[Possible], nulls: &mut Nulls) -> Vec<String> {
+pub(super) fn spread_words(columns: &mut [Column], possible: &[Possible], nulls: &mut Nulls) -> Vec<String> {
     let mut words = Vec::new();
     for (column, possible) in columns.iter().zip(possible) {
         if column.reading.is_typed() {
@@ -269,6 +274,13 @@ pub(super) fn spread_words(columns: &[Column], possible: &[Possible], nulls: &mu
         }
     }
     nulls.spread(words);
+    for (column, possible) in columns.iter_mut().zip(possible) {
+        let is_nothing = !possible.any && !possible.has_marks && possible.words.words().all(|word| nulls.spreads(word));
+        if is_nothing && !column.is_hinted {
+            column.reading = Reading::Nothing;
+            "no values".clone_into(&mut column.why);
+        }
+    }
     let mut warnings = Vec::new();
     for (column, possible) in columns.iter().zip(possible) {
         if column.reading != Reading::Text {

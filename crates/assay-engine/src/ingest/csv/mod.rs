@@ -228,13 +228,13 @@ pub(super) fn infer<R: Read>(reader: R, layout: &Layout<'_>) -> Result<Columns> 
             }
         }
     }
-    let columns: Vec<Column> = names
+    let mut columns: Vec<Column> = names
         .iter()
         .zip(&possible)
         .map(|(name, seen)| findings.column(name, seen))
         .collect();
     if layout.options.null.is_none() {
-        warnings.extend(spread_words(&columns, &possible, &mut nulls));
+        warnings.extend(spread_words(&mut columns, &possible, &mut nulls));
     }
     Ok(Columns {
         columns,

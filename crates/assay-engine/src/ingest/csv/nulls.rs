@@ -12,6 +12,11 @@ const WORDS: [&str; 9] = ["NA", "N/A", "n/a", "#N/A", "NULL", "Null", "null", "N
 const MARKS: [&str; 5] = ["-", "--", "None", "none", "?"];
 pub(super) const ESCAPED: &str = "\\N";
 
+/// Whether `cell` stands for nothing in a whole file where it does in one column.
+pub(super) fn is_word(cell: &str) -> bool {
+    WORDS.contains(&cell)
+}
+
 /// Whether `cell` is nothing in a column of numbers, dates and the like.
 pub(super) fn stands_for_nothing(cell: &str) -> bool {
     let cell = cell.trim_matches([' ', '\t']);
