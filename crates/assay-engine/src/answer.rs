@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use assay_core::{Column, Error, Result};
+use assay_formats::encode::from_json;
 use datafusion::execution::SessionState;
 use serde_json::{Map, Value};
 
-use crate::encode::from_json;
 use crate::execute;
 use crate::session::Plan;
 

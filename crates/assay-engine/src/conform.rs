@@ -9,11 +9,10 @@ use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, Int64Type};
 use arrow::error::ArrowError;
 use assay_core::{Field as Member, Kind};
-
-use crate::encode::json::{Cells, Nulls};
-use crate::encode::temporal;
-use crate::ingest::number;
-use crate::kinds;
+use assay_formats::encode::json::{Cells, Nulls};
+use assay_formats::encode::temporal;
+use assay_formats::ingest::number;
+use assay_formats::kinds;
 
 /// `array`, which holds values of `from`, as an array of `to`.
 pub(crate) fn conform(array: &ArrayRef, from: &Kind, to: &Kind) -> Result<ArrayRef, ArrowError> {

@@ -15,6 +15,8 @@ use arrow::array::{
 use arrow::compute::{SortOptions, cast, take};
 use arrow::datatypes::{DataType, Field, Fields, Float64Type};
 use assay_core::{Input, Result};
+use assay_formats::encode::json::{Cells, Nulls};
+use assay_formats::fault;
 use datafusion::catalog::TableProvider;
 use datafusion::common::utils::SingleRowListArrayBuilder;
 use datafusion::common::{DataFusionError, Result as RunResult};
@@ -27,8 +29,6 @@ use tokio::task::JoinSet;
 
 use crate::bins::Bins;
 use crate::conform;
-use crate::encode::json::{Cells, Nulls};
-use crate::engine::fault;
 use crate::execute::unpanicked;
 use crate::failure::{self, Text};
 use crate::session::Session;

@@ -5,7 +5,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use assay_core::{Error, Input, Result, TableSchema};
+use assay_core::{Input, Result, TableSchema};
+use assay_formats::fault;
 use datafusion::execution::SessionState;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::FairSpillPool;
@@ -99,11 +100,6 @@ impl Engine {
 
 pub(crate) fn objects_url() -> Result<ObjectStoreUrl> {
     ObjectStoreUrl::parse(OBJECTS_URL).map_err(|cause| fault("naming the object store", &cause))
-}
-
-pub(crate) fn fault(attempted: &str, cause: &dyn std::error::Error) -> Error {
-    tracing::error!(error = %cause, attempted, "the engine failed");
-    Error::internal(attempted)
 }
 
 fn session_config() -> SessionConfig {

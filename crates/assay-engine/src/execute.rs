@@ -7,8 +7,11 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use assay_core::{Column, Error, Kind, Result};
+use assay_formats::encode::json;
+use assay_formats::fault;
+use assay_formats::kinds::schema_of;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_plan::{SendableRecordBatchStream, execute_stream};
@@ -16,10 +19,7 @@ use futures::{FutureExt, StreamExt};
 use serde_json::{Map, Value};
 
 use crate::conform;
-use crate::encode::json;
-use crate::engine::fault;
 use crate::failure::{self, Text};
-use crate::kinds;
 use crate::origin;
 use crate::session::Plan;
 
@@ -117,14 +117,6 @@ pub(crate) fn columns(plan: &LogicalPlan, labels: &[Option<String>]) -> Vec<Colu
         });
     }
     columns
-}
-
-pub(crate) fn schema_of(columns: &[Column]) -> SchemaRef {
-    let fields: Vec<_> = columns
-        .iter()
-        .map(|column| kinds::arrow_field(&column.name, &column.kind))
-        .collect();
-    Arc::new(Schema::new(fields))
 }
 
 pub(crate) fn batch_of(columns: &[Column], arrays: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {

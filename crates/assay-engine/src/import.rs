@@ -3,11 +3,11 @@
 //! It publishes nothing: the commit becomes visible when the job is finished.
 
 use assay_core::{Attribute, Column, Commit, ImportTask, Kind, Limits, Result, RunControl, Seen, StoredResult, Usage};
+use assay_formats::ingest::{self, FileShape, Imported};
 use serde_json::{Map, Value, json};
 
 use crate::answer::Answer;
 use crate::engine::Engine;
-use crate::ingest::{self, FileShape, Imported};
 
 impl Engine {
     /// Decodes an upload into parts and reports, per attribute, what was seen.

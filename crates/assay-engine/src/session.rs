@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use assay_core::{Code, Column, Error, HistoryTable, Input, Result, names};
+use assay_formats::fault;
 use datafusion::catalog::memory::{MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider};
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
 use datafusion::execution::SessionState;
@@ -13,7 +14,6 @@ use datafusion::logical_expr::LogicalPlan;
 use serde_json::{Map, Value};
 
 use crate::answer::Answer;
-use crate::engine::fault;
 use crate::execute::{self, Rows};
 use crate::failure::{self, Text};
 use crate::sql;

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use assay_core::{Column, Input, Result, ResultData};
+use assay_formats::fault;
+use assay_formats::kinds;
 use datafusion::catalog::TableProvider;
 use datafusion::catalog::streaming::StreamingTable;
 use datafusion::common::DataFusionError;
@@ -17,8 +19,6 @@ use futures::{Stream, TryStreamExt, stream};
 use object_store::ObjectStore;
 use tokio::sync::OnceCell;
 
-use crate::engine::fault;
-use crate::execute;
 use crate::store::{StoredBatches, StoredLines, damage, verify};
 
 /// How stored bytes are read.
@@ -40,7 +40,7 @@ pub(crate) fn table(
         kind: attribute.kind.clone(),
     };
     let columns: Arc<[Column]> = input.schema.attributes.iter().map(column).collect();
-    let schema = execute::schema_of(&columns);
+    let schema = kinds::schema_of(&columns);
     let stored = Stored {
         objects: Arc::clone(objects),
         data: data.clone(),

@@ -3,9 +3,8 @@
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{Decimal128Type, Float64Type, Int64Type};
 use assay_core::{Attribute, Kind, Seen, TableSchema};
-
-use crate::ingest::number;
-use crate::ingest::seen_in;
+use assay_formats::ingest::number;
+use assay_formats::ingest::seen_in;
 
 /// The attributes of `before` with the counts of `arrays`, the values that are left.
 ///

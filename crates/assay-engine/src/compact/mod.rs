@@ -8,11 +8,11 @@ mod piece;
 use std::sync::Arc;
 
 use assay_core::{Code, CompactTask, Error, Part, Progress, Result, RunControl};
+use assay_formats::ingest::Parts;
 use object_store::ObjectStore;
 
 use self::piece::Piece;
 use crate::engine::Engine;
-use crate::ingest::Parts;
 
 /// A new part takes further pieces while it stays within both.
 const MOST_ROWS: usize = 131_072;

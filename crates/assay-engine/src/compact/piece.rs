@@ -10,6 +10,9 @@ use arrow::error::ArrowError;
 use assay_core::{
     Code, Error, HotRecord, KeyEntry, KeyHash, KeyIndex, Kind, LivePart, Part, Result, TableSchema, Version,
 };
+use assay_formats::fault;
+use assay_formats::ingest::{self, Chunk, ColumnFault, checksum, key_texts};
+use assay_formats::kinds;
 use bytes::Bytes;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
@@ -18,9 +21,7 @@ use parquet::errors::ParquetError;
 use tokio::runtime::Handle;
 
 use super::counts;
-use crate::engine::fault;
-use crate::ingest::{self, Chunk, ColumnFault, checksum, key_texts};
-use crate::{conform, kinds, table};
+use crate::{conform, table};
 
 /// Consecutive records with exact types, and their keys where the data set has some.
 pub(super) struct Piece {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use assay_core::{Attribute, Code, Error, Input, Kind, RecordFilter, Result};
+use assay_formats::kinds;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{Column, DataFusionError, ScalarValue};
 use datafusion::functions_window::expr_fn::row_number;
@@ -12,7 +13,7 @@ use datafusion::logical_expr::{Expr, Like, LogicalPlan, LogicalPlanBuilder, Scal
 use crate::failure::{self, Text};
 use crate::functions::JsonGet;
 use crate::session::Session;
-use crate::{kinds, sql};
+use crate::sql;
 
 /// The name of the column that keeps the stored order; no attribute of a user's can have it.
 const STORED_ORDER: &str = "\u{0}stored order";

@@ -7,11 +7,11 @@ mod filters;
 
 use arrow::array::AsArray;
 use assay_core::{Completion, Format, Limits, RecordsTask, Result, RunControl};
+use assay_formats::encode::json::Nulls;
+use assay_formats::encode::{BatchWriter, Documents};
 use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder};
 
-use crate::encode::json::Nulls;
-use crate::encode::{BatchWriter, Documents};
 use crate::engine::Engine;
 use crate::execute::{self, Rows};
 use crate::failure::{self, Text};

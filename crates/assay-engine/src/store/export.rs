@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use assay_core::{Column, Completion, Format, Result, ResultData};
+use assay_formats::encode::BatchWriter;
+use assay_formats::encode::json::Nulls;
 
 use super::sink::Sink;
 use super::stored::{StoredBatches, verify};
 use crate::conform;
-use crate::encode::BatchWriter;
-use crate::encode::json::Nulls;
 use crate::engine::Engine;
 
 /// Up to here encoded rows are handed over inline.

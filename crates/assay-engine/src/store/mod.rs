@@ -7,18 +7,18 @@ mod sink;
 mod stored;
 
 pub(crate) use export::INLINE_ENCODED_BYTES;
-pub(crate) use sink::{Sink, hexadecimal};
+pub(crate) use sink::Sink;
 pub(crate) use stored::{StoredBatches, StoredLines, damage, verify};
 
 use arrow::array::RecordBatch;
 use assay_core::{
     Code, Column, Error, Format, Limits, Progress, Result, ResultData, ResultSet, RunControl, StoredResult,
 };
+use assay_formats::encode::json::{Nulls, RowEncoder};
+use assay_formats::encode::{BatchWriter, NotFinite};
 use serde_json::{Map, Value};
 
 use crate::answer::{Answer, Source};
-use crate::encode::json::{Nulls, RowEncoder};
-use crate::encode::{BatchWriter, NotFinite};
 use crate::engine::Engine;
 use crate::execute::{self, Rows};
 

@@ -2,15 +2,13 @@
 //!
 //! It counts, bounds and hashes them; it does not know what they mean.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use assay_core::{Code, Error, Result, ResultData};
+use assay_formats::{fault, hexadecimal};
 use object_store::path::Path;
 use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload};
 use sha2::{Digest, Sha256};
-
-use crate::engine::fault;
 
 /// Size of the pieces of an object that is written while it is made.
 const PIECE_BYTES: usize = 8 << 20;
@@ -116,14 +114,4 @@ impl Sink {
             tracing::warn!(error = %cause, "an unfinished answer stays until the sweep of leftovers");
         }
     }
-}
-
-pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            // Writing to a string cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
 }

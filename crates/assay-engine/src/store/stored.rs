@@ -8,6 +8,8 @@ use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamDecoder;
 use assay_core::{Code, Column, Error, Result, ResultData};
+use assay_formats::encode::from_json;
+use assay_formats::{fault, hexadecimal};
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -16,9 +18,6 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::sink::hexadecimal;
-use crate::encode::from_json;
-use crate::engine::fault;
 use crate::execute;
 
 type Chunks = BoxStream<'static, Result<Bytes>>;

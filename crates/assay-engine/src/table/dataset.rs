@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
 use assay_core::{LivePart, Result, TableSchema};
+use assay_formats::kinds;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::Result as PlanResult;
@@ -27,7 +28,6 @@ use super::readers::Readers;
 use super::selection;
 use crate::adapter::ConformAdapterFactory;
 use crate::engine::objects_url;
-use crate::kinds;
 
 /// Bytes read from the end of a part in the hope that its footer is among them.
 const FOOTER_HINT_BYTES: usize = 64 << 10;

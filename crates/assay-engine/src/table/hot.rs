@@ -5,6 +5,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use assay_core::{Error, Result, TableSchema};
+use assay_formats::fault;
+use assay_formats::ingest;
 use bytes::Bytes;
 use datafusion::datasource::listing::PartitionedFile;
 use futures::future::BoxFuture;
@@ -15,9 +17,6 @@ use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::errors::{ParquetError, Result as ReadResult};
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
-
-use crate::engine::fault;
-use crate::ingest;
 
 /// What the file is called in plans; nothing is looked for under this name.
 const NAME: &str = "hot";

@@ -33,7 +33,7 @@ impl Lab {
         let path = Path::from(KeyIndex::path_of(&part.path));
         let bytes = self.objects.get(&path).await.unwrap().bytes().await.unwrap();
         let told = part.index.as_ref().unwrap();
-        assert_eq!(told.checksum, crate::ingest::checksum(&bytes));
+        assert_eq!(told.checksum, assay_formats::ingest::checksum(&bytes));
         KeyIndex::parse(bytes).unwrap()
     }
 

@@ -239,7 +239,7 @@ async fn many_lines_in_an_object_come_in_batches() {
     let lines: String = (0..20_000)
         .map(|id| format!("[{id},\"2025-02-26T12:00:00.000Z\",\"job_ä\",\"job.state\",\"queued\",false,1,null]\n"))
         .collect();
-    let checksum = crate::store::hexadecimal(&<sha2::Sha256 as sha2::Digest>::digest(lines.as_bytes()));
+    let checksum = assay_formats::hexadecimal(&<sha2::Sha256 as sha2::Digest>::digest(lines.as_bytes()));
     let path = "results/job/1/assay.events.ndjson";
     lab.objects
         .put(&Path::from(path), lines.into_bytes().into())

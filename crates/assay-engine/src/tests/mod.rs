@@ -22,6 +22,7 @@ use assay_core::{
     Attribute, Code, Column, Error, Input, InputSource, Kind, Limits, LivePart, Part, RowSet, Seen, StoredResult,
     TableSchema, Version,
 };
+use assay_formats::encode::from_json;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
@@ -29,7 +30,6 @@ use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
 use serde_json::{Value, json};
 
-use crate::encode::from_json;
 use crate::{Engine, EngineSettings, Session, SqlParams, execute};
 
 /// An engine over an object store in memory, and the data sets written to it so far.

@@ -133,7 +133,7 @@ async fn nan_is_found_in_parts_whose_statistics_leave_it_out() {
     let columns: &[(&str, Kind)] = &[("a", Kind::Int64), ("f", Kind::Float64)];
     lab.dataset("d", &[(columns, json!([[1, 1.0], [2, 2.0]]))]).await;
     // JSON has no NaN, so the part is written over.
-    let schema = crate::kinds::arrow_schema(&lab.inputs[0].schema);
+    let schema = assay_formats::kinds::arrow_schema(&lab.inputs[0].schema);
     let arrays: Vec<arrow::array::ArrayRef> = vec![
         Arc::new(arrow::array::Int64Array::from(vec![1, 2])),
         Arc::new(arrow::array::Float64Array::from(vec![1.0, f64::NAN])),

@@ -16,7 +16,7 @@ use arrow::array::StringArray;
 use assay_core::Result;
 
 use self::assemble::{Added, Source};
-pub(crate) use self::build::seen_in;
+pub use self::build::seen_in;
 use self::columns::Members;
 pub(super) use self::columns::string;
 pub(super) use self::hinted::Hints;
@@ -33,7 +33,7 @@ const KEY_ATTRIBUTE: &str = "_key";
 
 /// How the records lie in the file.
 #[derive(Debug, Clone)]
-pub(crate) enum JsonLayout {
+pub enum JsonLayout {
     /// One object per line.
     Lines,
     /// One array of objects.
@@ -43,18 +43,18 @@ pub(crate) enum JsonLayout {
 }
 
 /// Where in a document the records are, see [`locate`].
-pub(crate) type JsonPlace = Located;
+pub type JsonPlace = Located;
 
 /// Finds the records in a document, which `reader` gives from its beginning.
 ///
 /// # Errors
 /// `InvalidJson`; `NoRecords` when there is nothing at `record_path`.
-pub(crate) fn locate<R: Read>(reader: R, record_path: Option<&str>) -> Result<JsonPlace> {
+pub fn locate<R: Read>(reader: R, record_path: Option<&str>) -> Result<JsonPlace> {
     records::locate(reader, record_path)
 }
 
 /// Reads records in chunks.
-pub(crate) struct JsonRecords<R> {
+pub struct JsonRecords<R> {
     records: Records<R>,
     /// The key attribute.
     key: Option<String>,
@@ -75,7 +75,7 @@ impl<R: Read> JsonRecords<R> {
     }
 
     /// What was read otherwise than one might expect.
-    pub(crate) fn warnings(&self) -> Vec<String> {
+    pub fn warnings(&self) -> Vec<String> {
         let duplicates = self
             .duplicates
             .iter()
@@ -159,7 +159,7 @@ impl<R: Read> JsonRecords<R> {
 ///
 /// # Errors
 /// `InvalidJson` with the place.
-pub(crate) fn decode<T: AsRef<str>>(texts: &[T], key: Option<&str>) -> Result<Chunk> {
+pub fn decode<T: AsRef<str>>(texts: &[T], key: Option<&str>) -> Result<Chunk> {
     let sources: Vec<Source<'_>> = (1..)
         .zip(texts)
         .map(|(line, text)| Source {

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
-use assay_core::{Field as KindField, Kind, TableSchema};
+use assay_core::{Column, Field as KindField, Kind, TableSchema};
 
 /// Marks fields that hold more than their Arrow type says.
 const KIND_KEY: &str = "assay.kind";
@@ -73,6 +73,16 @@ pub fn arrow_schema(schema: &TableSchema) -> SchemaRef {
         .attributes
         .iter()
         .map(|attribute| arrow_field(&attribute.name, &attribute.kind))
+        .collect();
+    Arc::new(Schema::new(fields))
+}
+
+/// The schema of an answer with `columns`.
+#[must_use]
+pub fn schema_of(columns: &[Column]) -> SchemaRef {
+    let fields: Vec<_> = columns
+        .iter()
+        .map(|column| arrow_field(&column.name, &column.kind))
         .collect();
     Arc::new(Schema::new(fields))
 }

@@ -12,10 +12,10 @@ use parquet::file::properties::WriterProperties;
 use super::csv;
 use super::documents::Documents;
 use super::json::{Nulls, RowEncoder};
-use crate::engine::fault;
-use crate::execute::schema_of;
+use crate::fault::fault;
+use crate::kinds::schema_of;
 
-pub(crate) struct BatchWriter {
+pub struct BatchWriter {
     columns: Vec<Column>,
     inner: Inner,
     rows: u64,
@@ -31,7 +31,7 @@ enum Inner {
 
 impl BatchWriter {
     /// `nulls` matters to JSON and NDJSON only.
-    pub(crate) fn new(format: Format, columns: &[Column], nulls: Nulls) -> Result<Self> {
+    pub fn new(format: Format, columns: &[Column], nulls: Nulls) -> Result<Self> {
         let schema = schema_of(columns);
         let inner = match format {
             Format::Json => Inner::Json {
@@ -71,16 +71,16 @@ impl BatchWriter {
         })
     }
 
-    pub(crate) fn rows(&self) -> u64 {
+    pub fn rows(&self) -> u64 {
         self.rows
     }
 
-    pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+    pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         self.write_rows(batch, None)
     }
 
     /// As [`Self::write`]; JSON and NDJSON give the texts that are kept of records.
-    pub(crate) fn write_documents(&mut self, batch: &RecordBatch, documents: &Documents<'_>) -> Result<()> {
+    pub fn write_documents(&mut self, batch: &RecordBatch, documents: &Documents<'_>) -> Result<()> {
         self.write_rows(batch, Some(documents))
     }
 
@@ -127,7 +127,7 @@ impl BatchWriter {
     }
 
     /// The bytes that became ready since the last call.
-    pub(crate) fn take(&mut self) -> Vec<u8> {
+    pub fn take(&mut self) -> Vec<u8> {
         std::mem::take(match &mut self.inner {
             Inner::Json { bytes, .. } | Inner::Ndjson { bytes, .. } | Inner::Csv { bytes } => bytes,
             Inner::Parquet(writer) => writer.inner_mut(),
@@ -136,7 +136,7 @@ impl BatchWriter {
     }
 
     /// The rest of the bytes.
-    pub(crate) fn finish(self) -> Result<Vec<u8>> {
+    pub fn finish(self) -> Result<Vec<u8>> {
         match self.inner {
             Inner::Json { mut bytes, .. } => {
                 bytes.extend_from_slice(if self.rows > 0 { b"\n]" } else { b"]" });

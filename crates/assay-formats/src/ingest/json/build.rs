@@ -36,7 +36,7 @@ pub(super) fn seen(column: &Column<'_>) -> Seen {
 }
 
 /// As [`seen`], of the JSON texts of values.
-pub(crate) fn seen_in<'a>(texts: impl Iterator<Item = &'a str>) -> Seen {
+pub fn seen_in<'a>(texts: impl Iterator<Item = &'a str>) -> Seen {
     let mut seen = Seen::default();
     for text in texts {
         match text.as_bytes().first() {

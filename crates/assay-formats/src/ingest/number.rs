@@ -2,7 +2,7 @@
 
 /// What a number text is.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Number {
+pub enum Number {
     Int(i64),
     Float(f64),
     /// A whole number beyond 64 bits with so many digits, at most 38.
@@ -16,12 +16,12 @@ pub(crate) enum Number {
 /// Integers beyond it are not all exact as a double.
 const EXACT_IN_DOUBLE: u64 = 1 << 53;
 
-pub(crate) fn is_wide(int: i64) -> bool {
+pub fn is_wide(int: i64) -> bool {
     int.unsigned_abs() > EXACT_IN_DOUBLE
 }
 
 /// Reads `text`, which is a number as in JSON.
-pub(crate) fn read(text: &str) -> Number {
+pub fn read(text: &str) -> Number {
     if text != "-0" && text.bytes().all(|byte| byte == b'-' || byte.is_ascii_digit()) {
         if let Ok(int) = text.parse() {
             return Number::Int(int);

@@ -7,7 +7,7 @@ use assay_core::{Column, Result};
 
 use super::json;
 
-pub(crate) fn write_header(columns: &[Column], out: &mut Vec<u8>) {
+pub fn write_header(columns: &[Column], out: &mut Vec<u8>) {
     for (index, column) in columns.iter().enumerate() {
         if index > 0 {
             out.push(b',');
@@ -17,7 +17,7 @@ pub(crate) fn write_header(columns: &[Column], out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-pub(crate) fn write_rows(batch: &RecordBatch, columns: &[Column], out: &mut Vec<u8>) -> Result<()> {
+pub fn write_rows(batch: &RecordBatch, columns: &[Column], out: &mut Vec<u8>) -> Result<()> {
     let pairs = columns.iter().zip(batch.columns());
     let cells = pairs
         .map(|(column, array)| json::cells(array, &column.kind))

@@ -14,14 +14,14 @@ use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
 
 use super::chunk::Chunk;
-use crate::store::hexadecimal;
+use crate::fault::hexadecimal;
 
 const ROWS_PER_GROUP: usize = 131_072;
 /// Small pages let a page of records be read without its neighbors.
 const ROWS_PER_PAGE: usize = 5_000;
 
 /// Writes parts into one folder. Blocks the thread.
-pub(crate) struct Parts {
+pub struct Parts {
     objects: Arc<dyn ObjectStore>,
     folder: String,
     handle: Handle,
@@ -33,7 +33,7 @@ pub(crate) struct Parts {
 
 impl Parts {
     /// `key` is the key attribute of the data set.
-    pub(crate) fn new(objects: Arc<dyn ObjectStore>, folder: &str, key: Option<&str>) -> Self {
+    pub fn new(objects: Arc<dyn ObjectStore>, folder: &str, key: Option<&str>) -> Self {
         Self {
             objects,
             folder: folder.to_owned(),
@@ -48,7 +48,7 @@ impl Parts {
     ///
     /// # Errors
     /// Those of the store.
-    pub(crate) fn add(&mut self, chunk: &Chunk, keys: Option<Vec<KeyEntry>>) -> Result<()> {
+    pub fn add(&mut self, chunk: &Chunk, keys: Option<Vec<KeyEntry>>) -> Result<()> {
         let bytes = self.encode(&chunk.stored()?)?;
         let path = format!("{}/{}.parquet", self.folder, ulid::Ulid::new());
         let (size, checksum) = (bytes.len() as u64, checksum(&bytes));
@@ -107,12 +107,12 @@ impl Parts {
     }
 
     /// The parts in the order in which they were added.
-    pub(crate) fn take(&mut self) -> Vec<Part> {
+    pub fn take(&mut self) -> Vec<Part> {
         std::mem::take(&mut self.written)
     }
 
     /// Takes back what was written, after an error.
-    pub(crate) fn delete(&self) {
+    pub fn delete(&self) {
         for path in &self.paths {
             match self.handle.block_on(self.objects.delete(path)) {
                 Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
@@ -122,7 +122,7 @@ impl Parts {
     }
 }
 
-pub(crate) fn checksum(bytes: &[u8]) -> String {
+pub fn checksum(bytes: &[u8]) -> String {
     hexadecimal(&Sha256::digest(bytes))
 }
 

@@ -5,13 +5,13 @@
 const DAY_MICROS: i64 = 86_400_000_000;
 
 /// `YYYY-MM-DD` of a number of days since 1970-01-01.
-pub(crate) fn date(days: i32) -> String {
+pub fn date(days: i32) -> String {
     let (year, month, day) = civil(i64::from(days));
     format!("{}-{month:02}-{day:02}", year_text(year))
 }
 
 /// RFC 3339 with `Z` of a number of microseconds since 1970-01-01T00:00:00Z.
-pub(crate) fn timestamp(micros: i64) -> String {
+pub fn timestamp(micros: i64) -> String {
     let (days, rest) = (micros.div_euclid(DAY_MICROS), micros.rem_euclid(DAY_MICROS));
     let (year, month, day) = civil(days);
     let (seconds, fraction) = (rest / 1_000_000, rest % 1_000_000);

@@ -5,11 +5,11 @@
 mod csv;
 mod documents;
 mod finite;
-pub(crate) mod from_json;
-pub(crate) mod json;
-pub(crate) mod temporal;
+pub mod from_json;
+pub mod json;
+pub mod temporal;
 mod writer;
 
-pub(crate) use documents::Documents;
-pub(crate) use finite::NotFinite;
-pub(crate) use writer::BatchWriter;
+pub use documents::Documents;
+pub use finite::NotFinite;
+pub use writer::BatchWriter;

@@ -12,7 +12,7 @@ mod encoding;
 mod ipc;
 mod json;
 mod keys;
-pub(crate) mod number;
+pub mod number;
 mod parquet;
 mod parts;
 mod refusals;
@@ -33,15 +33,15 @@ use assay_core::{
 };
 use object_store::ObjectStore;
 
-pub(crate) use self::chunk::Chunk;
+pub use self::chunk::Chunk;
 use self::chunk::ChunkSize;
 use self::csv::Dialect;
 use self::detect::{Found, TextFound};
 use self::json::{Hints, JsonLayout, JsonRecords};
-pub(crate) use self::json::{decode, seen_in};
+pub use self::json::{decode, seen_in};
 use self::keys::Keys;
-pub(crate) use self::keys::{ColumnFault, of_column as key_texts};
-pub(crate) use self::parts::{Parts, checksum};
+pub use self::keys::{ColumnFault, of_column as key_texts};
+pub use self::parts::{Parts, checksum};
 use self::refusals::{Refusal, Refusals};
 use self::source::Upload;
 use self::typed::TypedRecords;
@@ -54,37 +54,37 @@ const CHUNK: ChunkSize = ChunkSize {
 
 /// What was made of a file.
 #[derive(Debug)]
-pub(crate) struct Imported {
-    pub(crate) parts: Vec<Part>,
-    pub(crate) schema: TableSchema,
-    pub(crate) rows: u64,
-    pub(crate) shape: FileShape,
-    pub(crate) warnings: Vec<String>,
+pub struct Imported {
+    pub parts: Vec<Part>,
+    pub schema: TableSchema,
+    pub rows: u64,
+    pub shape: FileShape,
+    pub warnings: Vec<String>,
     /// Why attributes have their types, as far as their values do not tell.
-    pub(crate) reasons: Vec<(String, String)>,
+    pub reasons: Vec<(String, String)>,
     /// How many records were left out, the first of them, and where they all are.
-    pub(crate) rejected: u64,
-    pub(crate) refusals: Vec<Refusal>,
-    pub(crate) rejects: Option<Rejects>,
+    pub rejected: u64,
+    pub refusals: Vec<Refusal>,
+    pub rejects: Option<Rejects>,
     /// Of the upload, as it was sent.
-    pub(crate) bytes_read: u64,
+    pub bytes_read: u64,
 }
 
 /// How a file was read.
 #[derive(Debug)]
-pub(crate) struct FileShape {
-    pub(crate) format: ImportFormat,
-    pub(crate) compression: Option<&'static str>,
+pub struct FileShape {
+    pub format: ImportFormat,
+    pub compression: Option<&'static str>,
     /// Of a text.
-    pub(crate) encoding: Option<String>,
+    pub encoding: Option<String>,
     /// Where in a document the records were.
-    pub(crate) record_path: Option<String>,
+    pub record_path: Option<String>,
     /// Of CSV.
-    pub(crate) delimiter: Option<char>,
+    pub delimiter: Option<char>,
     /// Whether the first row of a table named its columns.
-    pub(crate) header: Option<bool>,
+    pub header: Option<bool>,
     /// Of a spreadsheet.
-    pub(crate) sheet: Option<String>,
+    pub sheet: Option<String>,
 }
 
 impl FileShape {
@@ -105,7 +105,7 @@ impl FileShape {
 ///
 /// # Errors
 /// Whatever is wrong with the file, with its place; `Canceled`; those of the store.
-pub(crate) async fn import(objects: Arc<dyn ObjectStore>, task: &ImportTask, control: &RunControl) -> Result<Imported> {
+pub async fn import(objects: Arc<dyn ObjectStore>, task: &ImportTask, control: &RunControl) -> Result<Imported> {
     let task = task.clone();
     let control = control.clone();
     let decoded = tokio::task::spawn_blocking(move || {

@@ -8,13 +8,13 @@ use assay_core::{Column, Result};
 use serde_json::value::RawValue;
 
 use super::json;
-use crate::engine::fault;
+use crate::fault::fault;
 
 /// The texts beside the rows of a batch: null where the columns tell all.
-pub(crate) struct Documents<'a> {
-    pub(crate) texts: &'a StringArray,
+pub struct Documents<'a> {
+    pub texts: &'a StringArray,
     /// The attributes to give, as many as there are columns; `None` gives whole records.
-    pub(crate) select: Option<&'a [String]>,
+    pub select: Option<&'a [String]>,
 }
 
 impl Documents<'_> {

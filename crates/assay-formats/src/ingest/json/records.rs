@@ -24,7 +24,7 @@ enum Shape {
 
 /// Where the records of a document are.
 #[derive(Debug, Clone)]
-pub(crate) struct Located {
+pub struct Located {
     path: Vec<String>,
     shape: Shape,
 }

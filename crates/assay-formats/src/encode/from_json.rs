@@ -21,7 +21,7 @@ use crate::kinds;
 
 /// # Errors
 /// `Internal` when a value is not of `kind`; the log names the column.
-pub(crate) fn array(column: &str, kind: &Kind, values: &[&Value]) -> Result<ArrayRef> {
+pub fn array(column: &str, kind: &Kind, values: &[&Value]) -> Result<ArrayRef> {
     build(kind, values).map_err(|cause| {
         tracing::error!(column, kind = %kind, error = %cause, "an answer has a value that is not of its column's kind");
         Error::internal("putting an answer into columns")

@@ -15,9 +15,9 @@ const IN_FLIGHT: usize = 2;
 
 /// A record that was left out.
 #[derive(Debug, Clone)]
-pub(crate) struct Refusal {
-    pub(crate) line: u64,
-    pub(crate) reason: String,
+pub struct Refusal {
+    pub line: u64,
+    pub reason: String,
 }
 
 /// What is done with faulty records of one load. Blocks the thread.

@@ -10,30 +10,30 @@ use crate::kinds;
 
 /// How much a reader takes at a time. Whichever is reached first ends the chunk.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct ChunkSize {
-    pub(crate) records: usize,
+pub struct ChunkSize {
+    pub records: usize,
     /// Decompressed bytes of the file.
-    pub(crate) bytes: usize,
+    pub bytes: usize,
 }
 
 /// Consecutive records of a file.
 #[derive(Debug)]
-pub(crate) struct Chunk {
+pub struct Chunk {
     /// Its fields are those of `kinds::arrow_schema(&schema)`.
-    pub(crate) batch: RecordBatch,
+    pub batch: RecordBatch,
     /// Exact types of what this chunk holds, with the counts of what was seen.
-    pub(crate) schema: TableSchema,
+    pub schema: TableSchema,
     /// The texts of those records that the columns do not give back as they were written.
-    pub(crate) documents: Option<StringArray>,
+    pub documents: Option<StringArray>,
     /// The line on which each record begins, from 1; empty where the format has no lines.
-    pub(crate) lines: Vec<u64>,
+    pub lines: Vec<u64>,
     /// The key of each record, where the file tells more of it than its column.
-    pub(crate) keys: Option<StringArray>,
+    pub keys: Option<StringArray>,
 }
 
 impl Chunk {
     /// The records as a file holds them: with their documents in a column of its own.
-    pub(crate) fn stored(&self) -> Result<RecordBatch> {
+    pub fn stored(&self) -> Result<RecordBatch> {
         let Some(documents) = &self.documents else {
             return Ok(self.batch.clone());
         };

@@ -84,13 +84,13 @@ fn texts(chunk: &Chunk, name: &str, places: &Places<'_>) -> Result<StringArray> 
 }
 
 /// What keeps a column from being that of the keys.
-pub(crate) enum ColumnFault {
+pub enum ColumnFault {
     Kind(Error),
     Value { row: u32, text: String },
 }
 
 /// The keys in the key attribute `name`, whose values are of `kind`: null where there is none.
-pub(crate) fn of_column(name: &str, values: &ArrayRef, kind: &Kind) -> Result<StringArray, ColumnFault> {
+pub fn of_column(name: &str, values: &ArrayRef, kind: &Kind) -> Result<StringArray, ColumnFault> {
     let holds_keys = match kind {
         Kind::Null | Kind::Int64 | Kind::Text | Kind::Date | Kind::Timestamp | Kind::Json => true,
         Kind::Decimal { scale, .. } => *scale == 0,

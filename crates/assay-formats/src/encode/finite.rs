@@ -8,21 +8,21 @@ use assay_core::Column;
 const NAMED: usize = 10;
 
 /// Which columns of an answer have held such numbers so far.
-pub(crate) struct NotFinite(Vec<bool>);
+pub struct NotFinite(Vec<bool>);
 
 impl NotFinite {
-    pub(crate) fn of(columns: &[Column]) -> Self {
+    pub fn of(columns: &[Column]) -> Self {
         Self(vec![false; columns.len()])
     }
 
-    pub(crate) fn look(&mut self, batch: &RecordBatch) {
+    pub fn look(&mut self, batch: &RecordBatch) {
         for (found, array) in self.0.iter_mut().zip(batch.columns()) {
             *found = *found || has_not_finite(array);
         }
     }
 
     /// What the reader of JSON should know; nothing when JSON has it all.
-    pub(crate) fn warning(&self, columns: &[Column]) -> Option<String> {
+    pub fn warning(&self, columns: &[Column]) -> Option<String> {
         let found = columns.iter().zip(&self.0).filter(|(_, found)| **found);
         let mut names: Vec<String> = found.map(|(column, _)| format!("`{}`", column.name)).collect();
         let (only, all) = (names.len() == 1, names.len());

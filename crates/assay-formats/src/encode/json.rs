@@ -16,17 +16,17 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::temporal;
-use crate::engine::fault;
+use crate::fault::fault;
 
 /// What becomes of members that are null.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Nulls {
+pub enum Nulls {
     Written,
     Omitted,
 }
 
 /// The values of one column, ready to be written.
-pub(crate) enum Cells<'a> {
+pub enum Cells<'a> {
     Null,
     Bool(&'a BooleanArray),
     Int(&'a Int64Array),
@@ -51,7 +51,7 @@ pub(crate) enum Cells<'a> {
 impl<'a> Cells<'a> {
     /// # Errors
     /// When the type of `array` is not that of `kind`.
-    pub(crate) fn new(array: &'a ArrayRef, kind: &Kind) -> Result<Self, ArrowError> {
+    pub fn new(array: &'a ArrayRef, kind: &Kind) -> Result<Self, ArrowError> {
         let fits = || ArrowError::CastError(format!("a column of {} is not of kind {kind}", array.data_type()));
         Ok(match kind {
             Kind::Null => Cells::Null,
@@ -86,7 +86,7 @@ impl<'a> Cells<'a> {
         })
     }
 
-    pub(crate) fn is_null(&self, row: usize) -> bool {
+    pub fn is_null(&self, row: usize) -> bool {
         match self {
             Cells::Null => true,
             Cells::Bool(array) => array.is_null(row),
@@ -101,7 +101,7 @@ impl<'a> Cells<'a> {
         }
     }
 
-    pub(crate) fn write(&self, row: usize, nulls: Nulls, out: &mut Vec<u8>) {
+    pub fn write(&self, row: usize, nulls: Nulls, out: &mut Vec<u8>) {
         if self.is_null(row) {
             out.extend_from_slice(b"null");
             return;
@@ -123,7 +123,7 @@ impl<'a> Cells<'a> {
     }
 
     /// The value without quotes around it, for text formats; nested values as JSON. Nothing for null.
-    pub(crate) fn write_plain(&self, row: usize, out: &mut Vec<u8>) {
+    pub fn write_plain(&self, row: usize, out: &mut Vec<u8>) {
         if self.is_null(row) {
             return;
         }
@@ -172,13 +172,13 @@ fn write_members(members: &[(Vec<u8>, Cells<'_>)], row: usize, nulls: Nulls, out
 }
 
 /// Writes whole rows of a batch as JSON objects.
-pub(crate) struct RowEncoder<'a> {
+pub struct RowEncoder<'a> {
     members: Vec<(Vec<u8>, Cells<'a>)>,
     nulls: Nulls,
 }
 
 impl<'a> RowEncoder<'a> {
-    pub(crate) fn new(batch: &'a RecordBatch, columns: &[Column], nulls: Nulls) -> Result<Self> {
+    pub fn new(batch: &'a RecordBatch, columns: &[Column], nulls: Nulls) -> Result<Self> {
         let members = columns.iter().zip(batch.columns());
         let members = members.map(|(column, array)| Ok((key(&column.name), cells(array, &column.kind)?)));
         Ok(Self {
@@ -187,12 +187,12 @@ impl<'a> RowEncoder<'a> {
         })
     }
 
-    pub(crate) fn write(&self, row: usize, out: &mut Vec<u8>) {
+    pub fn write(&self, row: usize, out: &mut Vec<u8>) {
         write_members(&self.members, row, self.nulls, out);
     }
 }
 
-pub(crate) fn cells<'a>(array: &'a ArrayRef, kind: &Kind) -> Result<Cells<'a>, Error> {
+pub fn cells<'a>(array: &'a ArrayRef, kind: &Kind) -> Result<Cells<'a>, Error> {
     Cells::new(array, kind).map_err(|cause| fault("encoding an answer", &cause))
 }
 
