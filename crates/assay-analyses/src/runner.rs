@@ -91,7 +91,7 @@ impl LocalRunner {
                 };
                 self.analyze(ask, &scratch, &limits, control).await
             }
-            Task::Import(task) => self.import(&task, &scratch, &limits, control).await,
+            Task::Import(task) => self.import(&task, &scratch, threads, &limits, control).await,
             Task::Records(task) => self.engine.records(&task, &scratch, &limits, control).await,
             Task::Count(task) => self.engine.count(&task, threads).await.map(Completion::Counted),
             Task::Schema(input) => self.engine.schema(&input).await.map(Completion::Schema),
@@ -154,11 +154,12 @@ impl LocalRunner {
         &self,
         task: &ImportTask,
         scratch: &str,
+        threads: usize,
         limits: &Limits,
         control: &mut RunControl,
     ) -> Result<Completion> {
         let began = Instant::now();
-        let (result, commit, usage) = self.engine.import(task, scratch, limits, control).await?;
+        let (result, commit, usage) = self.engine.import(task, scratch, threads, limits, control).await?;
         let usage = Usage {
             run_ms: millis_since(began),
             ..usage

@@ -103,7 +103,7 @@ async fn load(engine: &Engine, objects: &Arc<dyn ObjectStore>) -> Result<Vec<Liv
     objects.put(&Path::from("uploads/u"), file.into()).await?;
     let began = Instant::now();
     let control = &mut RunControl::unattended();
-    let (_, commit, _) = engine.import(&task, "scratch", &Limits::default(), control).await?;
+    let (_, commit, _) = engine.import(&task, "scratch", 2, &Limits::default(), control).await?;
     println!("loaded {ROWS} records in {:.1?}", began.elapsed());
     let live = |part| LivePart {
         part,

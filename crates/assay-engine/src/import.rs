@@ -18,10 +18,11 @@ impl Engine {
         &self,
         task: &ImportTask,
         scratch: &str,
+        threads: usize,
         limits: &Limits,
         control: &mut RunControl,
     ) -> Result<(StoredResult, Commit, Usage)> {
-        let imported = ingest::import(self.objects.clone(), task, control).await?;
+        let imported = ingest::import(self.objects.clone(), task, threads, control).await?;
         let usage = Usage {
             rows_read: imported.rows,
             bytes_read: imported.bytes_read,

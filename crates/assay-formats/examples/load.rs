@@ -15,6 +15,7 @@ use object_store::local::LocalFileSystem;
 fn main() -> Result<(), Box<dyn Error>> {
     let (keys, files): (Vec<String>, Vec<String>) = std::env::args().skip(1).partition(|name| name.starts_with("key="));
     let key = keys.first().map(|name| name.trim_start_matches("key=").to_owned());
+    let threads = std::thread::available_parallelism()?.get();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build()?;
     let folder = tempfile::tempdir()?;
     let objects: Arc<dyn ObjectStore> = Arc::new(LocalFileSystem::new_with_prefix(folder.path())?);
@@ -35,7 +36,12 @@ fn main() -> Result<(), Box<dyn Error>> {
             folder: format!("parts-{number}"),
         };
         let begin = Instant::now();
-        let imported = runtime.block_on(ingest::import(Arc::clone(&objects), &task, &RunControl::unattended()))?;
+        let imported = runtime.block_on(ingest::import(
+            Arc::clone(&objects),
+            &task,
+            threads,
+            &RunControl::unattended(),
+        ))?;
         let taken = begin.elapsed().as_secs_f64();
         let stored: u64 = imported.parts.iter().map(|part| part.bytes).sum();
         println!(

@@ -112,6 +112,6 @@ impl Compaction {
             return Ok(());
         }
         let (chunk, keys) = piece::joined(&std::mem::take(&mut self.pieces))?;
-        self.parts.add(&chunk, keys)
+        self.parts.add(chunk, keys)
     }
 }

@@ -35,7 +35,7 @@ impl Lab {
         let control = &mut RunControl::unattended();
         let loaded = self
             .engine
-            .import(&task, "scratch", &Limits::default(), control)
+            .import(&task, "scratch", 2, &Limits::default(), control)
             .await?;
         Ok(loaded.1.parts)
     }

@@ -1,5 +1,6 @@
 //! Cells of text read as values of one kind, and put together to columns.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -102,9 +103,13 @@ fn boolean(cell: &str) -> Option<bool> {
 }
 
 /// A text with a decimal comma as one with a point; `None` when it has a point or two commas.
-pub(super) fn with_point(cell: &str) -> Option<String> {
-    let is_plain = !cell.contains('.') && cell.matches(',').count() <= 1;
-    is_plain.then(|| cell.replace(',', "."))
+pub(super) fn with_point(cell: &str) -> Option<Cow<'_, str>> {
+    let mut marks = cell.bytes().enumerate().filter(|(_, byte)| matches!(byte, b'.' | b','));
+    match (marks.next(), marks.next()) {
+        (None, _) => Some(Cow::Borrowed(cell)),
+        (Some((at, b',')), None) => Some(Cow::Owned(format!("{}.{}", &cell[..at], &cell[at + 1..]))),
+        _ => None,
+    }
 }
 
 fn double(cell: &str) -> Option<f64> {
@@ -181,14 +186,15 @@ enum Values {
 }
 
 impl ColumnBuilder {
-    pub(super) fn new(reading: &Reading) -> Self {
+    /// With room for so many values.
+    pub(super) fn new(reading: &Reading, room: usize) -> Self {
         let values = match reading {
-            Reading::Bool => Values::Bool(BooleanBuilder::new()),
-            Reading::Int => Values::Int(Int64Builder::new()),
-            Reading::Double { .. } => Values::Double(Float64Builder::new()),
-            Reading::Date(_) => Values::Date(Date32Builder::new()),
+            Reading::Bool => Values::Bool(BooleanBuilder::with_capacity(room)),
+            Reading::Int => Values::Int(Int64Builder::with_capacity(room)),
+            Reading::Double { .. } => Values::Double(Float64Builder::with_capacity(room)),
+            Reading::Date(_) => Values::Date(Date32Builder::with_capacity(room)),
             Reading::Timestamp(_) => {
-                let builder = TimestampMicrosecondBuilder::new();
+                let builder = TimestampMicrosecondBuilder::with_capacity(room);
                 Values::Timestamp(builder.with_data_type(kinds::data_type(&Kind::Timestamp)))
             }
             Reading::Nothing | Reading::Text => Values::Text(StringBuilder::new()),

@@ -15,6 +15,7 @@ mod keys;
 pub mod number;
 mod parquet;
 mod parts;
+mod pipeline;
 mod refusals;
 mod sheet;
 mod source;
@@ -24,6 +25,7 @@ mod tests;
 mod typed;
 mod unpack;
 
+use std::collections::HashSet;
 use std::io::Read;
 use std::sync::Arc;
 
@@ -37,10 +39,11 @@ pub use self::chunk::Chunk;
 use self::chunk::ChunkSize;
 use self::csv::Dialect;
 use self::detect::{Found, TextFound};
-use self::json::{Hints, JsonLayout, JsonRecords};
+use self::json::{Decoder, Hints, JsonLayout, JsonRecords};
 pub use self::json::{decode, seen_in};
 use self::keys::Keys;
 pub use self::keys::{ColumnFault, of_column as key_texts};
+use self::parts::Encoded;
 pub use self::parts::{Parts, checksum};
 use self::refusals::{Refusal, Refusals};
 use self::source::Upload;
@@ -101,16 +104,23 @@ impl FileShape {
     }
 }
 
-/// Decodes the upload of `task` into parts under its folder.
+/// Decodes the upload of `task` into parts under its folder, with at most `threads` threads beside that which reads.
 ///
 /// # Errors
 /// Whatever is wrong with the file, with its place; `Canceled`; those of the store.
-pub async fn import(objects: Arc<dyn ObjectStore>, task: &ImportTask, control: &RunControl) -> Result<Imported> {
+pub async fn import(
+    objects: Arc<dyn ObjectStore>,
+    task: &ImportTask,
+    threads: usize,
+    control: &RunControl,
+) -> Result<Imported> {
     let task = task.clone();
     let control = control.clone();
     let decoded = tokio::task::spawn_blocking(move || {
         let upload = Upload::new(objects.clone(), &task.upload, task.upload_bytes, control.clone());
-        load(&upload, || Loading::new(objects.clone(), &task, control.clone()))
+        load(&upload, || {
+            Loading::new(objects.clone(), &task, threads, control.clone())
+        })
     });
     decoded.await.map_err(|error| {
         // Decoders of others may trip over bytes that no writer makes.
@@ -229,48 +239,48 @@ impl Text<'_> {
 /// The parts that come of a file, while it is read.
 struct Loading {
     task: ImportTask,
-    parts: Parts,
-    schema: TableSchema,
-    rows: u64,
-    keys: Option<Keys>,
+    threads: usize,
+    stored: Stored,
     refusals: Refusals,
     warnings: Vec<String>,
     reasons: Vec<(String, String)>,
-    control: RunControl,
 }
 
 impl Loading {
-    fn new(objects: Arc<dyn ObjectStore>, task: &ImportTask, control: RunControl) -> Self {
+    fn new(objects: Arc<dyn ObjectStore>, task: &ImportTask, threads: usize, control: RunControl) -> Self {
         Self {
             task: task.clone(),
+            threads,
             refusals: Refusals::new(task.read.on_error, objects.clone(), &task.folder),
-            parts: Parts::new(objects, &task.folder, task.key.as_deref()),
-            schema: TableSchema::default(),
-            rows: 0,
-            keys: task.key.as_deref().map(Keys::new),
+            stored: Stored {
+                parts: Parts::new(objects, &task.folder, task.key.as_deref()),
+                schema: TableSchema::default(),
+                rows: 0,
+                keys: task.key.as_deref().map(Keys::new),
+                control,
+            },
             warnings: Vec::new(),
             reasons: Vec::new(),
-            control,
         }
     }
 
     /// Lets `read` read the file, and takes back what it wrote when it fails.
     fn run(mut self, upload: &Upload, read: impl FnOnce(&mut Self) -> Result<FileShape>) -> Result<Imported> {
         let read = read(&mut self).and_then(|shape| {
-            if self.rows == 0 {
+            if self.stored.rows == 0 {
                 return Err(self.no_records());
             }
             Ok((shape, self.refusals.finish()?))
         });
         let (shape, rejects) = read.inspect_err(|_| {
-            self.parts.delete();
+            self.stored.parts.delete();
             self.refusals.delete();
         })?;
         self.warnings.extend(unused(&self.task, shape.format));
         Ok(Imported {
-            parts: self.parts.take(),
-            schema: self.schema,
-            rows: self.rows,
+            parts: self.stored.parts.take(),
+            schema: self.stored.schema,
+            rows: self.stored.rows,
             shape: FileShape {
                 compression: upload.packing()?.map(Packing::as_str),
                 ..shape
@@ -330,23 +340,43 @@ impl Loading {
 
     fn json(&mut self, reader: impl Read, layout: JsonLayout) -> Result<()> {
         let types = self.task.read.types.clone();
-        let mut records = JsonRecords::new(reader, layout, self.task.key.as_deref(), Hints::new(&types));
-        while let Some(chunk) = records.next_chunk(CHUNK, &mut self.refusals)? {
-            self.store(&chunk)?;
-        }
-        self.warnings.extend(records.warnings());
-        let known: Vec<String> = self
-            .schema
-            .attributes
-            .iter()
-            .map(|attribute| attribute.name.clone())
-            .collect();
-        if self.rows > 0 {
+        let decoder = Decoder {
+            key: self.task.key.as_deref(),
+            hints: Hints::new(&types),
+        };
+        let encoder = self.stored.parts.encoder();
+        let mut records = JsonRecords::new(reader, layout);
+        let mut twice = Vec::new();
+        pipeline::run(
+            self.threads,
+            || records.next(CHUNK, &decoder.hints, &mut self.refusals),
+            |texts| {
+                let (chunk, twice) = decoder.chunk(&texts)?;
+                drop(texts);
+                Ok((encoder.encode(chunk)?, twice))
+            },
+            |(encoded, members)| {
+                twice.extend(members);
+                self.stored.add(encoded)
+            },
+        )?;
+        self.warnings.extend(records.left_out());
+        self.warn_of_double_members(twice);
+        if self.stored.rows > 0 {
+            let attributes = self.stored.schema.attributes.iter();
+            let known: Vec<String> = attributes.map(|attribute| attribute.name.clone()).collect();
             csv::refuse_unknown_hints(&types, &known)?;
         }
         let named = |(name, _): (String, TypeHint)| (name, "named in `types`".to_owned());
         self.reasons.extend(types.into_iter().map(named));
         Ok(())
+    }
+
+    fn warn_of_double_members(&mut self, mut names: Vec<String>) {
+        let mut known = HashSet::new();
+        names.retain(|name| known.insert(name.clone()));
+        let warning = |name| format!("member `{name}` came twice in a record: the later value was kept");
+        self.warnings.extend(names.into_iter().map(warning));
     }
 
     /// A CSV file is read twice: whether a column holds numbers is known only at its end.
@@ -365,11 +395,15 @@ impl Loading {
             options: &options,
             key: key.as_deref(),
         };
-        let columns = csv::infer(text.open("looking at the columns")?, &layout)?;
-        let mut records = csv::CsvRecords::open(text.open("reading")?, &layout, &columns)?;
-        while let Some(chunk) = records.next_chunk(CHUNK, &mut self.refusals)? {
-            self.store(&chunk)?;
-        }
+        let columns = csv::infer(text.open("looking at the columns")?, &layout, CHUNK, self.threads)?;
+        let encoder = self.stored.parts.encoder();
+        let mut records = csv::CsvRecords::open(text.open("reading")?, &layout)?;
+        pipeline::run(
+            self.threads,
+            || records.next(CHUNK, &columns, &mut self.refusals),
+            |rows| encoder.encode(columns.chunk(&rows)?),
+            |encoded| self.stored.add(encoded),
+        )?;
         let reasons = columns.reasons().map(|(name, why)| (name.to_owned(), why.to_owned()));
         self.reasons.extend(reasons);
         self.warnings.extend(columns.warnings);
@@ -393,9 +427,13 @@ impl Loading {
             )
             .hint("leave `types` out, and cast in SQL"));
         }
-        while let Some(chunk) = records.next_chunk()? {
-            self.store(&chunk)?;
-        }
+        let encoder = self.stored.parts.encoder();
+        pipeline::run(
+            self.threads,
+            || records.next_chunk(),
+            |chunk| encoder.encode(chunk),
+            |encoded| self.stored.add(encoded),
+        )?;
         self.warnings.extend(records.into_warnings());
         Ok(FileShape::of(format))
     }
@@ -419,9 +457,21 @@ impl Loading {
             ..FileShape::of(format)
         })
     }
+}
 
-    /// Checks the keys of `chunk` and stores it as one part.
-    fn store(&mut self, chunk: &Chunk) -> Result<()> {
+/// What was read and stored so far.
+struct Stored {
+    parts: Parts,
+    schema: TableSchema,
+    rows: u64,
+    keys: Option<Keys>,
+    control: RunControl,
+}
+
+impl Stored {
+    /// Checks the keys of the next chunk and stores it as one part.
+    fn add(&mut self, encoded: Encoded) -> Result<()> {
+        let chunk = &encoded.chunk;
         if chunk.schema.attributes.is_empty() {
             return Err(
                 Error::new(Code::NoRecords, "the records of the file have no attributes")
@@ -432,9 +482,9 @@ impl Loading {
             Some(keys) => Some(keys.check(chunk, self.rows)?),
             None => None,
         };
-        self.parts.add(chunk, keys)?;
         self.schema = self.schema.union(&chunk.schema);
         self.rows += chunk.batch.num_rows() as u64;
+        self.parts.put_part(encoded, keys)?;
         self.control.report(Progress {
             stage: "storing".to_owned(),
             done: self.rows,

@@ -20,6 +20,33 @@ pub fn is_wide(int: i64) -> bool {
     int.unsigned_abs() > EXACT_IN_DOUBLE
 }
 
+/// Whether `text` is a number as JSON writes it (RFC 8259, section 6).
+pub fn is_number(text: &str) -> bool {
+    let digits = |text: &[u8]| text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let bytes = text.as_bytes();
+    let mut rest = bytes.strip_prefix(b"-").unwrap_or(bytes);
+    let whole = digits(rest);
+    if whole == 0 || (whole > 1 && rest[0] == b'0') {
+        return false;
+    }
+    rest = &rest[whole..];
+    if let [b'.', fraction @ ..] = rest {
+        let length = digits(fraction);
+        if length == 0 {
+            return false;
+        }
+        rest = &fraction[length..];
+    }
+    if let [b'e' | b'E', exponent @ ..] = rest {
+        let exponent = match exponent {
+            [b'+' | b'-', exponent @ ..] => exponent,
+            _ => exponent,
+        };
+        return !exponent.is_empty() && digits(exponent) == exponent.len();
+    }
+    rest.is_empty()
+}
+
 /// Reads `text`, which is a number as in JSON.
 pub fn read(text: &str) -> Number {
     if text != "-0" && text.bytes().all(|byte| byte == b'-' || byte.is_ascii_digit()) {
@@ -40,32 +67,41 @@ pub fn read(text: &str) -> Number {
 
 /// Whether `double` stands for `text` and for no other number of as many digits.
 fn is_same(text: &str, double: f64) -> bool {
-    let wanted = digits(text);
     if !double.is_finite() {
         return false;
     }
+    let count = digits(text).count();
     // Every decimal of up to 15 significant digits survives the way through a double that is neither tiny nor huge.
-    if wanted.len() <= 15 && (wanted.is_empty() || double.abs() > 1e-300) {
+    if count <= 15 && (count == 0 || double.abs() > 1e-300) {
         return true;
     }
-    wanted == digits(&format!("{double:e}")) || wanted == digits(&format!("{double:.16e}"))
+    digits(text).eq(digits(zmij::Buffer::new().format_finite(double)))
+        || digits(text).eq(digits(&format!("{double:.16e}")))
 }
 
 /// The significant digits, without zeros before and after.
-fn digits(text: &str) -> Vec<u8> {
-    let mantissa = text.split(['e', 'E']).next().unwrap_or_default();
-    let all: Vec<u8> = mantissa.bytes().filter(u8::is_ascii_digit).collect();
-    let first = all.iter().position(|digit| *digit != b'0').unwrap_or(all.len());
-    let end = all
-        .iter()
-        .rposition(|digit| *digit != b'0')
-        .map_or(first, |last| last + 1);
-    all[first..end].to_vec()
+fn digits(text: &str) -> impl Iterator<Item = u8> + '_ {
+    let mantissa = text.bytes().position(|byte| matches!(byte, b'e' | b'E'));
+    let mantissa = &text.as_bytes()[..mantissa.unwrap_or(text.len())];
+    let is_significant = |byte: &u8| matches!(byte, b'1'..=b'9');
+    let first = mantissa.iter().position(is_significant).unwrap_or(mantissa.len());
+    let end = mantissa.iter().rposition(is_significant).map_or(first, |last| last + 1);
+    mantissa[first..end].iter().copied().filter(u8::is_ascii_digit)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    proptest::proptest! {
+        /// Compared with `serde_json`.
+        #[test]
+        fn numbers_are_what_a_parser_of_json_takes(text in "-?[0-9]{0,3}(\\.[0-9]{0,2})?([eE][-+]?[0-9]{0,2})?[-x. ]?") {
+            let parsed = serde_json::from_str::<&serde_json::value::RawValue>(&text);
+            let is_number = !text.contains(' ') && parsed.is_ok();
+            proptest::prop_assert_eq!(super::is_number(&text), is_number, "{:?}", text);
+        }
+    }
 
     #[test]
     fn numbers_are_read_only_as_what_holds_them_exactly() {

@@ -1,8 +1,9 @@
 //! What each column of a CSV file holds, learned from all of its rows.
 
+use std::borrow::Cow;
+
 use assay_core::names::suggest;
 use assay_core::{Code, Decimal, Error, Kind, ReadOptions, Result, TypeHint};
-use serde_json::value::RawValue;
 
 use super::nulls::{ESCAPED, Nulls, WordCounts, is_word};
 use crate::ingest::cells::{Reading, with_point};
@@ -45,11 +46,7 @@ fn read_number(cell: &str) -> Option<Number> {
         let padded = cell.replacen('.', "0.", 1);
         return read_number(&padded);
     }
-    if !digits.as_bytes().first()?.is_ascii_digit() {
-        return None;
-    }
-    let text: &RawValue = serde_json::from_str(cell).ok()?;
-    (text.get().len() == cell.len()).then(|| number::read(cell))
+    number::is_number(cell).then(|| number::read(cell))
 }
 
 /// What numbers, written in one way, the cells can be read as so far.
@@ -69,15 +66,21 @@ impl Numbers {
         wide: false,
     };
 
-    fn see(&mut self, cell: &str) {
+    fn see(&mut self, number: Option<Number>) {
         if !self.all {
             return;
         }
-        let number = read_number(cell);
         self.all = number.is_some();
         self.int = self.int && matches!(number, Some(Number::Int(_)));
         self.double = self.double && matches!(number, Some(Number::Int(_) | Number::Float(_)));
         self.wide = self.wide || matches!(number, Some(Number::Int(int)) if number::is_wide(int));
+    }
+
+    fn go_on(&mut self, later: Self) {
+        self.all &= later.all;
+        self.int &= later.int;
+        self.double &= later.double;
+        self.wide |= later.wide;
     }
 }
 
@@ -142,10 +145,12 @@ impl Possible {
         self.bool = self.bool && boolean(trimmed);
         self.date = self.date && temporal::date(trimmed).is_some();
         self.timestamp = self.timestamp && temporal::timestamp(trimmed).is_some();
-        self.points.see(trimmed);
+        let number = read_number(trimmed);
+        self.points.see(number);
         if self.commas.all {
             match with_point(trimmed) {
-                Some(pointed) => self.commas.see(&pointed),
+                Some(Cow::Borrowed(_)) => self.commas.see(number),
+                Some(Cow::Owned(pointed)) => self.commas.see(read_number(&pointed)),
                 None => self.commas.all = false,
             }
             if let Some((whole, fraction)) = trimmed.split_once(',') {
@@ -155,7 +160,7 @@ impl Possible {
                 self.has_fraction = self.has_fraction || !parts_thousands;
             }
         }
-        if self.text.is_none() && !is_typed(trimmed) {
+        if self.text.is_none() && number.is_none() && !is_typed(trimmed) {
             let place = (line, cell.chars().take(SHOWN).collect());
             let is_digits =
                 trimmed.len() > 1 && trimmed.starts_with('0') && trimmed.bytes().all(|b| b.is_ascii_digit());
@@ -165,6 +170,23 @@ impl Possible {
                 self.text = Some(place);
             }
         }
+    }
+
+    /// Adds what the cells further on can be read as.
+    pub(super) fn go_on(&mut self, later: Self) {
+        self.any |= later.any;
+        self.has_words |= later.has_words;
+        self.has_marks |= later.has_marks;
+        self.bool &= later.bool;
+        self.date &= later.date;
+        self.timestamp &= later.timestamp;
+        self.points.go_on(later.points);
+        self.commas.go_on(later.commas);
+        self.has_comma |= later.has_comma;
+        self.has_fraction |= later.has_fraction;
+        self.text = self.text.take().or(later.text);
+        self.zeros = self.zeros.take().or(later.zeros);
+        self.words.add(&later.words);
     }
 
     /// How such cells are read, and why; `decimal` is what the user says, `commas` whether commas may begin fractions.

@@ -6,6 +6,7 @@ mod columns;
 mod dialect;
 mod nulls;
 mod split;
+mod table;
 
 use std::io::Read;
 
@@ -17,8 +18,10 @@ pub(super) use self::columns::{names, refuse_unknown_hints};
 pub(super) use self::dialect::Dialect;
 use self::nulls::Nulls;
 use self::split::{Fault, Rows};
+use self::table::Table;
 use super::cells::ColumnBuilder;
 use super::chunk::{Chunk, ChunkSize};
+use super::pipeline;
 use super::refusals::Refusals;
 use crate::kinds;
 
@@ -156,6 +159,21 @@ impl<R: Read> Records<R> {
         Some(Error::new(Code::InvalidCsv, message).hint(hint).at(line, None))
     }
 
+    /// The next records, as many as go into a chunk; `None` after the last.
+    fn table(
+        &mut self,
+        size: ChunkSize,
+        faults: &mut impl Faults,
+        hinted: &[(usize, &Column)],
+        nulls: &Nulls,
+    ) -> Result<Option<Table>> {
+        let mut table = Table::default();
+        while table.rows() < size.records && table.bytes() < size.bytes && self.next(faults, hinted, nulls)? {
+            table.push(&self.rows.row, self.rows.line());
+        }
+        Ok((table.rows() > 0).then_some(table))
+    }
+
     fn misfit(&self, hinted: &[(usize, &Column)], nulls: &Nulls) -> Option<Error> {
         for (at, column) in hinted {
             let (cell, quoted) = self.rows.row.cell(*at);
@@ -181,11 +199,11 @@ fn hinted(columns: &[Column]) -> Vec<(usize, &Column)> {
         .collect()
 }
 
-/// Looks at the whole file.
+/// Looks at the whole file, with at most `threads` threads beside that which reads.
 ///
 /// # Errors
 /// `InvalidCsv`, `InvalidEncoding`, `TooLarge`, `TypeMismatch` with the line; `UnknownColumn`.
-pub(super) fn infer<R: Read>(reader: R, layout: &Layout<'_>) -> Result<Columns> {
+pub(super) fn infer<R: Read>(reader: R, layout: &Layout<'_>, size: ChunkSize, threads: usize) -> Result<Columns> {
     let mut records = Records::open(reader, layout)?;
     let (names, mut warnings) = if layout.has_header {
         names(records.first.iter().map(String::as_str))?
@@ -214,20 +232,18 @@ pub(super) fn infer<R: Read>(reader: R, layout: &Layout<'_>) -> Result<Columns> 
         .collect();
     let hinted = hinted(&before);
     let mut policy = layout.options.on_error;
-    while records.next(&mut policy, &hinted, &nulls)? {
-        let line = records.rows.line();
-        for (at, possible) in possible.iter_mut().enumerate() {
-            let (cell, quoted) = records.rows.row.cell(at);
-            if nulls.is_untyped(cell, quoted) {
-                possible.words.see(cell, quoted);
-                if layout.options.null.is_none() {
-                    possible.see_untyped(cell);
-                }
-            } else {
-                possible.see(cell, line);
+    let width = names.len();
+    pipeline::run(
+        threads,
+        || records.table(size, &mut policy, &hinted, &nulls),
+        |table| possible_in(&table, width, &nulls, layout.options.null.is_none()),
+        |found| {
+            for (possible, later) in possible.iter_mut().zip(found) {
+                possible.go_on(later);
             }
-        }
-    }
+            Ok(())
+        },
+    )?;
     let mut columns: Vec<Column> = names
         .iter()
         .zip(&possible)
@@ -243,39 +259,68 @@ pub(super) fn infer<R: Read>(reader: R, layout: &Layout<'_>) -> Result<Columns> 
     })
 }
 
-/// Reads the records in chunks.
-pub(super) struct CsvRecords<'c, R> {
-    records: Records<R>,
-    columns: &'c Columns,
+/// What the cells of each column can be read as, going by some rows.
+fn possible_in(table: &Table, width: usize, nulls: &Nulls, has_own_words: bool) -> Result<Vec<Possible>> {
+    let cells = table.cells()?;
+    let mut all = vec![Possible::new(); width];
+    for (row, line) in table.lines.iter().enumerate() {
+        for (possible, (cell, quoted)) in all.iter_mut().zip(cells.row(row, width)) {
+            if nulls.is_untyped(cell, quoted) {
+                possible.words.see(cell, quoted);
+                if has_own_words {
+                    possible.see_untyped(cell);
+                }
+            } else {
+                possible.see(cell, *line);
+            }
+        }
+    }
+    Ok(all)
 }
 
-impl<'c, R: Read> CsvRecords<'c, R> {
+/// Finds records, as many as go into a chunk at a time.
+pub(super) struct CsvRecords<R> {
+    records: Records<R>,
+}
+
+impl<R: Read> CsvRecords<R> {
     /// # Errors
     /// As [`infer`].
-    pub(super) fn open(reader: R, layout: &Layout<'_>, columns: &'c Columns) -> Result<Self> {
+    pub(super) fn open(reader: R, layout: &Layout<'_>) -> Result<Self> {
         let records = Records::open(reader, layout)?;
-        Ok(Self { records, columns })
+        Ok(Self { records })
     }
 
     /// The next records; `None` after the last.
     ///
     /// # Errors
     /// As [`infer`]; those of the store.
-    pub(super) fn next_chunk(&mut self, size: ChunkSize, refusals: &mut Refusals) -> Result<Option<Chunk>> {
-        let Columns { columns, nulls, .. } = self.columns;
-        let hinted = hinted(columns);
-        let mut builders: Vec<ColumnBuilder> = columns
-            .iter()
-            .map(|column| ColumnBuilder::new(&column.reading))
-            .collect();
-        let (mut lines, mut bytes) = (Vec::new(), 0);
-        while lines.len() < size.records && bytes < size.bytes && self.records.next(refusals, &hinted, nulls)? {
-            let rows = &self.records.rows;
-            lines.push(rows.line());
-            bytes += rows.row.bytes();
-            for (at, (column, builder)) in columns.iter().zip(&mut builders).enumerate() {
-                let (cell, quoted) = rows.row.cell(at);
-                if nulls.is_null(cell, quoted, &column.reading) {
+    pub(super) fn next(
+        &mut self,
+        size: ChunkSize,
+        columns: &Columns,
+        refusals: &mut Refusals,
+    ) -> Result<Option<Table>> {
+        self.records
+            .table(size, refusals, &hinted(&columns.columns), &columns.nulls)
+    }
+}
+
+impl Columns {
+    /// The records of `table` as columns.
+    ///
+    /// # Errors
+    /// `Internal` for a cell that cannot be read as was found before.
+    pub(super) fn chunk(&self, table: &Table) -> Result<Chunk> {
+        let cells = table.cells()?;
+        let rows = table.rows();
+        let width = self.columns.len();
+        let new = |column: &Column| ColumnBuilder::new(&column.reading, rows);
+        let mut builders: Vec<ColumnBuilder> = self.columns.iter().map(new).collect();
+        for row in 0..rows {
+            let columns = self.columns.iter().zip(&mut builders);
+            for ((column, builder), (cell, quoted)) in columns.zip(cells.row(row, width)) {
+                if self.nulls.is_null(cell, quoted, &column.reading) {
                     builder.see_null();
                     builder.append(None);
                     continue;
@@ -283,7 +328,7 @@ impl<'c, R: Read> CsvRecords<'c, R> {
                 let value = column.reading.read(cell);
                 if value.is_none() {
                     tracing::error!(
-                        column = at,
+                        column = column.name,
                         "a cell does not have the type that its column was found to have"
                     );
                     return Err(Error::internal("reading the file"));
@@ -291,12 +336,9 @@ impl<'c, R: Read> CsvRecords<'c, R> {
                 builder.append(value);
             }
         }
-        if lines.is_empty() {
-            return Ok(None);
-        }
         let mut schema = TableSchema::default();
-        let mut arrays = Vec::with_capacity(builders.len());
-        for (column, builder) in columns.iter().zip(builders) {
+        let mut arrays = Vec::with_capacity(width);
+        for (column, builder) in self.columns.iter().zip(builders) {
             let (array, seen) = builder.finish();
             schema.attributes.push(Attribute {
                 name: column.name.clone(),
@@ -309,12 +351,12 @@ impl<'c, R: Read> CsvRecords<'c, R> {
             tracing::error!(%error, "a chunk of a CSV file is no batch");
             Error::internal("reading the file")
         })?;
-        Ok(Some(Chunk {
+        Ok(Chunk {
             batch,
             schema,
             documents: None,
-            lines,
+            lines: table.lines.clone(),
             keys: None,
-        }))
+        })
     }
 }

@@ -10,6 +10,8 @@ use crate::ingest::cells::Reading;
 const WORDS: [&str; 9] = ["NA", "N/A", "n/a", "#N/A", "NULL", "Null", "null", "NaN", "nan"];
 /// Marks that stand for nothing among numbers, and mean something among texts.
 const MARKS: [&str; 5] = ["-", "--", "None", "none", "?"];
+/// The length of the longest word or mark.
+const LONGEST: usize = 4;
 pub(super) const ESCAPED: &str = "\\N";
 
 /// Whether `cell` stands for nothing in a whole file where it does in one column.
@@ -20,6 +22,10 @@ pub(super) fn is_word(cell: &str) -> bool {
 /// Whether `cell` is nothing in a column of numbers, dates and the like.
 pub(super) fn stands_for_nothing(cell: &str) -> bool {
     let cell = cell.trim_matches([' ', '\t']);
+    // None of them is longer.
+    if cell.len() > LONGEST {
+        return false;
+    }
     cell.is_empty() || cell == ESCAPED || WORDS.contains(&cell) || MARKS.contains(&cell)
 }
 
@@ -94,6 +100,16 @@ impl WordCounts {
         {
             self.all[at] += 1;
             self.unquoted[at] += u64::from(!quoted);
+        }
+    }
+
+    /// Adds what was seen further on.
+    pub(super) fn add(&mut self, later: &Self) {
+        let pairs = [(&mut self.all, later.all), (&mut self.unquoted, later.unquoted)];
+        for (counts, more) in pairs {
+            for (count, more) in counts.iter_mut().zip(more) {
+                *count += more;
+            }
         }
     }
 

@@ -49,8 +49,14 @@ impl Row {
         (0..self.len()).map(|at| self.cell(at))
     }
 
-    pub(super) fn bytes(&self) -> usize {
-        self.text.len()
+    /// The cells, one behind the other,
+    pub(super) fn text(&self) -> &[u8] {
+        &self.text
+    }
+
+    /// where each ends, and whether it was in quotes.
+    pub(super) fn ends(&self) -> impl Iterator<Item = (usize, bool)> + '_ {
+        self.cells.iter().map(|cell| (cell.end, cell.quoted))
     }
 
     fn clear(&mut self) {
@@ -216,7 +222,14 @@ impl<R: Read> Rows<R> {
             };
             match step {
                 Step::Row(length) => {
-                    self.pass(length);
+                    // Only in quotes can a row go over several lines.
+                    if self.row.cells.iter().any(|cell| cell.quoted) {
+                        self.pass(length);
+                    } else {
+                        self.raw = self.next..self.next + length;
+                        self.next += length;
+                        self.next_line += 1;
+                    }
                     return self.check().map(|()| true);
                 }
                 Step::More => self.fill()?,

@@ -4,6 +4,7 @@ use arrow::array::{RecordBatch, RecordBatchOptions, StringArray};
 use assay_core::{Attribute, Code, Error, Result, TableSchema};
 
 use super::columns::Members;
+use super::document::NullMembers;
 use super::hinted::{self, Hints};
 use super::scan::{MAX_DEPTH, Place, invalid};
 use super::{build, document};
@@ -27,7 +28,7 @@ pub(super) struct Added<'a> {
 /// # Errors
 /// `InvalidJson`, `TooLarge` beyond `most` attributes, with the place.
 pub(super) fn members<'a>(sources: &[Source<'a>], added: &Added<'a>, most: usize) -> Result<Members<'a>> {
-    let mut members = Members::default();
+    let mut members = Members::sized(sources.len());
     for (row, source) in (0..).zip(sources) {
         if build::is_too_deep(source.text) {
             return Err(invalid(source.place, format!("nested deeper than {MAX_DEPTH}")));
@@ -74,10 +75,10 @@ pub(super) fn batch(
             arrays.push(array);
             continue;
         }
-        let seen = build::seen(column);
+        let look = build::look(column);
         let built = match key {
-            Some(key) if column.name == key => build::key_array(column, &seen, rows),
-            _ => build::array(column, &seen, rows, 0),
+            Some(key) if column.name == key => build::key_array(column, &look, rows),
+            _ => build::array(column, &look, rows, 0),
         };
         let (kind, array) = built.map_err(|refused| {
             invalid(
@@ -88,7 +89,7 @@ pub(super) fn batch(
         schema.attributes.push(Attribute {
             name: column.name.clone().into_owned(),
             kind,
-            seen,
+            seen: look.seen,
         });
         arrays.push(array);
     }
@@ -106,7 +107,8 @@ pub(super) fn batch(
 /// Records without any attribute have no column that could tell how many they are, so all of them keep their texts.
 pub(super) fn documents(sources: &[Source<'_>], added: &Added<'_>, schema: &TableSchema) -> Option<StringArray> {
     let keeps_all = schema.attributes.is_empty();
-    let is_kept = |source: &Source<'_>| keeps_all || document::has_null_member(source.text);
+    let nulls = NullMembers::new();
+    let is_kept = |source: &Source<'_>| keeps_all || nulls.are_in(source.text);
     let kept: Vec<bool> = sources.iter().map(is_kept).collect();
     if !kept.contains(&true) {
         return None;

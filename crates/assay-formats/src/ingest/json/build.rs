@@ -30,36 +30,63 @@ pub(super) struct Refused {
 
 pub(super) type Built = Result<(Kind, ArrayRef), Refused>;
 
-/// Counts what JSON types the values have.
-pub(super) fn seen(column: &Column<'_>) -> Seen {
-    seen_in(column.texts.iter().copied())
+/// What was seen of the values of a column.
+pub(super) struct Look {
+    /// The JSON types that the values have.
+    pub(super) seen: Seen,
+    /// The numbers, if all values are numbers or null: as many as there are values, anything for null.
+    numbers: Vec<Number>,
 }
 
-/// As [`seen`], of the JSON texts of values.
+pub(super) fn look(column: &Column<'_>) -> Look {
+    let mut seen = Seen::default();
+    let first = column.texts.first().and_then(|text| text.as_bytes().first());
+    let may_be_numbers = first.is_some_and(|byte| matches!(byte, b'-' | b'n' | b'0'..=b'9'));
+    let mut numbers = Vec::with_capacity(if may_be_numbers { column.texts.len() } else { 0 });
+    for text in &column.texts {
+        let number = see(&mut seen, text);
+        if may_be_numbers {
+            numbers.push(number.unwrap_or(Number::Beyond));
+        }
+    }
+    Look { seen, numbers }
+}
+
+/// Counts what JSON types values have, by their texts.
 pub fn seen_in<'a>(texts: impl Iterator<Item = &'a str>) -> Seen {
     let mut seen = Seen::default();
     for text in texts {
-        match text.as_bytes().first() {
-            Some(b'n') => seen.null += 1,
-            Some(b't' | b'f') => seen.bool += 1,
-            Some(b'"') => seen.text += 1,
-            Some(b'[') => seen.list += 1,
-            Some(b'{') => seen.object += 1,
-            _ => match number::read(text) {
+        see(&mut seen, text);
+    }
+    seen
+}
+
+fn see(seen: &mut Seen, text: &str) -> Option<Number> {
+    match text.as_bytes().first() {
+        Some(b'n') => seen.null += 1,
+        Some(b't' | b'f') => seen.bool += 1,
+        Some(b'"') => seen.text += 1,
+        Some(b'[') => seen.list += 1,
+        Some(b'{') => seen.object += 1,
+        _ => {
+            let number = number::read(text);
+            match number {
                 Number::Int(int) => {
                     seen.int += 1;
                     seen.wide_int += u64::from(number::is_wide(int));
                 }
                 Number::Float(_) => seen.float += 1,
                 Number::Whole { .. } | Number::Beyond => seen.big += 1,
-            },
+            }
+            return Some(number);
         }
     }
-    seen
+    None
 }
 
-/// The array over `length` rows. `seen` is that of the column.
-pub(super) fn array(column: &Column<'_>, seen: &Seen, length: usize, nesting: usize) -> Built {
+/// The array over `length` rows. `look` is that of the column.
+pub(super) fn array(column: &Column<'_>, look: &Look, length: usize, nesting: usize) -> Built {
+    let seen = &look.seen;
     let numbers = seen.int + seen.float + seen.big;
     let present = seen.total() - seen.null;
     if present == 0 {
@@ -72,7 +99,7 @@ pub(super) fn array(column: &Column<'_>, seen: &Seen, length: usize, nesting: us
         // Only of attributes is it counted that their integers are wide, so that doubles beside them do not round them.
         let built = match nesting > 0 && seen.wide_int > 0 {
             true => decimals(column, seen, length),
-            false => number_array(column, seen, length),
+            false => number_array(column, look, length),
         };
         if let Some(built) = built {
             return Ok(built);
@@ -95,24 +122,30 @@ pub(super) fn array(column: &Column<'_>, seen: &Seen, length: usize, nesting: us
 }
 
 /// As [`array`], for the attribute that holds the keys: what is written as text stays text.
-pub(super) fn key_array(column: &Column<'_>, seen: &Seen, length: usize) -> Built {
+pub(super) fn key_array(column: &Column<'_>, look: &Look, length: usize) -> Built {
+    let seen = &look.seen;
     if seen.text > 0 && seen.text == seen.total() - seen.null {
         return Ok((Kind::Text, Arc::new(texts(column, length)?)));
     }
-    array(column, seen, length, 0)
+    array(column, look, length, 0)
 }
 
-/// The values by row: `None` for an absent one and for null.
-fn by_row<'c>(column: &'c Column<'_>, length: usize) -> impl Iterator<Item = Option<&'c str>> {
-    let mut at = 0;
+/// Where the value of each row is in the column: `None` for an absent one and for null.
+fn places<'c>(column: &'c Column<'_>, length: usize) -> impl Iterator<Item = Option<usize>> + 'c {
+    let mut next = 0;
     (0..length).map(move |row| {
-        if column.rows.get(at).is_none_or(|next| *next as usize != row) {
+        if column.rows.get(next).is_none_or(|of| *of as usize != row) {
             return None;
         }
-        let text = column.texts[at];
-        at += 1;
-        (text != "null").then_some(text)
+        let at = next;
+        next += 1;
+        (column.texts[at] != "null").then_some(at)
     })
+}
+
+/// The values by row.
+fn by_row<'c>(column: &'c Column<'_>, length: usize) -> impl Iterator<Item = Option<&'c str>> {
+    places(column, length).map(|at| at.map(|at| column.texts[at]))
 }
 
 fn booleans(column: &Column<'_>, length: usize) -> ArrayRef {
@@ -121,8 +154,9 @@ fn booleans(column: &Column<'_>, length: usize) -> ArrayRef {
     Arc::new(builder.finish())
 }
 
-fn number_array(column: &Column<'_>, seen: &Seen, length: usize) -> Option<(Kind, ArrayRef)> {
-    let numbers = by_row(column, length).map(|text| text.map(number::read));
+fn number_array(column: &Column<'_>, look: &Look, length: usize) -> Option<(Kind, ArrayRef)> {
+    let seen = &look.seen;
+    let numbers = places(column, length).map(|at| at.map(|at| look.numbers[at]));
     if seen.big > 0 {
         return decimals(column, seen, length);
     }
@@ -179,19 +213,10 @@ fn strings(column: &Column<'_>, length: usize) -> Built {
 
 fn texts(column: &Column<'_>, length: usize) -> Result<StringArray, Refused> {
     let mut builder = StringBuilder::with_capacity(length, column.texts.iter().map(|text| text.len()).sum());
-    let mut at = 0;
-    for row in 0..length {
-        if column.rows.get(at).is_none_or(|next| *next as usize != row) {
-            builder.append_null();
-            continue;
-        }
-        let text = column.texts[at];
-        at += 1;
-        if text == "null" {
-            builder.append_null();
-        } else {
-            let value = columns::string(text).map_err(|error| refused(row, &error))?;
-            builder.append_value(value);
+    for (row, text) in by_row(column, length).enumerate() {
+        match text {
+            None => builder.append_null(),
+            Some(text) => builder.append_value(columns::string(text).map_err(|error| refused(row, &error))?),
         }
     }
     Ok(builder.finish())
@@ -269,7 +294,7 @@ fn objects(column: &Column<'_>, length: usize, nesting: usize) -> Result<Option<
     let mut arrays = Vec::with_capacity(members.columns.len());
     let mut leaves = 0;
     for member in &members.columns {
-        let (kind, values) = array(member, &seen(member), length, nesting + 1)?;
+        let (kind, values) = array(member, &look(member), length, nesting + 1)?;
         leaves += kind.leaves();
         if leaves > MAX_LEAVES {
             return Ok(None);
@@ -310,7 +335,7 @@ fn lists(column: &Column<'_>, length: usize, nesting: usize) -> Result<Option<(K
         return Ok(None);
     };
     items.rows = (0..total).collect();
-    let built = array(&items, &seen(&items), items.texts.len(), nesting + 1);
+    let built = array(&items, &look(&items), items.texts.len(), nesting + 1);
     let (kind, values) = built.map_err(|refused| Refused {
         row: owners
             .get(refused.row as usize)
@@ -334,6 +359,13 @@ fn lists(column: &Column<'_>, length: usize, nesting: usize) -> Result<Option<(K
 
 /// Whether lists and objects lie deeper in each other than is allowed.
 pub(super) fn is_too_deep(text: &str) -> bool {
+    // Hardly any record has so many brackets at all.
+    if memchr::memchr2_iter(b'{', b'[', text.as_bytes())
+        .nth(MAX_DEPTH)
+        .is_none()
+    {
+        return false;
+    }
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
     for byte in text.bytes() {
         if in_string {

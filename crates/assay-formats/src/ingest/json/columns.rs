@@ -24,11 +24,26 @@ pub(super) struct Column<'a> {
 pub(super) struct Members<'a> {
     pub(super) columns: Vec<Column<'a>>,
     by_name: HashMap<Cow<'a, str>, usize>,
+    /// So many objects are expected.
+    objects: usize,
     /// Members that came twice in one object: the later one holds.
     pub(super) duplicates: Vec<String>,
 }
 
+/// So many columns get room for a value of every object when they come up.
+const SIZED_COLUMNS: usize = 64;
+/// So many places behind the expected one are looked at before a name is looked up.
+const NEAR: usize = 4;
+
 impl<'a> Members<'a> {
+    /// Of about so many objects.
+    pub(super) fn sized(objects: usize) -> Self {
+        Self {
+            objects,
+            ..Self::default()
+        }
+    }
+
     /// Takes the object `text` apart as number `row`.
     ///
     /// # Errors
@@ -51,19 +66,12 @@ impl<'a> Members<'a> {
 
     /// `expected` is where a member of this name was in the object before. Gives where it was now.
     fn push(&mut self, row: u32, name: Cow<'a, str>, text: &'a str, expected: usize) -> usize {
-        let at = match self.columns.get(expected) {
-            Some(column) if column.name == name => expected,
-            _ => match self.by_name.get(&name) {
+        let near = self.columns.iter().skip(expected).take(NEAR);
+        let at = match near.enumerate().find(|(_, column)| column.name == name) {
+            Some((ahead, _)) => expected + ahead,
+            None => match self.by_name.get(&name) {
                 Some(at) => *at,
-                None => {
-                    let at = self.columns.len();
-                    self.by_name.insert(name.clone(), at);
-                    self.columns.push(Column {
-                        name,
-                        ..Column::default()
-                    });
-                    at
-                }
+                None => self.begin(name),
             },
         };
         let column = &mut self.columns[at];
@@ -78,6 +86,20 @@ impl<'a> Members<'a> {
             column.rows.push(row);
             column.texts.push(text);
         }
+        at
+    }
+}
+
+impl<'a> Members<'a> {
+    fn begin(&mut self, name: Cow<'a, str>) -> usize {
+        let at = self.columns.len();
+        let room = if at < SIZED_COLUMNS { self.objects } else { 0 };
+        self.by_name.insert(name.clone(), at);
+        self.columns.push(Column {
+            name,
+            rows: Vec::with_capacity(room),
+            texts: Vec::with_capacity(room),
+        });
         at
     }
 }
@@ -146,5 +168,11 @@ pub(super) fn items<'a>(text: &'a str, out: &mut Vec<&'a str>) -> serde_json::Re
 /// # Errors
 /// Escapes that stand for no character.
 pub(in crate::ingest) fn string(text: &str) -> serde_json::Result<Cow<'_, str>> {
+    let plain = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+    if let Some(plain) = plain
+        && memchr::memchr2(b'\\', b'"', plain.as_bytes()).is_none()
+    {
+        return Ok(Cow::Borrowed(plain));
+    }
     Ok(serde_json::from_str::<Name<'_>>(text)?.0)
 }

@@ -5,13 +5,25 @@
 
 use std::borrow::Cow;
 
+use memchr::memmem::Finder;
+
 use super::columns::Members;
 
-/// Whether some member of the record `text`, at any depth, is null. Only for text that is JSON.
-pub(super) fn has_null_member(text: &str) -> bool {
-    if memchr::memmem::find(text.as_bytes(), b"null").is_none() {
-        return false;
+/// Finds members that are null.
+pub(super) struct NullMembers(Finder<'static>);
+
+impl NullMembers {
+    pub(super) fn new() -> Self {
+        Self(Finder::new("null"))
     }
+
+    /// Whether some member of the record `text`, at any depth, is null. Only for text that is JSON.
+    pub(super) fn are_in(&self, text: &str) -> bool {
+        self.0.find(text.as_bytes()).is_some() && has_null_member(text)
+    }
+}
+
+fn has_null_member(text: &str) -> bool {
     let mut before = b' ';
     for (byte, _) in outside_of_strings(text.as_bytes()) {
         match byte {

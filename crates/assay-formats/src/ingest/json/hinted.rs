@@ -42,7 +42,7 @@ pub(super) fn array(
     length: usize,
     places: impl Fn(u32) -> Place,
 ) -> Result<(ArrayRef, Seen)> {
-    let mut builder = ColumnBuilder::new(reading);
+    let mut builder = ColumnBuilder::new(reading, length);
     let mut values = column.rows.iter().zip(&column.texts).peekable();
     for row in 0..u32::try_from(length).unwrap_or(u32::MAX) {
         match values.next_if(|(at, _)| **at == row) {

@@ -53,41 +53,39 @@ pub fn locate<R: Read>(reader: R, record_path: Option<&str>) -> Result<JsonPlace
     records::locate(reader, record_path)
 }
 
-/// Reads records in chunks.
-pub struct JsonRecords<R> {
+/// The texts of consecutive records.
+pub(in crate::ingest) struct RecordTexts {
+    text: Vec<u8>,
+    records: Vec<RecordText>,
+}
+
+/// Finds records, as many as go into a chunk at a time.
+pub(in crate::ingest) struct JsonRecords<R> {
     records: Records<R>,
-    /// The key attribute.
-    key: Option<String>,
-    hints: Hints,
-    duplicates: Vec<String>,
 }
 
 impl<R: Read> JsonRecords<R> {
-    /// `key` names the attribute that holds the keys, and the member names where the records are the values of one
-    /// object.
-    pub(in crate::ingest) fn new(reader: R, layout: JsonLayout, key: Option<&str>, hints: Hints) -> Self {
+    pub(in crate::ingest) fn new(reader: R, layout: JsonLayout) -> Self {
         Self {
             records: Records::new(reader, layout),
-            key: key.map(ToOwned::to_owned),
-            hints,
-            duplicates: Vec::new(),
         }
     }
 
-    /// What was read otherwise than one might expect.
-    pub fn warnings(&self) -> Vec<String> {
-        let duplicates = self
-            .duplicates
-            .iter()
-            .map(|name| format!("member `{name}` came twice in a record: the later value was kept"));
-        self.records.left_out().into_iter().chain(duplicates).collect()
+    /// What of the file is no record, for a warning.
+    pub(in crate::ingest) fn left_out(&self) -> Option<String> {
+        self.records.left_out()
     }
 
     /// The next records; `None` after the last.
     ///
     /// # Errors
     /// `InvalidJson`, `InvalidEncoding`, `TooLarge` with the place; those that the reader brings along.
-    pub(in crate::ingest) fn next_chunk(&mut self, size: ChunkSize, refusals: &mut Refusals) -> Result<Option<Chunk>> {
+    pub(in crate::ingest) fn next(
+        &mut self,
+        size: ChunkSize,
+        hints: &Hints,
+        refusals: &mut Refusals,
+    ) -> Result<Option<RecordTexts>> {
         let mut text = Vec::new();
         let mut records = Vec::new();
         while records.len() < size.records && text.len() < size.bytes {
@@ -95,7 +93,7 @@ impl<R: Read> JsonRecords<R> {
                 // Every record is looked at alone where one may be left out.
                 Some(record) if !refusals.ends_load() => {
                     let begin = record.range.start;
-                    let checked = hinted::check(&text[record.range.clone()], record.place, &self.hints);
+                    let checked = hinted::check(&text[record.range.clone()], record.place, hints);
                     match checked {
                         Ok(()) => records.push(record),
                         Err(fault) => {
@@ -108,15 +106,26 @@ impl<R: Read> JsonRecords<R> {
                 None => break,
             }
         }
-        if records.is_empty() {
-            return Ok(None);
-        }
-        let text = decoded(&text, &records)?;
-        self.chunk(text, &records).map(Some)
+        Ok((!records.is_empty()).then_some(RecordTexts { text, records }))
     }
+}
 
-    fn chunk(&mut self, text: &str, records: &[RecordText]) -> Result<Chunk> {
-        let key = self.key.as_deref();
+/// Makes chunks of the texts of records; any number of threads may do so at once.
+pub(in crate::ingest) struct Decoder<'a> {
+    /// Names the attribute that holds the keys, and the member names where the records are the values of one object.
+    pub(in crate::ingest) key: Option<&'a str>,
+    pub(in crate::ingest) hints: Hints,
+}
+
+impl Decoder<'_> {
+    /// The records as columns, and the members that came twice in one.
+    ///
+    /// # Errors
+    /// `InvalidJson`, `InvalidEncoding`, `TooLarge`, `TypeMismatch` with the place.
+    pub(in crate::ingest) fn chunk(&self, texts: &RecordTexts) -> Result<(Chunk, Vec<String>)> {
+        let RecordTexts { text, records } = texts;
+        let text = decoded(text, records)?;
+        let key = self.key;
         let sources: Vec<Source<'_>> = records
             .iter()
             .map(|record| Source {
@@ -133,25 +142,21 @@ impl<R: Read> JsonRecords<R> {
             name: key.unwrap_or(KEY_ATTRIBUTE),
             values: &names,
         };
-        let members = assemble::members(&sources, &added, MAX_ATTRIBUTES)?;
-        for name in &members.duplicates {
-            if !self.duplicates.contains(name) {
-                self.duplicates.push(name.clone());
-            }
-        }
+        let mut members = assemble::members(&sources, &added, MAX_ATTRIBUTES)?;
         let (batch, schema) = assemble::batch(&members, &sources, key, &self.hints)?;
         let keys = match key {
             // A column of a named kind tells its keys itself.
             Some(key) if self.hints.find(key).is_none() => key_texts(&members, key, records)?,
             _ => None,
         };
-        Ok(Chunk {
+        let chunk = Chunk {
             batch,
             documents: assemble::documents(&sources, &added, &schema),
             schema,
             lines: records.iter().map(|record| record.place.line).collect(),
             keys,
-        })
+        };
+        Ok((chunk, std::mem::take(&mut members.duplicates)))
     }
 }
 

@@ -21,10 +21,15 @@ pub(super) struct Place {
 
 impl Place {
     pub(super) fn after(self, passed: &[u8]) -> Self {
-        let lines = passed.iter().filter(|byte| **byte == b'\n').count() as u64;
-        let last = passed.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
-        // Bytes that continue a character are not counted.
-        let characters = last.iter().filter(|byte| **byte & 0xC0 != 0x80).count() as u64;
+        let (lines, last) = match memchr::memrchr(b'\n', passed) {
+            Some(end) => (memchr::memchr_iter(b'\n', passed).count() as u64, &passed[end + 1..]),
+            None => (0, passed),
+        };
+        let characters = match last.is_ascii() {
+            true => last.len() as u64,
+            // Bytes that continue a character are not counted.
+            false => last.iter().filter(|byte| **byte & 0xC0 != 0x80).count() as u64,
+        };
         Self {
             line: self.line + lines,
             column: if lines > 0 { 1 } else { self.column } + characters,
@@ -223,6 +228,17 @@ fn too_large(place: Place) -> Error {
     .at(place.line, Some(place.column))
 }
 
+/// Brackets and quotes.
+const IS_MARK: [bool; 256] = {
+    let mut marks = [false; 256];
+    let (bytes, mut at) = (b"{}[]\"", 0);
+    while at < bytes.len() {
+        marks[bytes[at] as usize] = true;
+        at += 1;
+    }
+    marks
+};
+
 /// Finds the end of a value whose text comes in pieces.
 #[derive(Default)]
 struct ValueEnd {
@@ -260,6 +276,11 @@ impl ValueEnd {
                 return (at, false);
             }
             at += 1;
+            if self.depth > 0 && !self.in_string {
+                // Inside of a value only brackets and quotes matter.
+                let plain = piece[at..].iter().position(|byte| IS_MARK[usize::from(*byte)]);
+                at = plain.map_or(piece.len(), |plain| at + plain);
+            }
         }
         (at, false)
     }

@@ -36,6 +36,10 @@ struct Options {
 }
 
 async fn load_with(bytes: &[u8], options: Options) -> (Result<Imported>, Arc<InMemory>) {
+    load_by(bytes, options, 3).await
+}
+
+async fn load_by(bytes: &[u8], options: Options, threads: usize) -> (Result<Imported>, Arc<InMemory>) {
     let objects = Arc::new(InMemory::new());
     objects
         .put(&Path::from("uploads/u"), bytes.to_vec().into())
@@ -57,7 +61,7 @@ async fn load_with(bytes: &[u8], options: Options) -> (Result<Imported>, Arc<InM
         author: Author::default(),
         folder: "datasets/d".into(),
     };
-    let imported = import(objects.clone(), &task, &RunControl::unattended()).await;
+    let imported = import(objects.clone(), &task, threads, &RunControl::unattended()).await;
     (imported, objects)
 }
 
@@ -120,6 +124,45 @@ async fn texts(imported: &Imported, objects: &InMemory, name: &str) -> Vec<Strin
         }
     }
     texts
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn the_parts_are_the_same_however_many_threads_make_them() {
+    let line = |row: u32| {
+        format!(
+            "{{\"id\":{row},\"half\":{},\"name\":\"n {}\"}}\n",
+            f64::from(row) / 2.0,
+            row % 7
+        )
+    };
+    let lines: String = (0..300_000).map(line).collect();
+    let cells: String = (0..300_000)
+        .map(|row| format!("{row},{},n{}\n", row % 9, row % 7))
+        .collect();
+    for bytes in [lines, format!("id,small,name\n{cells}")] {
+        let mut all = Vec::new();
+        for threads in [1, 4] {
+            let (imported, _) = load_by(
+                bytes.as_bytes(),
+                Options {
+                    key: Some("id"),
+                    ..Options::default()
+                },
+                threads,
+            )
+            .await;
+            let imported = imported.unwrap();
+            assert_eq!(imported.rows, 300_000);
+            let parts = imported.parts.into_iter();
+            all.push(
+                parts
+                    .map(|part| (part.rows, part.checksum, part.schema, part.index))
+                    .collect::<Vec<_>>(),
+            );
+        }
+        assert_eq!(all[0].len(), 3);
+        assert_eq!(all[0], all[1]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
