@@ -191,6 +191,9 @@ pub struct ImportTask {
     pub author: Author,
     /// Where the parts go, e.g. `datasets/genes`.
     pub folder: String,
+    /// The attributes that the data set has already, if it keeps its records.
+    #[serde(default)]
+    pub attributes: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -70,12 +70,15 @@ impl RowSet {
 
     /// Runs of consecutive rows in the set: first and last of each, rising.
     pub fn runs(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
-        let mut rows = self.0.iter().peekable();
+        let mut rows = self.0.iter();
+        let mut next = rows.next_range();
         std::iter::from_fn(move || {
-            let first = rows.next()?;
-            let mut last = first;
-            while let Some(next) = rows.next_if(|next| *next == last + 1) {
-                last = next;
+            let (first, mut last) = next.take()?.into_inner();
+            // A range ends where the set begins another container, though the run may go on there.
+            next = rows.next_range();
+            while let Some(further) = next.take_if(|range| Some(*range.start()) == last.checked_add(1)) {
+                last = *further.end();
+                next = rows.next_range();
             }
             Some((first, last))
         })
@@ -128,6 +131,9 @@ mod tests {
         let text = serde_json::to_string(&set).unwrap();
         assert_eq!(serde_json::from_str::<RowSet>(&text).unwrap(), set);
         assert_eq!(set.runs().collect::<Vec<_>>(), [(3, 5), (9, 9), (70_000, 70_000)]);
+        let over_containers: RowSet = (65_000..140_000).chain([200_000, u32::MAX]).collect();
+        let runs = [(65_000, 139_999), (200_000, 200_000), (u32::MAX, u32::MAX)];
+        assert_eq!(over_containers.runs().collect::<Vec<_>>(), runs);
         assert_eq!([0, 3, 4, 10, 80_000].map(|row| set.count_below(row)), [0, 0, 1, 4, 5]);
         let rest = set.complement(10);
         assert_eq!(rest.iter().collect::<Vec<_>>(), [0, 1, 2, 6, 7, 8]);

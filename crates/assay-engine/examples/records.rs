@@ -99,6 +99,7 @@ async fn load(engine: &Engine, objects: &Arc<dyn ObjectStore>) -> Result<Vec<Liv
         read: Default::default(),
         author: Default::default(),
         folder: "datasets/d".to_owned(),
+        attributes: Vec::new(),
     };
     objects.put(&Path::from("uploads/u"), file.into()).await?;
     let began = Instant::now();

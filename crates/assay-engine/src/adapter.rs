@@ -1,7 +1,7 @@
 //! Parts have exactly the types of what they hold; this reads them as the types of the whole data set.
 //!
 //! It rewrites expressions over the table into expressions over one part: an absent column is null, an equal one is
-//! itself, any other is conformed. Filters and pruning go through the same rewriting, so they stay right.
+//! itself, any other is conformed, and in a part with a rest it may also be there. Filters and pruning go through the same rewriting, so they stay right.
 
 use std::sync::Arc;
 
@@ -17,6 +17,7 @@ use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use datafusion::physical_expr_adapter::{PhysicalExprAdapter, PhysicalExprAdapterFactory};
 
 use crate::conform;
+use crate::rest::FromRest;
 
 #[derive(Debug)]
 pub(crate) struct ConformAdapterFactory;
@@ -58,16 +59,26 @@ impl ConformAdapter {
             true => kinds::is_document(stored),
             false => stored.name() == name && !kinds::is_document(stored),
         };
-        let Some(index) = self.part.fields().iter().position(is_stored) else {
-            return Ok(Arc::new(Literal::new(ScalarValue::try_from(wanted.data_type())?)));
+        let own = self.part.fields().iter().position(is_stored);
+        let read: Arc<dyn PhysicalExpr> = match own {
+            None => Arc::new(Literal::new(ScalarValue::try_from(wanted.data_type())?)),
+            Some(index) => {
+                let stored = self.part.field(index);
+                let read = Arc::new(Column::new(stored.name(), index));
+                match (kind(stored)?, kind(wanted)?) {
+                    (from, to) if from == to => read,
+                    (from, to) => call(Conform::new(from, to), vec![read], wanted),
+                }
+            }
         };
-        let stored = self.part.field(index);
-        let read: Arc<dyn PhysicalExpr> = Arc::new(Column::new(stored.name(), index));
-        let (from, to) = (kind(stored)?, kind(wanted)?);
-        if from == to {
-            return Ok(read);
+        let rest = self.part.fields().iter().position(|stored| kinds::is_rest(stored));
+        match rest {
+            Some(rest) if own != Some(rest) && !kinds::is_document(wanted) => {
+                let rest = Arc::new(Column::new(self.part.field(rest).name(), rest));
+                Ok(call(FromRest::new(name, kind(wanted)?), vec![read, rest], wanted))
+            }
+            _ => Ok(read),
         }
-        Ok(call(Conform::new(from, to), read, wanted))
     }
 
     /// Minima and maxima of doubles leave out NaN, which the engine takes for the largest number: what they say of a
@@ -77,18 +88,22 @@ impl ConformAdapter {
         let wanted = self.table.field_with_name(column.name());
         match wanted {
             Ok(field) if *field.data_type() == DataType::Float64 && read.downcast_ref::<Column>().is_some() => {
-                Ok(call(Conform::new(Kind::Float64, Kind::Float64), read, field))
+                Ok(call(Conform::new(Kind::Float64, Kind::Float64), vec![read], field))
             }
             _ => Ok(read),
         }
     }
 }
 
-fn call(conform: Conform, argument: Arc<dyn PhysicalExpr>, gives: &Field) -> Arc<dyn PhysicalExpr> {
-    let conform = Arc::new(ScalarUDF::new_from_impl(conform));
-    let (name, field) = (conform.name().to_owned(), Arc::new(gives.clone()));
+fn call(
+    function: impl ScalarUDFImpl + 'static,
+    arguments: Vec<Arc<dyn PhysicalExpr>>,
+    gives: &Field,
+) -> Arc<dyn PhysicalExpr> {
+    let function = Arc::new(ScalarUDF::new_from_impl(function));
+    let (name, field) = (function.name().to_owned(), Arc::new(gives.clone()));
     let options = Arc::new(ConfigOptions::default());
-    Arc::new(ScalarFunctionExpr::new(&name, conform, vec![argument], field, options))
+    Arc::new(ScalarFunctionExpr::new(&name, function, arguments, field, options))
 }
 
 fn kind(field: &Field) -> Result<Kind> {

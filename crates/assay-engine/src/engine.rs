@@ -18,7 +18,7 @@ use object_store::ObjectStore;
 
 use crate::functions;
 use crate::session::Session;
-use crate::table;
+use crate::table::{self, HotCache, Opened};
 
 /// The only object store that plans can reach. Users cannot name it: SQL knows tables, not addresses.
 const OBJECTS_URL: &str = "assay://objects";
@@ -38,6 +38,7 @@ pub struct EngineSettings {
 pub struct Engine {
     pub(crate) objects: Arc<dyn ObjectStore>,
     template: SessionState,
+    hot: Arc<HotCache>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -74,7 +75,11 @@ impl Engine {
             .with_default_features()
             .build();
         functions::register(&mut template).map_err(|cause| fault("registering functions", &cause))?;
-        Ok(Self { objects, template })
+        Ok(Self {
+            objects,
+            template,
+            hot: Arc::default(),
+        })
     }
 
     /// A session that sees `inputs` as tables and nothing else. `known_datasets` only serve to suggest names.
@@ -84,7 +89,7 @@ impl Engine {
     pub async fn session(&self, inputs: &[Input], known_datasets: &[String], threads: usize) -> Result<Session> {
         let mut opened = Vec::with_capacity(inputs.len());
         for input in inputs {
-            opened.push(table::open(input, &self.objects).await?);
+            opened.push(self.open(input).await?);
         }
         Session::new(&self.template, opened, known_datasets, threads)
     }
@@ -94,7 +99,11 @@ impl Engine {
     /// # Errors
     /// Those of hot records that cannot be read.
     pub async fn schema(&self, input: &Input) -> Result<TableSchema> {
-        Ok(table::open(input, &self.objects).await?.input.schema)
+        Ok(self.open(input).await?.input.schema)
+    }
+
+    pub(crate) async fn open(&self, input: &Input) -> Result<Opened> {
+        table::open(input, &self.objects, &self.hot).await
     }
 }
 

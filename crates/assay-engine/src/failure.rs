@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use arrow::error::ArrowError;
 use assay_core::{Code, Error, names};
+use assay_formats::kinds::REST_NAME;
 use datafusion::common::{Column, DataFusionError, SchemaError};
 use datafusion::sql::sqlparser::parser::ParserError;
 
@@ -95,6 +96,10 @@ pub(crate) fn unknown_column<'a>(name: &str, known: impl IntoIterator<Item = &'a
     known.dedup();
     let hint = match known.is_empty() {
         true => "there are no columns at this place; texts stand between single quotes".to_owned(),
+        false if known.contains(&REST_NAME) => format!(
+            "{}; attributes without a column are in `{REST_NAME}`: `json_get({REST_NAME}, '{name}')`",
+            names::suggest(name, known)
+        ),
         false => names::suggest(name, known),
     };
     Error::new(Code::UnknownColumn, format!("column `{name}` does not exist")).hint(hint)

@@ -16,6 +16,7 @@ mod functions;
 mod import;
 mod origin;
 mod records;
+mod rest;
 mod session;
 mod sql;
 mod store;

@@ -34,6 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             read: ReadOptions::default(),
             author: Author::default(),
             folder: format!("parts-{number}"),
+            attributes: Vec::new(),
         };
         let begin = Instant::now();
         let imported = runtime.block_on(ingest::import(

@@ -10,6 +10,7 @@ use assay_core::{Column, Field as KindField, Kind, TableSchema};
 
 /// Marks fields that hold more than their Arrow type says.
 const KIND_KEY: &str = "assay.kind";
+const REST_KEY: &str = "assay.rest";
 const JSON_MARK: &str = "json";
 const DOCUMENT_MARK: &str = "document";
 /// Attributes may be named so as well; then the name is made longer until it is free.
@@ -75,6 +76,23 @@ pub fn arrow_schema(schema: &TableSchema) -> SchemaRef {
         .map(|attribute| arrow_field(&attribute.name, &attribute.kind))
         .collect();
     Arc::new(Schema::new(fields))
+}
+
+/// The name of the column that holds the attributes beyond those that have columns of their own: for each record the
+/// object of them, or null. Only its mark tells it from an attribute of the same name.
+pub const REST_NAME: &str = "_rest";
+
+/// `field`, which is that of the column of [`REST_NAME`], with its mark.
+#[must_use]
+pub fn rest_field(field: &Field) -> Field {
+    let mut marks = field.metadata().clone();
+    marks.insert(REST_KEY.to_owned(), String::new());
+    field.clone().with_metadata(marks)
+}
+
+#[must_use]
+pub fn is_rest(field: &Field) -> bool {
+    field.metadata().contains_key(REST_KEY)
 }
 
 /// The schema of an answer with `columns`.

@@ -62,6 +62,7 @@ impl Laboratory {
             read: ReadOptions::default(),
             author: Author::default(),
             folder: format!("datasets/{name}"),
+            attributes: Vec::new(),
         }));
         let completion = self.order(task, RunControl::unattended()).await.unwrap();
         let Completion::Stored {

@@ -99,7 +99,12 @@ impl Compaction {
     fn take(&mut self, piece: Piece) -> Result<()> {
         let rows: usize = self.pieces.iter().map(Piece::rows).sum();
         let bytes: usize = self.pieces.iter().map(Piece::bytes).sum();
-        if rows + piece.rows() > MOST_ROWS || bytes + piece.bytes() > MOST_BYTES {
+        // A column `_rest` may be an attribute of some records and the rest of others.
+        let is_alike = self
+            .pieces
+            .last()
+            .is_none_or(|last| last.has_rest() == piece.has_rest());
+        if !is_alike || rows + piece.rows() > MOST_ROWS || bytes + piece.bytes() > MOST_BYTES {
             self.write()?;
         }
         self.rows += piece.rows() as u64;
@@ -111,7 +116,7 @@ impl Compaction {
         if self.pieces.is_empty() {
             return Ok(());
         }
-        let (chunk, keys) = piece::joined(&std::mem::take(&mut self.pieces))?;
+        let (chunk, keys) = piece::joined(&std::mem::take(&mut self.pieces), self.task.key.as_deref())?;
         self.parts.add(chunk, keys)
     }
 }

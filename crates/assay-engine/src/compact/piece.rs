@@ -11,7 +11,7 @@ use assay_core::{
     Code, Error, HotRecord, KeyEntry, KeyHash, KeyIndex, Kind, LivePart, Part, Result, TableSchema, Version,
 };
 use assay_formats::fault;
-use assay_formats::ingest::{self, Chunk, ColumnFault, checksum, key_texts};
+use assay_formats::ingest::{self, Chunk, ColumnFault, Kept, checksum, key_texts};
 use assay_formats::kinds;
 use bytes::Bytes;
 use object_store::path::Path;
@@ -32,6 +32,10 @@ pub(super) struct Piece {
 impl Piece {
     pub(super) fn rows(&self) -> usize {
         self.chunk.batch.num_rows()
+    }
+
+    pub(super) fn has_rest(&self) -> bool {
+        self.chunk.has_rest
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -74,6 +78,7 @@ pub(super) fn of_part(objects: &Arc<dyn ObjectStore>, live: &LivePart, key: Opti
         batch: batch(&schema, arrays, stored.num_rows())?,
         schema,
         documents,
+        has_rest: fields.fields().iter().any(|field| kinds::is_rest(field)),
         lines: Vec::new(),
         keys: None,
     };
@@ -198,7 +203,7 @@ pub(super) fn runs(hot: &[HotRecord], most_rows: usize, most_bytes: usize) -> Ve
 /// `InvalidJson` for what no load would take.
 pub(super) fn of_hot(records: &[HotRecord], key: Option<&str>) -> Result<Piece> {
     let texts: Vec<&str> = records.iter().map(|record| record.json.as_str()).collect();
-    let chunk = ingest::decode(&texts, key)?;
+    let chunk = ingest::decode(&texts, key, &Kept::new(key.map(ToOwned::to_owned)))?;
     let entries = key.map(|key| {
         let entries = (0..).zip(records).map(|(row, record)| {
             Ok(KeyEntry {
@@ -216,7 +221,7 @@ pub(super) fn of_hot(records: &[HotRecord], key: Option<&str>) -> Result<Piece> 
 }
 
 /// One chunk of all pieces, in their order, with the types that hold the values of each.
-pub(super) fn joined(pieces: &[Piece]) -> Result<(Chunk, Option<Vec<KeyEntry>>)> {
+pub(super) fn joined(pieces: &[Piece], key: Option<&str>) -> Result<(Chunk, Option<Vec<KeyEntry>>)> {
     let schema = pieces
         .iter()
         .fold(TableSchema::default(), |all, piece| all.union(&piece.chunk.schema));
@@ -240,10 +245,12 @@ pub(super) fn joined(pieces: &[Piece]) -> Result<(Chunk, Option<Vec<KeyEntry>>)>
         batch: batch(&schema, arrays, rows)?,
         schema,
         documents,
+        has_rest: pieces.iter().any(Piece::has_rest),
         lines: Vec::new(),
         keys: None,
     };
-    Ok((chunk, keys))
+    let kept = Kept::new(key.map(ToOwned::to_owned));
+    Ok((ingest::folded(&chunk, &kept)?.unwrap_or(chunk), keys))
 }
 
 fn column(piece: &Piece, name: &str, kind: &Kind) -> Result<ArrayRef, ArrowError> {

@@ -11,7 +11,6 @@ use crate::engine::Engine;
 use crate::execute::{self, Rows};
 use crate::failure::Text;
 use crate::session::{Plan, Session};
-use crate::table;
 
 /// Values of a facet, the commonest first.
 const VALUES: usize = 30;
@@ -24,7 +23,7 @@ impl Engine {
     /// # Errors
     /// As [`Engine::records`].
     pub async fn count(&self, task: &CountTask, threads: usize) -> Result<Counted> {
-        let opened = table::open(&task.input, &self.objects).await?;
+        let opened = self.open(&task.input).await?;
         let session = self.session(std::slice::from_ref(&task.input), &[], threads).await?;
         let written = match &task.condition {
             Some(text) => Some(filters::written(&session, &task.input, text).await?),

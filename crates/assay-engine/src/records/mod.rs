@@ -16,9 +16,9 @@ use crate::engine::Engine;
 use crate::execute::{self, Rows};
 use crate::failure::{self, Text};
 use crate::session::Plan;
+use crate::store;
 use crate::store::{INLINE_ENCODED_BYTES, Sink, canceled};
 use crate::table::Opened;
-use crate::{store, table};
 
 use self::filters::{column, filtered, find, planning, sort};
 
@@ -38,7 +38,7 @@ impl Engine {
     ) -> Result<Completion> {
         // One thread reads in the stored order.
         let session = self.session(&[], &[], 1).await?;
-        let opened = table::open(&task.input, &self.objects).await?;
+        let opened = self.open(&task.input).await?;
         let written = match &task.condition {
             Some(text) => {
                 let session = self.session(std::slice::from_ref(&task.input), &[], 1).await?;

@@ -37,19 +37,19 @@ pub(super) struct DatasetTable {
     schema: SchemaRef,
     /// Those with rows that are not deleted.
     parts: Arc<[LivePart]>,
-    hot: Option<Hot>,
+    hot: Arc<[Hot]>,
     rows: u64,
     objects: ObjectStoreUrl,
 }
 
 impl DatasetTable {
-    pub(super) fn new(schema: &TableSchema, parts: &[LivePart], hot: Option<Hot>) -> Result<Self> {
+    pub(super) fn new(schema: &TableSchema, parts: &[LivePart], hot: Vec<Hot>) -> Result<Self> {
         let parts: Arc<[LivePart]> = parts.iter().filter(|live| live.live_rows() > 0).cloned().collect();
         Ok(Self {
             schema: kinds::arrow_schema(schema),
-            rows: parts.iter().map(LivePart::live_rows).sum::<u64>() + hot.as_ref().map_or(0, |hot| hot.rows),
+            rows: parts.iter().map(LivePart::live_rows).sum::<u64>() + hot.iter().map(|hot| hot.rows).sum::<u64>(),
             parts,
-            hot,
+            hot: hot.into(),
             objects: objects_url()?,
         })
     }

@@ -1,12 +1,14 @@
 //! Records that are in no part yet, as the last file of a scan: their texts are decoded as a load would decode them and
 //! kept as Parquet in memory. So types unite, filters, limits and the order of rows are those of parts.
+//!
+//! They are decoded in blocks, and blocks of late are remembered: the next order mostly comes with the same records.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use assay_core::{Error, Result, TableSchema};
 use assay_formats::fault;
-use assay_formats::ingest;
+use assay_formats::ingest::{self, Kept};
 use bytes::Bytes;
 use datafusion::datasource::listing::PartitionedFile;
 use futures::future::BoxFuture;
@@ -20,6 +22,10 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
 /// What the file is called in plans; nothing is looked for under this name.
 const NAME: &str = "hot";
+/// So many records are decoded together.
+const BLOCK: usize = 1_024;
+/// Bound of each half of the cache.
+const HALF_BYTES: usize = 16 << 20;
 
 #[derive(Debug, Clone)]
 pub(super) struct Hot {
@@ -34,7 +40,7 @@ impl Hot {
     /// # Errors
     /// `InvalidJson` for what no load would take.
     pub(super) fn decode(texts: &[String], key: Option<&str>) -> Result<Self> {
-        let chunk = ingest::decode(texts, key)?;
+        let chunk = ingest::decode(texts, key, &Kept::new(key.map(ToOwned::to_owned)))?;
         let batch = chunk.stored()?;
         let failed = |cause: ParquetError| fault("reading hot records", &cause);
         // It is read once, from memory.
@@ -57,20 +63,74 @@ impl Hot {
     }
 }
 
-/// Decodes without holding up the thread.
-pub(super) async fn decode(texts: &[String], key: Option<&str>) -> Result<Option<Hot>> {
-    if texts.is_empty() {
-        return Ok(None);
-    }
-    let (texts, key) = (texts.to_vec(), key.map(ToOwned::to_owned));
-    let decoded = tokio::task::spawn_blocking(move || Hot::decode(&texts, key.as_deref()));
-    decoded
-        .await
-        .map_err(|cause| {
+/// Decodes without holding up the thread: one file for each block.
+pub(super) async fn decode(texts: &[String], key: Option<&str>, cache: &HotCache) -> Result<Vec<Hot>> {
+    let mut blocks = Vec::with_capacity(texts.len().div_ceil(BLOCK));
+    for texts in texts.chunks(BLOCK) {
+        if let Some(known) = cache.get(texts, key) {
+            blocks.push(known);
+            continue;
+        }
+        let (texts, key) = (Arc::<[String]>::from(texts), key.map(ToOwned::to_owned));
+        let decoding = (Arc::clone(&texts), key.clone());
+        let decoded = tokio::task::spawn_blocking(move || Hot::decode(&decoding.0, decoding.1.as_deref()));
+        let block = decoded.await.map_err(|cause| {
             tracing::error!(error = %cause, "decoding hot records panicked");
             Error::internal("reading hot records")
-        })?
-        .map(Some)
+        })??;
+        cache.keep(texts, key, block.clone());
+        blocks.push(block);
+    }
+    Ok(blocks)
+}
+
+/// Blocks that were decoded of late. When the younger half is full it becomes the older one, which is forgotten.
+#[derive(Debug, Default)]
+pub(crate) struct HotCache(Mutex<Halves>);
+
+#[derive(Debug, Default)]
+struct Halves {
+    young: Vec<Known>,
+    young_bytes: usize,
+    old: Vec<Known>,
+}
+
+#[derive(Debug, Clone)]
+struct Known {
+    texts: Arc<[String]>,
+    key: Option<String>,
+    block: Hot,
+}
+
+impl HotCache {
+    fn get(&self, texts: &[String], key: Option<&str>) -> Option<Hot> {
+        let mut halves = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Blocks that are not the same differ in length or soon, so comparing is cheap.
+        let is_it = |known: &&Known| known.key.as_deref() == key && *known.texts == *texts;
+        if let Some(known) = halves.young.iter().find(is_it) {
+            return Some(known.block.clone());
+        }
+        let known = halves.old.iter().find(is_it)?.clone();
+        halves.keep(known.clone());
+        Some(known.block)
+    }
+
+    fn keep(&self, texts: Arc<[String]>, key: Option<String>, block: Hot) {
+        let mut halves = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        halves.keep(Known { texts, key, block });
+    }
+}
+
+impl Halves {
+    fn keep(&mut self, known: Known) {
+        let texts: usize = known.texts.iter().map(String::len).sum();
+        self.young_bytes += texts + known.block.file.0.len();
+        self.young.push(known);
+        if self.young_bytes > HALF_BYTES {
+            self.old = std::mem::take(&mut self.young);
+            self.young_bytes = 0;
+        }
+    }
 }
 
 /// The bytes of a file that is in no object store.

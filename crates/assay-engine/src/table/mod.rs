@@ -12,6 +12,7 @@ use datafusion::catalog::TableProvider;
 use object_store::ObjectStore;
 
 use self::dataset::DatasetTable;
+pub(crate) use self::hot::HotCache;
 pub(crate) use self::selection::of_live_rows;
 
 use crate::streamed::{self, Encoding};
@@ -30,7 +31,7 @@ enum Rows {
 
 /// # Errors
 /// `InvalidJson` for hot records that no load would take.
-pub(crate) async fn open(input: &Input, objects: &Arc<dyn ObjectStore>) -> Result<Opened> {
+pub(crate) async fn open(input: &Input, objects: &Arc<dyn ObjectStore>, cache: &HotCache) -> Result<Opened> {
     let opened = |rows| Opened {
         input: input.clone(),
         rows,
@@ -54,11 +55,10 @@ pub(crate) async fn open(input: &Input, objects: &Arc<dyn ObjectStore>) -> Resul
             )?)));
         }
     };
-    let hot = hot::decode(hot, input.key.as_deref()).await?;
-    let mut schema = match &hot {
-        Some(hot) => input.schema.union(&hot.schema),
-        None => input.schema.clone(),
-    };
+    let hot = hot::decode(hot, input.key.as_deref(), cache).await?;
+    let mut schema = hot
+        .iter()
+        .fold(input.schema.clone(), |schema, block| schema.union(&block.schema));
     // An empty data set has its key attribute all the same.
     if let Some(key) = input.key.as_ref().filter(|key| schema.find(key).is_none()) {
         schema.attributes.push(Attribute {

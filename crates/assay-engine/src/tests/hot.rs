@@ -154,3 +154,26 @@ async fn a_hot_record_that_no_load_would_take_is_told() {
     let session = lab.engine.session(&lab.inputs, &[], 1).await;
     check(&session.unwrap_err(), Code::InvalidJson, "line 2");
 }
+
+/// They are decoded in blocks, which are remembered.
+#[tokio::test]
+async fn many_hot_records_are_those_of_the_order_each_time() {
+    let mut lab = Lab::new();
+    lab.dataset("d", &[(&[("n", Kind::Int64)], json!([[1]]))]).await;
+    let mut texts: Vec<String> = (0..2_500).map(|n| format!("{{\"n\":{n}}}")).collect();
+    let sum = async |lab: &Lab| {
+        let session = lab.engine.session(&lab.inputs, &[], 2).await.unwrap();
+        let plan = session
+            .plan("SELECT sum(n) AS n FROM d", &SqlParams::None)
+            .await
+            .unwrap();
+        session.rows(plan).await.unwrap()[0]["n"].clone()
+    };
+    for change in [0, 1_000, -5, 0] {
+        texts[1_800] = format!("{{\"n\":{}}}", 1_800 + change);
+        lab.heat(&texts.iter().map(String::as_str).collect::<Vec<_>>());
+        for _ in 0..2 {
+            assert_eq!(sum(&lab).await, json!(1 + 2_499 * 2_500 / 2 + change));
+        }
+    }
+}

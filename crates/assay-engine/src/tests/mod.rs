@@ -12,6 +12,7 @@ mod model;
 mod overflow;
 mod pages;
 mod refusals;
+mod rest;
 mod roundtrip;
 mod union;
 

@@ -31,6 +31,7 @@ impl Lab {
             read: Default::default(),
             author: Default::default(),
             folder: format!("datasets/{name}"),
+            attributes: Vec::new(),
         };
         let control = &mut RunControl::unattended();
         let loaded = self

@@ -25,6 +25,8 @@ pub struct Chunk {
     pub schema: TableSchema,
     /// The texts of those records that the columns do not give back as they were written.
     pub documents: Option<StringArray>,
+    /// Whether the column `_rest` holds attributes that have no column of their own.
+    pub has_rest: bool,
     /// The line on which each record begins, from 1; empty where the format has no lines.
     pub lines: Vec<u64>,
     /// The key of each record, where the file tells more of it than its column.
@@ -34,14 +36,21 @@ pub struct Chunk {
 impl Chunk {
     /// The records as a file holds them: with their documents in a column of its own.
     pub fn stored(&self) -> Result<RecordBatch> {
-        let Some(documents) = &self.documents else {
+        if self.documents.is_none() && !self.has_rest {
             return Ok(self.batch.clone());
-        };
+        }
         let schema = self.batch.schema();
         let mut fields = schema.fields().to_vec();
-        fields.push(Arc::new(kinds::document_field(&schema)));
         let mut arrays = self.batch.columns().to_vec();
-        arrays.push(Arc::new(documents.clone()));
+        for field in fields.iter_mut().filter(|_| self.has_rest) {
+            if field.name() == kinds::REST_NAME {
+                *field = Arc::new(kinds::rest_field(field));
+            }
+        }
+        if let Some(documents) = &self.documents {
+            fields.push(Arc::new(kinds::document_field(&schema)));
+            arrays.push(Arc::new(documents.clone()));
+        }
         RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).map_err(|error| {
             tracing::error!(%error, "records do not go with their documents");
             Error::internal("storing the records")

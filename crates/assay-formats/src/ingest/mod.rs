@@ -17,6 +17,7 @@ mod parquet;
 mod parts;
 mod pipeline;
 mod refusals;
+mod rest;
 mod sheet;
 mod source;
 mod temporal;
@@ -40,12 +41,13 @@ use self::chunk::ChunkSize;
 use self::csv::Dialect;
 use self::detect::{Found, TextFound};
 use self::json::{Decoder, Hints, JsonLayout, JsonRecords};
-pub use self::json::{decode, seen_in};
+pub use self::json::{array, decode, seen_in};
 use self::keys::Keys;
 pub use self::keys::{ColumnFault, of_column as key_texts};
 use self::parts::Encoded;
 pub use self::parts::{Parts, checksum};
 use self::refusals::{Refusal, Refusals};
+pub use self::rest::{Kept, MAX_ATTRIBUTES, folded};
 use self::source::Upload;
 use self::typed::TypedRecords;
 use self::unpack::Packing;
@@ -253,6 +255,7 @@ impl Loading {
             threads,
             refusals: Refusals::new(task.read.on_error, objects.clone(), &task.folder),
             stored: Stored {
+                kept: Kept::new(columns_of(task)),
                 parts: Parts::new(objects, &task.folder, task.key.as_deref()),
                 schema: TableSchema::default(),
                 rows: 0,
@@ -343,6 +346,7 @@ impl Loading {
         let decoder = Decoder {
             key: self.task.key.as_deref(),
             hints: Hints::new(&types),
+            kept: self.stored.kept.clone(),
         };
         let encoder = self.stored.parts.encoder();
         let mut records = JsonRecords::new(reader, layout);
@@ -459,8 +463,15 @@ impl Loading {
     }
 }
 
+/// The attributes that have columns whatever comes: those of the data set, that of the keys, those of named types.
+fn columns_of(task: &ImportTask) -> impl Iterator<Item = String> {
+    let hinted = task.read.types.iter().map(|(name, _)| name);
+    task.attributes.iter().chain(&task.key).chain(hinted).cloned()
+}
+
 /// What was read and stored so far.
 struct Stored {
+    kept: Kept,
     parts: Parts,
     schema: TableSchema,
     rows: u64,
@@ -470,8 +481,12 @@ struct Stored {
 
 impl Stored {
     /// Checks the keys of the next chunk and stores it as one part.
-    fn add(&mut self, encoded: Encoded) -> Result<()> {
+    fn add(&mut self, mut encoded: Encoded) -> Result<()> {
+        if let Some(folded) = folded(&encoded.chunk, &self.kept)? {
+            encoded = self.parts.encoder().encode(folded)?;
+        }
         let chunk = &encoded.chunk;
+        self.kept.learn(&chunk.schema);
         if chunk.schema.attributes.is_empty() {
             return Err(
                 Error::new(Code::NoRecords, "the records of the file have no attributes")

@@ -113,6 +113,7 @@ impl TypedRecords {
             batch,
             schema,
             documents: None,
+            has_rest: false,
             lines: Vec::new(),
             keys: None,
         }))

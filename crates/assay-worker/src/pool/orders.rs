@@ -55,10 +55,13 @@ async fn import(ports: &WorkerPorts, job: &Job) -> Result<Task> {
     let upload = job.spec.upload.clone().ok_or_else(|| {
         Error::new(Code::InvalidParameter, "the import has no uploaded file").hint("upload the file again")
     })?;
-    let key = match key {
-        None if mode.keeps() => ports.catalog.find(&dataset).await?.and_then(|known| known.key),
-        key => key,
+    let known = match mode.keeps() && ports.catalog.find(&dataset).await?.is_some() {
+        true => Some(ports.catalog.snapshot(&dataset, None).await?),
+        false => None,
     };
+    let (known_key, attributes) = known.map_or_else(Default::default, |known| (known.key, known.schema.attributes));
+    let attributes = attributes.into_iter().map(|attribute| attribute.name).collect();
+    let key = key.or(known_key);
     let author = Author {
         user: Some(job.spec.owner.clone()),
         message,
@@ -75,6 +78,7 @@ async fn import(ports: &WorkerPorts, job: &Job) -> Result<Task> {
         read,
         author,
         folder,
+        attributes,
     })))
 }
 

@@ -10,7 +10,7 @@ use crate::ingest::cells::{Reading, with_point};
 use crate::ingest::number::{self, Number};
 use crate::ingest::temporal;
 
-const MAX_COLUMNS: usize = 4_000;
+const MAX_COLUMNS: usize = 65_536;
 /// So many characters of a cell are shown.
 const SHOWN: usize = 40;
 

@@ -355,6 +355,7 @@ impl Columns {
             batch,
             schema,
             documents: None,
+            has_rest: false,
             lines: table.lines.clone(),
             keys: None,
         })

@@ -8,6 +8,7 @@ use super::document::NullMembers;
 use super::hinted::{self, Hints};
 use super::scan::{MAX_DEPTH, Place, invalid};
 use super::{build, document};
+use crate::ingest::rest::{self, Rest};
 use crate::kinds;
 
 /// One record, and where it begins.
@@ -56,6 +57,7 @@ pub(super) fn batch(
     sources: &[Source<'_>],
     key: Option<&str>,
     hints: &Hints,
+    rest: Option<&Rest>,
 ) -> Result<(RecordBatch, TableSchema)> {
     let rows = sources.len();
     let place = |row: u32| {
@@ -93,6 +95,15 @@ pub(super) fn batch(
         });
         arrays.push(array);
     }
+    if let Some(rest) = rest {
+        let (kind, array) =
+            build::json(&rest.column(), rows).map_err(|refused| invalid(place(refused.row), refused.error))?;
+        schema.attributes.push(Attribute {
+            kind,
+            ..rest::attribute(rest.rows.len() as u64)
+        });
+        arrays.push(array);
+    }
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     let batch = RecordBatch::try_new_with_options(kinds::arrow_schema(&schema), arrays, &options);
     let batch = batch.map_err(|error| {
@@ -105,11 +116,19 @@ pub(super) fn batch(
 /// The texts of the records that `schema` does not give back as they were written; `None` when there are none.
 ///
 /// Records without any attribute have no column that could tell how many they are, so all of them keep their texts.
-pub(super) fn documents(sources: &[Source<'_>], added: &Added<'_>, schema: &TableSchema) -> Option<StringArray> {
+pub(super) fn documents(
+    sources: &[Source<'_>],
+    added: &Added<'_>,
+    schema: &TableSchema,
+    rest: Option<&Rest>,
+) -> Option<StringArray> {
     let keeps_all = schema.attributes.is_empty();
     let nulls = NullMembers::new();
     let is_kept = |source: &Source<'_>| keeps_all || nulls.are_in(source.text);
-    let kept: Vec<bool> = sources.iter().map(is_kept).collect();
+    let mut kept: Vec<bool> = sources.iter().map(is_kept).collect();
+    for row in rest.iter().flat_map(|rest| &rest.rows) {
+        kept[*row as usize] = true;
+    }
     if !kept.contains(&true) {
         return None;
     }
@@ -128,7 +147,7 @@ pub(super) fn documents(sources: &[Source<'_>], added: &Added<'_>, schema: &Tabl
 fn too_many(most: usize, place: Place) -> Error {
     Error::new(
         Code::TooLarge,
-        format!("more than {most} attributes by line {}", place.line),
+        format!("more than {most} different attributes by line {}", place.line),
     )
     .hint("keep names that vary from record to record as values, e.g. in a list of objects")
     .at(place.line, None)

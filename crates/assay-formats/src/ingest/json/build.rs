@@ -256,7 +256,7 @@ fn timestamps(texts: &StringArray) -> Option<(Kind, ArrayRef)> {
 }
 
 /// The original texts. Those that a reader of JSON would stumble over later are refused now.
-fn json(column: &Column<'_>, length: usize) -> Built {
+pub(super) fn json(column: &Column<'_>, length: usize) -> Built {
     for (row, text) in column.rows.iter().zip(&column.texts) {
         if text.contains("\\u") {
             serde_json::from_str::<serde_json::Value>(text).map_err(|error| refused(*row as usize, &error))?;

@@ -11,18 +11,18 @@ use serde_json::value::RawValue;
 
 /// The values of one member over many objects, or of the items of many lists.
 #[derive(Debug, Default)]
-pub(super) struct Column<'a> {
-    pub(super) name: Cow<'a, str>,
+pub(in crate::ingest) struct Column<'a> {
+    pub(in crate::ingest) name: Cow<'a, str>,
     /// The object each value belongs to, rising.
-    pub(super) rows: Vec<u32>,
+    pub(in crate::ingest) rows: Vec<u32>,
     /// The JSON text of each value.
-    pub(super) texts: Vec<&'a str>,
+    pub(in crate::ingest) texts: Vec<&'a str>,
 }
 
 /// The members of many objects, in order of first appearance.
 #[derive(Debug, Default)]
-pub(super) struct Members<'a> {
-    pub(super) columns: Vec<Column<'a>>,
+pub(in crate::ingest) struct Members<'a> {
+    pub(in crate::ingest) columns: Vec<Column<'a>>,
     by_name: HashMap<Cow<'a, str>, usize>,
     /// So many objects are expected.
     objects: usize,

@@ -12,22 +12,23 @@ mod scan;
 
 use std::io::Read;
 
-use arrow::array::StringArray;
-use assay_core::Result;
+use arrow::array::{ArrayRef, StringArray};
+use assay_core::{Kind, Result};
 
 use self::assemble::{Added, Source};
 pub use self::build::seen_in;
-use self::columns::Members;
 pub(super) use self::columns::string;
+pub(super) use self::columns::{Column, Members};
 pub(super) use self::hinted::Hints;
 use self::records::{Located, RecordText, Records};
 use self::scan::Place;
 use super::chunk::{Chunk, ChunkSize};
 use super::keys::{self, NotAKey};
 use super::refusals::Refusals;
+use super::rest::{self, Kept};
 
-/// A data set has at most so many attributes.
-const MAX_ATTRIBUTES: usize = 4_000;
+/// So many different names are no attributes any more but values.
+const MAX_NAMES: usize = 200_000;
 /// Holds the member name of records that come as the values of one object, when no key is named.
 const KEY_ATTRIBUTE: &str = "_key";
 
@@ -115,6 +116,7 @@ pub(in crate::ingest) struct Decoder<'a> {
     /// Names the attribute that holds the keys, and the member names where the records are the values of one object.
     pub(in crate::ingest) key: Option<&'a str>,
     pub(in crate::ingest) hints: Hints,
+    pub(in crate::ingest) kept: Kept,
 }
 
 impl Decoder<'_> {
@@ -142,8 +144,9 @@ impl Decoder<'_> {
             name: key.unwrap_or(KEY_ATTRIBUTE),
             values: &names,
         };
-        let mut members = assemble::members(&sources, &added, MAX_ATTRIBUTES)?;
-        let (batch, schema) = assemble::batch(&members, &sources, key, &self.hints)?;
+        let mut members = assemble::members(&sources, &added, MAX_NAMES)?;
+        let rest = rest::take(&mut members, &self.kept)?;
+        let (batch, schema) = assemble::batch(&members, &sources, key, &self.hints, rest.as_ref())?;
         let keys = match key {
             // A column of a named kind tells its keys itself.
             Some(key) if self.hints.find(key).is_none() => key_texts(&members, key, records)?,
@@ -151,7 +154,8 @@ impl Decoder<'_> {
         };
         let chunk = Chunk {
             batch,
-            documents: assemble::documents(&sources, &added, &schema),
+            documents: assemble::documents(&sources, &added, &schema, rest.as_ref()),
+            has_rest: rest.is_some(),
             schema,
             lines: records.iter().map(|record| record.place.line).collect(),
             keys,
@@ -160,11 +164,11 @@ impl Decoder<'_> {
     }
 }
 
-/// Records whose texts are at hand; `key` is the key attribute. A fault is told as that of the line of its number.
+/// Records whose texts are at hand; `key` is the key attribute, which attributes have columns is for `kept` to say. A fault is told as that of the line of its number.
 ///
 /// # Errors
 /// `InvalidJson` with the place.
-pub fn decode<T: AsRef<str>>(texts: &[T], key: Option<&str>) -> Result<Chunk> {
+pub fn decode<T: AsRef<str>>(texts: &[T], key: Option<&str>, kept: &Kept) -> Result<Chunk> {
     let sources: Vec<Source<'_>> = (1..)
         .zip(texts)
         .map(|(line, text)| Source {
@@ -176,15 +180,33 @@ pub fn decode<T: AsRef<str>>(texts: &[T], key: Option<&str>) -> Result<Chunk> {
         name: KEY_ATTRIBUTE,
         values: &[],
     };
-    let members = assemble::members(&sources, &added, usize::MAX)?;
-    let (batch, schema) = assemble::batch(&members, &sources, key, &Hints::default())?;
+    let mut members = assemble::members(&sources, &added, usize::MAX)?;
+    let rest = rest::take(&mut members, kept)?;
+    let (batch, schema) = assemble::batch(&members, &sources, key, &Hints::default(), rest.as_ref())?;
     Ok(Chunk {
         batch,
-        documents: assemble::documents(&sources, &added, &schema),
+        documents: assemble::documents(&sources, &added, &schema, rest.as_ref()),
+        has_rest: rest.is_some(),
         schema,
         lines: Vec::new(),
         keys: None,
     })
+}
+
+/// The JSON texts of values as an array of the narrowest kind that holds each of them exactly.
+///
+/// # Errors
+/// `InvalidJson` for what is none.
+pub fn array(texts: &[Option<&str>]) -> Result<(Kind, ArrayRef)> {
+    let values = (0..).zip(texts).filter_map(|(row, text)| Some((row, (*text)?)));
+    let (rows, texts_there): (Vec<u32>, Vec<&str>) = values.unzip();
+    let column = Column {
+        name: "".into(),
+        rows,
+        texts: texts_there,
+    };
+    build::array(&column, &build::look(&column), texts.len(), 0)
+        .map_err(|refused| scan::invalid(Place { line: 1, column: 1 }, refused.error))
 }
 
 /// The keys as they are written: a column of doubles would not tell `1` from `1.0`. `None` where no record has one.

@@ -60,6 +60,7 @@ async fn load_by(bytes: &[u8], options: Options, threads: usize) -> (Result<Impo
         read,
         author: Author::default(),
         folder: "datasets/d".into(),
+        attributes: Vec::new(),
     };
     let imported = import(objects.clone(), &task, threads, &RunControl::unattended()).await;
     (imported, objects)

@@ -1,0 +1,4 @@
+//! Arrow IPC, as file or stream.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| assay_fuzz::load(bytes, Some(assay_fuzz::ImportFormat::Arrow)));

@@ -1,0 +1,4 @@
+//! JSON in every layout.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| assay_fuzz::load(bytes, Some(assay_fuzz::ImportFormat::Json)));
