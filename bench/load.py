@@ -1,12 +1,13 @@
-"""How fast a file is loaded, and in how much memory, against DuckDB (`pip install duckdb`) in the same run.
+"""How fast a file is loaded, and in how much memory, against DuckDB (`pip install duckdb`) and SQLite in the same run.
 
-The argument is the size of the files in MB, 100 by default.
+The arguments are sizes of the files as NDJSON, in MB: 10 and 100 by default. SQLite is what a script of Python makes of
+it: rows by `json` or `csv`, one transaction, `synchronous=FULL`.
 """
 
 import json
+import os
 import pathlib
 import random
-import resource
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,23 @@ import duckdb, sys
 connection = duckdb.connect(sys.argv[2])
 connection.execute("SET enable_progress_bar = false")
 connection.execute("CREATE TABLE t AS SELECT * FROM " + sys.argv[3] + "(?)", [sys.argv[1]])
+print(connection.execute("SELECT count(*) FROM t").fetchone()[0])
+"""
+SQLITE = """
+import csv, json, sqlite3, sys
+connection = sqlite3.connect(sys.argv[2])
+connection.execute("PRAGMA synchronous = FULL")
+connection.execute("CREATE TABLE t (id INTEGER, name TEXT, city TEXT, value REAL, count INTEGER, note TEXT)")
+with open(sys.argv[1], newline="") as file:
+    if sys.argv[3] == "csv":
+        lines = csv.reader(file)
+        next(lines)
+    elif sys.argv[3] == "ndjson":
+        lines = (tuple(json.loads(line).values()) for line in file)
+    else:
+        lines = (tuple(record.values()) for record in json.load(file))
+    connection.executemany("INSERT INTO t VALUES (?, ?, ?, ?, ?, ?)", lines)
+connection.commit()
 print(connection.execute("SELECT count(*) FROM t").fetchone()[0])
 """
 
@@ -41,15 +59,18 @@ def records(size):
 
 
 def write(folder, size):
-    ndjson, csv = folder / "data.ndjson", folder / "data.csv"
+    ndjson, csv, array = (folder / f"data.{suffix}" for suffix in ("ndjson", "csv", "json"))
     rows = 0
-    with ndjson.open("w") as lines, csv.open("w") as cells:
+    with ndjson.open("w") as lines, csv.open("w") as cells, array.open("w") as items:
         cells.write("id,name,city,value,count,note\n")
         for record in records(size):
-            rows += 1
-            lines.write(json.dumps(record) + "\n")
+            text = json.dumps(record)
+            lines.write(text + "\n")
+            items.write(("," if rows else "[") + text)
             cells.write(",".join(map(str, record.values())) + "\n")
-    return rows, [(ndjson, "read_json_auto"), (csv, "read_csv_auto")]
+            rows += 1
+        items.write("]")
+    return rows, [(ndjson, "read_json_auto"), (csv, "read_csv_auto"), (array, "read_json_auto")]
 
 
 def assay(file, rows):
@@ -62,31 +83,33 @@ def assay(file, rows):
         return taken, job["usage"]["peak_bytes"]
 
 
-def duckdb(file, reader, rows, folder):
-    database = folder / f"{reader}.duckdb"
-    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+def peer(script, file, rows, database, kind):
+    """Seconds and bytes of a program of Python, from its start to its end."""
     start = time.perf_counter()
-    line = [sys.executable, "-c", DUCKDB, str(file), str(database), reader]
-    found = subprocess.run(line, check=True, capture_output=True, text=True)
+    child = subprocess.Popen([sys.executable, "-c", script, file, database, kind], stdout=subprocess.PIPE, text=True)
+    found = int(child.stdout.read())
+    _, status, usage = os.wait4(child.pid, 0)
     taken = time.perf_counter() - start
-    assert int(found.stdout) == rows
-    return taken, max(before, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) * 1024
+    assert status == 0 and found == rows
+    return taken, usage.ru_maxrss * 1024
 
 
-def main():
-    size = int(sys.argv[1] if len(sys.argv) > 1 else 100) * 1_000_000
+def measure(size):
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         rows, files = write(folder, size)
         for file, reader in files:
             megabytes = file.stat().st_size / 1e6
-            peer, peer_bytes = duckdb(file, reader, rows, folder)
-            ours, our_bytes = assay(file, rows)
-            print(
-                f"{file.name}, {megabytes:.0f} MB: assay {megabytes / ours:.0f} MB/s in {our_bytes / 1e6:.0f} MB; "
-                f"DuckDB {megabytes / peer:.0f} MB/s in at most {peer_bytes / 1e6:.0f} MB; ratio {peer / ours:.2f}"
-            )
+            runs = {
+                "assay": assay(file, rows),
+                "DuckDB": peer(DUCKDB, file, rows, folder / f"{file.name}.duckdb", reader),
+                "SQLite": peer(SQLITE, file, rows, folder / f"{file.name}.sqlite", file.suffix[1:]),
+            }
+            told = [f"{who} {megabytes / taken:.0f} MB/s in {used / 1e6:.0f} MB" for who, (taken, used) in runs.items()]
+            ratio = runs["DuckDB"][0] / runs["assay"][0]
+            print(f"{file.name}, {megabytes:.0f} MB: {'; '.join(told)}; {ratio:.2f} of DuckDB's speed", flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    for megabytes in sys.argv[1:] or ["10", "100"]:
+        measure(int(megabytes) * 1_000_000)

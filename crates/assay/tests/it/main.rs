@@ -34,3 +34,4 @@ mod retention;
 mod schedules;
 mod support;
 mod uploads;
+mod wide;
