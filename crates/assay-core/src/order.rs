@@ -204,6 +204,17 @@ pub struct ImportFile {
     pub pieces: Vec<Piece>,
 }
 
+impl ImportFile {
+    /// A file in one object.
+    #[must_use]
+    pub fn of_object(path: String, bytes: u64) -> Self {
+        Self {
+            name: None,
+            pieces: vec![Piece { path, bytes }],
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ImportFormat {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use assay_core::{Jobs as _, Outcome, ResultData, StoredResult, SystemClock, UploadId, Upkeep as _};
+use assay_core::{Jobs as _, Outcome, ResultData, StoredResult, SystemClock, Upkeep as _, UploadId};
 use assay_store::{EmbeddedStore, StoreSettings};
 use serde_json::json;
 
@@ -109,7 +109,9 @@ async fn a_sweep_looks_at_so_many_files_and_the_next_one_goes_on() {
 /// An upload that was begun so long ago.
 #[expect(clippy::disallowed_methods, reason = "files are as old as the system says")]
 fn begun(ago: Duration) -> UploadId {
-    let since = (SystemTime::now() - ago).duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let since = (SystemTime::now() - ago)
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap();
     UploadId::generate(assay_core::Timestamp(i64::try_from(since.as_millis()).unwrap()))
 }
 

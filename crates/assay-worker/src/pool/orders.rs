@@ -2,9 +2,7 @@
 //!
 //! Whether the job makes sense was checked when it was submitted.
 
-use assay_core::{
-    Author, Code, Error, IMPORT, ImportFile, ImportParams, ImportTask, Job, Lease, Order, Piece, Result, Task,
-};
+use assay_core::{Author, Code, Error, IMPORT, ImportFile, ImportParams, ImportTask, Job, Lease, Order, Result, Task};
 
 use super::{WorkerPorts, inputs, uploads};
 
@@ -56,13 +54,7 @@ async fn import(ports: &WorkerPorts, job: &Job) -> Result<Task> {
         .hint("upload the file again")
     })?;
     let files = match &job.spec.upload {
-        Some(upload) => vec![ImportFile {
-            name: None,
-            pieces: vec![Piece {
-                path: upload.clone(),
-                bytes: upload_bytes,
-            }],
-        }],
+        Some(upload) => vec![ImportFile::of_object(upload.clone(), upload_bytes)],
         None => uploads::files(&*ports.objects, files).await?,
     };
     let known = match mode.keeps() && ports.catalog.find(&dataset).await?.is_some() {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use assay_core::{
-    AttemptOutcome, Clock as _, Code, CommitMode, ImportFile, InputSource, Jobs as _, Piece, PinnedInput, Progress,
-    Retry, State, Task, Usage, Version,
+    AttemptOutcome, Clock as _, Code, CommitMode, ImportFile, InputSource, Jobs as _, PinnedInput, Progress, Retry,
+    State, Task, Usage, Version,
 };
 use assay_worker::{WorkerSettings, reap_until};
 use serde_json::json;
@@ -242,13 +242,7 @@ async fn an_import_becomes_a_version_that_later_jobs_read() {
         (task.folder.as_str(), &task.files),
         (
             "datasets/genes",
-            &vec![ImportFile {
-                name: None,
-                pieces: vec![Piece {
-                    path: "uploads/Genes".to_owned(),
-                    bytes: 5,
-                }],
-            }]
+            &vec![ImportFile::of_object("uploads/Genes".to_owned(), 5)]
         )
     );
     call.commit(commit("Genes", CommitMode::Replace, Some("id"), "datasets/genes/a"));
