@@ -1,8 +1,11 @@
 //! The line that shows how far a job has come.
 
+use std::fmt;
+use std::time::Duration;
+
 use assay_client::{Job, Progress};
 use assay_core::State;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{DecimalBytes, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::{chart, text};
 
@@ -76,10 +79,39 @@ pub fn endless_upload_style() -> ProgressStyle {
     style("{spinner} {prefix} sending {decimal_bytes} · {decimal_bytes_per_sec}")
 }
 
-/// Of a job that reads so many bytes of so many.
+/// Of a job that reads so many bytes of so many. It tells them in leaps, so the speed is that since the stage began.
 fn reading_style() -> ProgressStyle {
-    style("{spinner} {prefix} {msg} ▕{bar:24}▏ {percent} % · {decimal_bytes_per_sec} · {eta} left")
+    style("{spinner} {prefix} {msg} ▕{bar:24}▏ {percent} % · {speed} · {rest} left")
         .progress_chars("█▌ ")
+        .with_key("speed", |state: &ProgressState, out: &mut dyn fmt::Write| {
+            let speed = DecimalBytes(speed(state.pos(), state.elapsed()));
+            // What cannot be written is not shown.
+            let _ = write!(out, "{speed}/s");
+        })
+        .with_key("rest", |state: &ProgressState, out: &mut dyn fmt::Write| {
+            let rest = rest(state.pos(), state.len().unwrap_or(0), state.elapsed());
+            let _ = match rest {
+                Some(rest) => out.write_str(&text::duration(rest)),
+                None => out.write_char('?'),
+            };
+        })
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "a speed for display"
+)]
+fn speed(done: u64, taken: Duration) -> u64 {
+    (done as f64 / taken.as_secs_f64().max(0.001)) as u64
+}
+
+/// The time that the rest will take when it takes as long as what is done; in whole seconds, as it is a guess.
+fn rest(done: u64, total: u64, taken: Duration) -> Option<Duration> {
+    let rest = u128::from(total.saturating_sub(done)) * taken.as_millis() / u128::from(done).max(1);
+    let millis = u64::try_from(rest).ok().filter(|_| done > 0)?;
+    Some(Duration::from_secs(millis.div_ceil(1_000)))
 }
 
 /// A line for one job, which shows rows, speed and the rest of time where the job tells bytes.
@@ -109,7 +141,7 @@ impl JobLine {
             self.bar.set_style(reading_style());
             self.bar.set_length(total);
             self.bar.set_position(progress.done);
-            self.bar.reset_eta();
+            self.bar.reset_elapsed();
             self.stage = Some(progress.stage.clone());
         }
         self.bar.set_position(progress.done);
@@ -171,6 +203,15 @@ mod tests {
             (bar.message().as_str(), bar.position(), bar.length()),
             ("reading · 1,234 rows", 50, Some(200))
         );
+    }
+
+    #[test]
+    fn the_rest_takes_as_long_as_what_is_done() {
+        let taken = Duration::from_secs(10);
+        assert_eq!(speed(50_000_000, taken), 5_000_000);
+        assert_eq!(rest(25, 100, taken), Some(Duration::from_secs(30)));
+        assert_eq!(rest(100, 100, taken), Some(Duration::ZERO));
+        assert_eq!(rest(0, 100, taken), None);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::output::progress;
 /// Bytes of a file, when it is one.
 pub fn size(file: &Path) -> Option<u64> {
     let about = std::fs::metadata(file).ok()?;
-    about.is_file().then(|| about.len())
+    about.is_file().then_some(about.len())
 }
 
 /// Sends a file as the body of one request, and waits for the end of the job that loads it.
