@@ -10,6 +10,7 @@ mod hooks;
 mod jobs;
 mod queue;
 mod records;
+mod resume;
 mod schedules;
 mod upload;
 mod wire;

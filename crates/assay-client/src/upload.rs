@@ -11,14 +11,14 @@ use tokio_util::io::ReaderStream;
 use crate::client::read;
 use crate::{Client, ClientError, Exact, Job, Result, Target};
 
-const CHUNK_BYTES: usize = 256 << 10;
+pub(crate) const CHUNK_BYTES: usize = 256 << 10;
 
-type Chunks = std::pin::Pin<Box<dyn Stream<Item = std::io::Result<Bytes>> + Send>>;
+pub(crate) type Chunks = std::pin::Pin<Box<dyn Stream<Item = std::io::Result<Bytes>> + Send>>;
 
 /// The bytes to be loaded.
 pub struct Upload {
-    length: Option<u64>,
-    chunks: Chunks,
+    pub(crate) length: Option<u64>,
+    pub(crate) chunks: Chunks,
 }
 
 impl Upload {
@@ -125,7 +125,7 @@ impl Client {
     }
 }
 
-fn query_of(options: &ImportOptions) -> Vec<(&'static str, String)> {
+pub(crate) fn query_of(options: &ImportOptions) -> Vec<(&'static str, String)> {
     let ImportOptions {
         key,
         format,

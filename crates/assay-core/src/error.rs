@@ -51,6 +51,7 @@ codes! {
     UnknownHook = "unknown_hook",
     UnknownDelivery = "unknown_delivery",
     UnknownSchedule = "unknown_schedule",
+    UnknownUpload = "unknown_upload",
     // SQL.
     SqlSyntax = "sql_syntax",
     SqlNotReadOnly = "sql_not_read_only",
@@ -85,6 +86,8 @@ codes! {
     /// What was to be changed is not as the request says that it should be.
     PreconditionFailed = "precondition_failed",
     Conflict = "conflict",
+    /// An upload is to be continued at another place than its end.
+    UploadOffset = "upload_offset",
     // Ends of a job.
     Canceled = "canceled",
     Timeout = "timeout",
@@ -104,6 +107,7 @@ codes! {
     /// An address that notices may not be sent to.
     AddressRefused = "address_refused",
     TooManyJobs = "too_many_jobs",
+    TooManyUploads = "too_many_uploads",
     Overloaded = "overloaded",
     StoreLocked = "store_locked",
     StoreFailed = "store_failed",
@@ -119,7 +123,7 @@ impl Code {
             AnalysisNotApplicable, CursorInvalid, DuplicateKey, FileDamaged, FileEmpty, InvalidCsv, InvalidEncoding,
             InvalidJson, InvalidParameter, InvalidRequest, MissingKey, NoRecords, NotAcceptable, NotFound,
             QueryTooComplex, SqlNotReadOnly, SqlSyntax, SqlUnsupported, TooLarge, TypeMismatch, UnknownAnalysis,
-            UnknownColumn, UnknownDataset, UnknownFunction, UnknownJob, UnknownRecord, UnknownVersion,
+            UnknownColumn, UnknownDataset, UnknownFunction, UnknownJob, UnknownRecord, UnknownUpload, UnknownVersion,
             UnsupportedFormat,
         };
         matches!(
@@ -150,6 +154,7 @@ impl Code {
                 | UnknownFunction
                 | UnknownJob
                 | UnknownRecord
+                | UnknownUpload
                 | UnknownVersion
                 | UnsupportedFormat
         )

@@ -11,13 +11,13 @@ const JOB: &str = "job_";
 const HOOK: &str = "hook_";
 
 /// An id that sorts by the time it was made.
-fn prefixed_ulid(prefix: &str, now: Timestamp) -> String {
+pub(crate) fn prefixed_ulid(prefix: &str, now: Timestamp) -> String {
     let millis = u64::try_from(now.0).unwrap_or(0);
     let ulid = ulid::Ulid::from_parts(millis, ulid::Ulid::new().random());
     format!("{prefix}{}", ulid.to_string().to_ascii_lowercase())
 }
 
-fn is_prefixed_ulid(text: &str, prefix: &str) -> bool {
+pub(crate) fn is_prefixed_ulid(text: &str, prefix: &str) -> bool {
     let is_ulid = |ulid: &str| ulid.len() == 26 && ulid.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_lowercase());
     text.strip_prefix(prefix).is_some_and(is_ulid)
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CommitMode, DatasetName, ImportFormat, ReadOptions};
+use crate::{CommitMode, DatasetName, ImportFormat, ReadOptions, UploadedFile};
 
 /// The analysis name of import jobs. No analysis of a user may take it.
 pub const IMPORT: &str = "import";
@@ -27,6 +27,10 @@ pub struct ImportParams {
     /// Why the data set is changed, for its history.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// The uploads that become one version together; none when the file came with the request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<UploadedFile>,
+    /// Of all files.
     pub upload_bytes: u64,
     /// SHA-256 of the upload as it was sent, in hexadecimal digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]

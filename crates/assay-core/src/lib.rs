@@ -30,6 +30,7 @@ mod schedule;
 mod schema;
 mod secret;
 mod time;
+mod upload;
 
 pub use address::{Network, Reach, WebhookUrl, check_email, is_public};
 pub use analysis::AnalysisSpec;
@@ -53,8 +54,8 @@ pub use notice::{
     delivery_pause_ms,
 };
 pub use order::{
-    Completion, CountTask, Counted, EngineMessage, EngineReply, Facet, FacetValue, ImportFormat, ImportTask, Input,
-    InputSource, Order, RecordFilter, RecordsTask, Task,
+    Completion, CountTask, Counted, EngineMessage, EngineReply, Facet, FacetValue, ImportFile, ImportFormat,
+    ImportTask, Input, InputSource, Order, RecordFilter, RecordsTask, Task,
 };
 pub use ports::{
     Beat, Catalog, Changes, Clock, DeliveryFilter, Directive, Events, History, HistoryRows, Hooks, Jobs, ManualClock,
@@ -72,3 +73,4 @@ pub use schedule::{Fired, Misfire, Overlap, Plan, Schedule, Timing};
 pub use schema::{Attribute, Field, Kind, Seen, TableSchema};
 pub use secret::SigningSecret;
 pub use time::Timestamp;
+pub use upload::{Piece, Pieces, UPLOAD_TTL_MS, UPLOADS, UploadId, UploadedFile};

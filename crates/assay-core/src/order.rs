@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::{
     Attribute, Author, Column, Commit, CommitMode, CompactTask, DatasetName, Error, Format, HistoryTable, Limits,
-    LivePart, Part, Progress, ReadOptions, ResultData, Seen, Snapshot, StoredResult, TableSchema, Usage,
+    LivePart, Part, Piece, Progress, ReadOptions, ResultData, Seen, Snapshot, StoredResult, TableSchema, Usage,
 };
 
 /// A table that an order reads, under the name by which its SQL or parameters call it.
@@ -153,7 +153,7 @@ pub enum Task {
         inputs: Vec<Input>,
         known_datasets: Vec<String>,
     },
-    /// Decodes an uploaded file into parts.
+    /// Decodes uploaded files into parts.
     Import(Box<ImportTask>),
     /// Reads a page of records as they are, in `format`.
     Records(Box<RecordsTask>),
@@ -174,9 +174,8 @@ pub enum Task {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ImportTask {
-    /// The uploaded bytes in the object store.
-    pub upload: String,
-    pub upload_bytes: u64,
+    /// What is loaded, in this order.
+    pub files: Vec<ImportFile>,
     pub dataset: DatasetName,
     pub key: Option<String>,
     pub mode: CommitMode,
@@ -194,6 +193,26 @@ pub struct ImportTask {
     /// The attributes that the data set has already, if it keeps its records.
     #[serde(default)]
     pub attributes: Vec<String>,
+}
+
+/// An uploaded file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportFile {
+    /// What messages call it; absent when it is the only one and has no name.
+    pub name: Option<String>,
+    /// The objects that hold its bytes, one behind the other.
+    pub pieces: Vec<Piece>,
+}
+
+impl ImportFile {
+    /// A file in one object.
+    #[must_use]
+    pub fn of_object(path: String, bytes: u64) -> Self {
+        Self {
+            name: None,
+            pieces: vec![Piece { path, bytes }],
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use assay_core::{
-    CommitMode, Completion, Format, ImportFormat, ImportTask, Input, InputSource, Limits, LivePart, RecordsTask,
-    Result, RowSet, RunControl, TableSchema, Version,
+    CommitMode, Completion, Format, ImportFile, ImportFormat, ImportTask, Input, InputSource, Limits, LivePart,
+    RecordsTask, Result, RowSet, RunControl, TableSchema, Version,
 };
 use assay_engine::{Engine, EngineSettings, SqlParams};
 use object_store::local::LocalFileSystem;
@@ -89,8 +89,7 @@ fn record(n: u32) -> String {
 async fn load(engine: &Engine, objects: &Arc<dyn ObjectStore>) -> Result<Vec<LivePart>, Box<dyn std::error::Error>> {
     let file: String = (0..ROWS).map(|n| record(n) + "\n").collect();
     let task = ImportTask {
-        upload: "uploads/u".to_owned(),
-        upload_bytes: file.len() as u64,
+        files: vec![ImportFile::of_object("uploads/u".to_owned(), file.len() as u64)],
         dataset: "d".parse()?,
         key: Some("id".to_owned()),
         mode: CommitMode::Replace,

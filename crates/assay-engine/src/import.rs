@@ -3,14 +3,14 @@
 //! It publishes nothing: the commit becomes visible when the job is finished.
 
 use assay_core::{Attribute, Column, Commit, ImportTask, Kind, Limits, Result, RunControl, Seen, StoredResult, Usage};
-use assay_formats::ingest::{self, FileShape, Imported};
+use assay_formats::ingest::{self, FileShape, Imported, LoadedFile, Refusal};
 use serde_json::{Map, Value, json};
 
 use crate::answer::Answer;
 use crate::engine::Engine;
 
 impl Engine {
-    /// Decodes an upload into parts and reports, per attribute, what was seen.
+    /// Decodes uploads into parts and reports, per attribute, what was seen.
     ///
     /// # Errors
     /// Whatever is wrong with the file, with its place; `Canceled`, `TooLarge`.
@@ -56,7 +56,7 @@ fn report(imported: &Imported) -> Result<Answer> {
         parts,
         schema,
         rows,
-        shape,
+        files,
         warnings,
         reasons,
         rejected,
@@ -64,15 +64,6 @@ fn report(imported: &Imported) -> Result<Answer> {
         rejects: _,
         bytes_read,
     } = imported;
-    let FileShape {
-        format,
-        compression,
-        encoding,
-        record_path,
-        delimiter,
-        header,
-        sheet,
-    } = shape;
     let mut columns = vec![column("name", Kind::Text), column("type", Kind::Text)];
     columns.extend(["present", "missing"].map(|name| column(name, Kind::Int64)));
     columns.extend(SEEN.map(|name| column(&format!("seen_{name}"), Kind::Int64)));
@@ -86,30 +77,70 @@ fn report(imported: &Imported) -> Result<Answer> {
             line(attribute, *rows, &why)
         })
         .collect();
-    let summary = json!({
-        "rows": rows,
-        "bytes": bytes_read,
-        "format": format,
-        "compression": compression,
-        "encoding": encoding,
-        "record_path": record_path,
-        "delimiter": delimiter,
-        "header": header,
-        "sheet": sheet,
-        "parts": parts.len(),
-        "warnings": warnings,
-        "rejected": rejected,
-        "rejects": refusals.iter().map(|refusal| json!({"line": refusal.line, "reason": refusal.reason})).collect::<Vec<_>>(),
-    });
-    let summary = match summary {
-        Value::Object(mut summary) => {
-            // What the format does not have is not told.
-            summary.retain(|_, value| !value.is_null());
-            summary
+    let mut summary = Map::new();
+    summary.insert("rows".to_owned(), json!(rows));
+    summary.insert("bytes".to_owned(), json!(bytes_read));
+    match files.as_slice() {
+        [file] => summary.extend(shape(&file.shape)),
+        several => {
+            let files = several.iter().map(file);
+            summary.insert("files".to_owned(), files.collect());
         }
-        _ => Map::new(),
-    };
+    }
+    summary.insert("parts".to_owned(), json!(parts.len()));
+    summary.insert("warnings".to_owned(), json!(warnings));
+    summary.insert("rejected".to_owned(), json!(rejected));
+    summary.insert("rejects".to_owned(), refusals.iter().map(reject).collect());
     Ok(Answer::from_rows(columns, lines)?.with_summary(summary))
+}
+
+/// One of several files.
+fn file(file: &LoadedFile) -> Value {
+    let LoadedFile {
+        name,
+        bytes,
+        rows,
+        rejected,
+        shape: read,
+    } = file;
+    let mut told = Map::new();
+    told.insert("name".to_owned(), json!(name));
+    told.insert("rows".to_owned(), json!(rows));
+    told.insert("rejected".to_owned(), json!(rejected));
+    told.insert("bytes".to_owned(), json!(bytes));
+    told.extend(shape(read));
+    Value::Object(told)
+}
+
+/// How a file was read. What its format does not have is not told.
+fn shape(shape: &FileShape) -> Map<String, Value> {
+    let FileShape {
+        format,
+        compression,
+        encoding,
+        record_path,
+        delimiter,
+        header,
+        sheet,
+    } = shape;
+    let members = [
+        ("format", json!(format)),
+        ("compression", json!(compression)),
+        ("encoding", json!(encoding)),
+        ("record_path", json!(record_path)),
+        ("delimiter", json!(delimiter)),
+        ("header", json!(header)),
+        ("sheet", json!(sheet)),
+    ];
+    let told = members.into_iter().filter(|(_, value)| !value.is_null());
+    told.map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+fn reject(refusal: &Refusal) -> Value {
+    match &refusal.file {
+        Some(file) => json!({"file": file, "line": refusal.line, "reason": refusal.reason}),
+        None => json!({"line": refusal.line, "reason": refusal.reason}),
+    }
 }
 
 fn column(name: &str, kind: Kind) -> Column {

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use assay_core::{Author, CommitMode, ImportTask, ReadOptions, RunControl};
+use assay_core::{Author, CommitMode, ImportFile, ImportTask, ReadOptions, RunControl};
 use assay_formats::ingest;
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
@@ -24,8 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         std::fs::copy(Path::new(file), folder.path().join(&upload))?;
         let bytes = std::fs::metadata(file)?.len();
         let task = ImportTask {
-            upload,
-            upload_bytes: bytes,
+            files: vec![ImportFile::of_object(upload, bytes)],
             dataset: "d".parse()?,
             key: key.clone(),
             mode: CommitMode::Replace,

@@ -11,11 +11,14 @@ use assay_core::{
 use jsonschema::Validator;
 use object_store::ObjectStore;
 use serde_json::Value;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::exports::Exports;
 use crate::params;
 use crate::wait::Waits;
+
+/// Pieces of uploads that are taken at a time.
+const MAX_APPENDS: usize = 32;
 
 /// The ports and what the server is told about itself.
 #[derive(Clone)]
@@ -45,6 +48,8 @@ pub struct ServerSettings {
     pub max_body_bytes: usize,
     /// Largest uploaded file, as it is sent.
     pub max_upload_bytes: u64,
+    /// Resumable uploads that may be there at a time.
+    pub max_uploads: usize,
     /// Limits of a job that names none.
     pub default_limits: Limits,
     /// What a job may ask for at most.
@@ -69,6 +74,7 @@ impl Default for ServerSettings {
         Self {
             max_body_bytes: 1 << 20,
             max_upload_bytes: 8 << 30,
+            max_uploads: 1_000,
             default_limits,
             max_limits: Limits {
                 timeout_ms: 24 * 3_600_000,
@@ -96,6 +102,8 @@ pub(crate) struct App {
     pub(crate) openapi: Value,
     pub(crate) waits: Arc<Waits>,
     pub(crate) exports: Exports,
+    /// Turns to take pieces of uploads, each of which is held in memory.
+    pub(crate) appends: Arc<Semaphore>,
 }
 
 pub(crate) type Shared = Arc<App>;
@@ -128,6 +136,7 @@ impl App {
             openapi,
             waits,
             exports: Exports::default(),
+            appends: Arc::new(Semaphore::new(MAX_APPENDS)),
         }
     }
 

@@ -1,4 +1,4 @@
-//! The digest that a client sends of its body, after RFC 9530.
+//! The digest that a client sends of its bytes, after RFC 9530.
 
 use assay_core::{Code, Error, Result};
 use base64::Engine as _;
@@ -10,29 +10,40 @@ use crate::extract;
 
 static CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
 const SHA_256_BYTES: usize = 32;
+/// How a digest is written.
+pub(crate) const HOW: &str =
+    "write its 32 bytes in base64 between colons, as in `sha-256=:RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDg=:`";
 
 /// The SHA-256 of the body in hexadecimal digits, when the client says it. Other digests are of no use here.
 ///
 /// # Errors
 /// `InvalidRequest` when it is not one.
 pub(crate) fn read(headers: &HeaderMap) -> Result<Option<String>> {
-    let Some(text) = extract::text(headers, &CONTENT_DIGEST)? else {
-        return Ok(None);
-    };
+    match extract::text(headers, &CONTENT_DIGEST)? {
+        Some(text) => parse(text).map_err(|value| {
+            Error::new(
+                Code::InvalidRequest,
+                format!("`Content-Digest` has `{value}`, which is not a SHA-256"),
+            )
+            .hint(HOW)
+        }),
+        None => Ok(None),
+    }
+}
+
+/// The SHA-256 among digests, e.g. `sha-256=:…:`, in hexadecimal digits.
+///
+/// # Errors
+/// What stands there and is none.
+pub(crate) fn parse(text: &str) -> Result<Option<String>, &str> {
     let mut members = text.split(',').filter_map(|member| member.trim().split_once('='));
     let Some((_, value)) = members.find(|(name, _)| name.eq_ignore_ascii_case("sha-256")) else {
         return Ok(None);
     };
     let encoded = value.strip_prefix(':').and_then(|rest| rest.strip_suffix(':'));
     let digest = encoded.and_then(|encoded| STANDARD.decode(encoded).ok());
-    match digest.filter(|digest| digest.len() == SHA_256_BYTES) {
-        Some(digest) => Ok(Some(hex(&digest))),
-        None => Err(Error::new(
-            Code::InvalidRequest,
-            format!("`Content-Digest` has `{value}`, which is not a SHA-256"),
-        )
-        .hint("write its 32 bytes in base64 between colons, as in `sha-256=:RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDg=:`")),
-    }
+    let digest = digest.filter(|digest| digest.len() == SHA_256_BYTES);
+    digest.map(|digest| Some(hex(&digest))).ok_or(value)
 }
 
 #[cfg(test)]

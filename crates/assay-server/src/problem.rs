@@ -111,7 +111,11 @@ fn title(code: Code) -> String {
 
 /// Whether the same request may succeed later: another attempt may, or what is in its way passes by itself.
 fn may_pass(code: Code) -> bool {
-    code.is_retryable() || matches!(code, Code::TooManyJobs | Code::JobNotFinished | Code::StoreLocked)
+    code.is_retryable()
+        || matches!(
+            code,
+            Code::TooManyJobs | Code::TooManyUploads | Code::JobNotFinished | Code::StoreLocked
+        )
 }
 
 /// The status of an error.
@@ -128,11 +132,13 @@ pub fn status(code: Code) -> StatusCode {
         | Code::UnknownJob
         | Code::UnknownHook
         | Code::UnknownDelivery
-        | Code::UnknownSchedule => StatusCode::NOT_FOUND,
+        | Code::UnknownSchedule
+        | Code::UnknownUpload => StatusCode::NOT_FOUND,
         Code::ResultExpired | Code::JobExpired | Code::VersionExpired => StatusCode::GONE,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
         Code::Conflict
+        | Code::UploadOffset
         | Code::JobNotFinished
         | Code::JobNotSucceeded
         | Code::JobFinished
@@ -166,7 +172,7 @@ pub fn status(code: Code) -> StatusCode {
         | Code::DeadlineExceeded
         | Code::MemoryExceeded
         | Code::EvaluationFailed => StatusCode::UNPROCESSABLE_ENTITY,
-        Code::TooManyJobs => StatusCode::TOO_MANY_REQUESTS,
+        Code::TooManyJobs | Code::TooManyUploads => StatusCode::TOO_MANY_REQUESTS,
         Code::Overloaded | Code::StoreLocked | Code::StoreFailed | Code::EngineCrashed | Code::Lost => {
             StatusCode::SERVICE_UNAVAILABLE
         }

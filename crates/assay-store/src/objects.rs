@@ -52,6 +52,8 @@ impl DurableFolder {
         create_private_folder(folder).map_err(|cause| failed(&cause))?;
         let root = folder.canonicalize().map_err(|cause| failed(&cause))?;
         let files = LocalFileSystem::new_with_prefix(&root).map_err(|cause| failed(&cause))?;
+        // A deleted upload or answer leaves no empty folder.
+        let files = files.with_automatic_cleanup(true);
         Ok(Self {
             files: Arc::new(files),
             root: root.into(),
@@ -59,7 +61,8 @@ impl DurableFolder {
         })
     }
 
-    /// Removes every file that `referenced` does not name, unfinished writes included, and says how many.
+    /// Removes every file that `referenced` names neither itself nor by its folder, unfinished writes included, and says
+    /// how many.
     ///
     /// For start-up, before anything writes: a write that is under way has no reference yet.
     ///
@@ -72,7 +75,7 @@ impl DurableFolder {
         removed.map_err(|cause| sweep_failed(&cause))
     }
 
-    /// The files of objects.
+    /// The files of objects, and the folders of them that are named instead.
     ///
     /// # Errors
     /// `StoreFailed` when one is no path of an object.
@@ -102,7 +105,8 @@ impl DurableFolder {
     /// # Errors
     /// `StoreFailed` when the work was broken off.
     pub(crate) async fn remove(&self, files: Vec<PathBuf>) -> Result<u64> {
-        let removed = off_thread(move || Ok(remove_all(files))).await;
+        let root = Arc::clone(&self.root);
+        let removed = off_thread(move || Ok(remove_all(&root, files))).await;
         removed.map_err(|cause| sweep_failed(&cause))
     }
 
@@ -315,19 +319,29 @@ fn remove_others(root: &FilePath, kept: &HashSet<PathBuf>) -> io::Result<u64> {
             let entry = entry?;
             if entry.file_type()?.is_dir() {
                 folders.push(entry.path());
-            } else if !kept.contains(&entry.path()) {
+            } else if !is_kept(kept, &entry.path()) {
                 leftovers.push(entry.path());
             }
         }
     }
-    Ok(remove_all(leftovers))
+    Ok(remove_all(root, leftovers))
 }
 
-fn remove_all(files: Vec<PathBuf>) -> u64 {
+/// Whether a file is among those to keep, or lies in a folder that is.
+pub(crate) fn is_kept(kept: &HashSet<PathBuf>, file: &FilePath) -> bool {
+    kept.contains(file) || file.parent().is_some_and(|folder| kept.contains(folder))
+}
+
+/// Removes files, and the folders that they leave empty.
+fn remove_all(root: &FilePath, files: Vec<PathBuf>) -> u64 {
     let mut removed = 0;
     for path in files {
         match fs::remove_file(&path) {
-            Ok(()) => removed += 1,
+            Ok(()) => {
+                removed += 1;
+                // One that is not empty stays, and so does the root.
+                let _ = path.parent().filter(|folder| *folder != root).map(fs::remove_dir);
+            }
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
             Err(cause) => tracing::warn!(file = %path.display(), error = %cause, "a leftover could not be removed"),
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use assay_core::{Catalog as _, Clock, Code, Error, Limits, Reach, SystemClock};
+use assay_core::{Clock, Code, Error, Limits, Reach, SystemClock};
 use assay_server::{ServerSettings, Services, fire_schedules_until};
 use assay_store::{EmbeddedStore, StoreSettings};
 use assay_worker::{
@@ -146,8 +146,7 @@ async fn open(args: &ServeArgs, clock: &Arc<dyn Clock>) -> Result<EmbeddedStore,
         ..default
     };
     let store = take(&args.store, clock, &settings).await?;
-    let referenced = store.referenced_objects().await?;
-    let removed = store.folder().sweep(&referenced).await?;
+    let removed = store.clear_leftovers().await?;
     if removed > 0 {
         tracing::info!(objects = removed, "removed what an earlier run left behind");
     }

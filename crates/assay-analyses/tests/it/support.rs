@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use assay_analyses::LocalRunner;
 use assay_core::{
-    Author, Code, Commit, CommitMode, Completion, Error, ImportTask, Limits, LivePart, Order, ReadOptions, Result,
-    RowSet, RunControl, Runner, Snapshot, TableSchema, Task, Timestamp, Usage, Version,
+    Author, Code, Commit, CommitMode, Completion, Error, ImportFile, ImportTask, Limits, LivePart, Order, ReadOptions,
+    Result, RowSet, RunControl, Runner, Snapshot, TableSchema, Task, Timestamp, Usage, Version,
 };
 use assay_engine::{Engine, EngineSettings};
 use object_store::memory::InMemory;
@@ -52,8 +52,7 @@ impl Laboratory {
             .await
             .unwrap();
         let task = Task::Import(Box::new(ImportTask {
-            upload,
-            upload_bytes,
+            files: vec![ImportFile::of_object(upload, upload_bytes)],
             dataset: name.parse().unwrap(),
             key: None,
             mode: CommitMode::Replace,

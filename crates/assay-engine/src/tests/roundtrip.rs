@@ -1,6 +1,6 @@
 //! Records are read back as they were written.
 
-use assay_core::{CommitMode, Format, ImportFormat, ImportTask, RecordsTask, RunControl};
+use assay_core::{CommitMode, Format, ImportFile, ImportFormat, ImportTask, RecordsTask, RunControl};
 
 use super::pages::{read, task};
 use super::*;
@@ -21,8 +21,7 @@ impl Lab {
         let upload = Path::from("uploads/u");
         self.objects.put(&upload, file.to_vec().into()).await.unwrap();
         let task = ImportTask {
-            upload: upload.to_string(),
-            upload_bytes: file.len() as u64,
+            files: vec![ImportFile::of_object(upload.to_string(), file.len() as u64)],
             dataset: name.parse().unwrap(),
             key: key.map(Into::into),
             mode: CommitMode::Append,

@@ -1,4 +1,4 @@
-//! Decoding an uploaded file into Parquet parts: JSON, CSV, spreadsheets, Parquet and Arrow, each also
+//! Decoding uploaded files into Parquet parts: JSON, CSV, spreadsheets, Parquet and Arrow, each also
 //! compressed.
 //!
 //! One chunk after the other is read, checked and stored, so memory is bounded whatever the size of the file. It
@@ -12,7 +12,9 @@ mod encoding;
 mod ipc;
 mod json;
 mod keys;
+mod meter;
 pub mod number;
+mod options;
 mod parquet;
 mod parts;
 mod pipeline;
@@ -20,6 +22,7 @@ mod refusals;
 mod rest;
 mod sheet;
 mod source;
+mod stored;
 mod temporal;
 #[cfg(test)]
 mod tests;
@@ -31,8 +34,7 @@ use std::io::Read;
 use std::sync::Arc;
 
 use assay_core::{
-    Code, Error, ImportFormat, ImportTask, OnError, Part, Progress, Ragged, Rejects, Result, RunControl, TableSchema,
-    TypeHint,
+    Code, Error, ImportFormat, ImportTask, OnError, Part, Rejects, Result, RunControl, TableSchema, TypeHint,
 };
 use object_store::ObjectStore;
 
@@ -42,13 +44,14 @@ use self::csv::Dialect;
 use self::detect::{Found, TextFound};
 use self::json::{Decoder, Hints, JsonLayout, JsonRecords};
 pub use self::json::{array, decode, seen_in};
-use self::keys::Keys;
 pub use self::keys::{ColumnFault, of_column as key_texts};
-use self::parts::Encoded;
+use self::meter::Meter;
 pub use self::parts::{Parts, checksum};
-use self::refusals::{Refusal, Refusals};
+pub use self::refusals::Refusal;
+use self::refusals::Refusals;
 pub use self::rest::{Kept, MAX_ATTRIBUTES, folded};
 use self::source::Upload;
+use self::stored::Stored;
 use self::typed::TypedRecords;
 use self::unpack::Packing;
 
@@ -57,13 +60,14 @@ const CHUNK: ChunkSize = ChunkSize {
     bytes: 32 << 20,
 };
 
-/// What was made of a file.
+/// What was made of the files.
 #[derive(Debug)]
 pub struct Imported {
     pub parts: Vec<Part>,
     pub schema: TableSchema,
     pub rows: u64,
-    pub shape: FileShape,
+    /// Each of them, in their order.
+    pub files: Vec<LoadedFile>,
     pub warnings: Vec<String>,
     /// Why attributes have their types, as far as their values do not tell.
     pub reasons: Vec<(String, String)>,
@@ -71,8 +75,19 @@ pub struct Imported {
     pub rejected: u64,
     pub refusals: Vec<Refusal>,
     pub rejects: Option<Rejects>,
-    /// Of the upload, as it was sent.
+    /// Of the uploads, as they were sent.
     pub bytes_read: u64,
+}
+
+/// What came of one of the files.
+#[derive(Debug)]
+pub struct LoadedFile {
+    /// What it is called, when there are several.
+    pub name: Option<String>,
+    pub bytes: u64,
+    pub rows: u64,
+    pub rejected: u64,
+    pub shape: FileShape,
 }
 
 /// How a file was read.
@@ -106,10 +121,11 @@ impl FileShape {
     }
 }
 
-/// Decodes the upload of `task` into parts under its folder, with at most `threads` threads beside that which reads.
+/// Decodes the uploads of `task` into parts under its folder, all of them or none, with at most `threads` threads beside
+/// that which reads.
 ///
 /// # Errors
-/// Whatever is wrong with the file, with its place; `Canceled`; those of the store.
+/// Whatever is wrong with a file, with its place; `Canceled`; those of the store.
 pub async fn import(
     objects: Arc<dyn ObjectStore>,
     task: &ImportTask,
@@ -117,11 +133,11 @@ pub async fn import(
     control: &RunControl,
 ) -> Result<Imported> {
     let task = task.clone();
-    let control = control.clone();
+    let meter = Meter::new(&task.files, control.clone());
     let decoded = tokio::task::spawn_blocking(move || {
-        let upload = Upload::new(objects.clone(), &task.upload, task.upload_bytes, control.clone());
-        load(&upload, || {
-            Loading::new(objects.clone(), &task, threads, control.clone())
+        let uploads = source::of_files(&objects, &task.files, &meter);
+        load(&uploads, |guess| {
+            Loading::new(objects.clone(), &task, threads, guess, meter.clone())
         })
     });
     decoded.await.map_err(|error| {
@@ -132,94 +148,48 @@ pub async fn import(
     })?
 }
 
-fn load(upload: &Upload, begin: impl Fn() -> Loading) -> Result<Imported> {
-    let loading = begin();
-    refuse_hint_of_key(&loading.task)?;
-    let head = upload.head(detect::HEAD)?;
-    match detect::kind(&head, loading.task.format)? {
-        Found::Text => decode_text(upload, &head, begin, loading),
-        Found::Parquet => loading.run(upload, |loading| {
-            loading.typed(parquet::open(upload, CHUNK)?, ImportFormat::Parquet)
-        }),
-        Found::ArrowFile => loading.run(upload, |loading| {
-            loading.typed(ipc::open_file(upload, CHUNK)?, ImportFormat::Arrow)
-        }),
-        Found::ArrowStream => loading.run(upload, |loading| {
-            loading.typed(ipc::open_stream(upload, CHUNK)?, ImportFormat::Arrow)
-        }),
-        Found::Office => loading.run(upload, |loading| loading.sheet(upload)),
+/// How the encoding of a text is found that names none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Guess {
+    /// From its beginning. It may turn out in the middle that it is another.
+    Head,
+    /// From all of it. Where faulty records are left out no wrong byte would end the load, and of several files none is
+    /// read twice for the sake of another.
+    Whole,
+    /// It is Windows-1252, as was seen.
+    Windows1252,
+}
+
+/// Reads the files, and a single one once more when it turns out in the middle that it is not UTF-8 but can be another.
+fn load(uploads: &[Upload], begin: impl Fn(Guess) -> Loading) -> Result<Imported> {
+    let mut loading = begin(Guess::Head);
+    options::refuse_hint_of_key(&loading.task)?;
+    if uploads.len() > 1 || loading.task.read.on_error != OnError::Abort {
+        loading.guess = Guess::Whole;
+    }
+    let is_guess = loading.guess == Guess::Head && loading.task.read.encoding.is_none();
+    let loaded = loading.run(uploads);
+    match (&loaded, uploads) {
+        (Err(error), [upload]) if is_guess && error.code == Code::InvalidEncoding && is_other(upload)? => {
+            begin(Guess::Windows1252).run(uploads)
+        }
+        _ => loaded,
     }
 }
 
-/// A key is what is written: read as a date or a fraction, another text could be the same key.
-fn refuse_hint_of_key(task: &ImportTask) -> Result<()> {
-    let hint = task.read.types.iter().find(|(name, _)| Some(name) == task.key.as_ref());
-    match hint {
-        Some((name, hint)) if !matches!(hint, TypeHint::Text | TypeHint::Int64) => Err(Error::new(
-            Code::InvalidParameter,
-            format!("the key `{name}` cannot have the type {}", hint.kind()),
-        )
-        .hint("keys are text or whole numbers: name `text` or `int64`, or no type")),
-        _ => Ok(()),
-    }
+fn is_other(upload: &Upload) -> Result<bool> {
+    encoding::is_windows_1252(upload.open("looking at the encoding")?)
 }
 
-/// Reads a text, and once more when it turns out in the middle that it is not UTF-8 but can be another.
-fn decode_text(upload: &Upload, head: &[u8], begin: impl Fn() -> Loading, loading: Loading) -> Result<Imported> {
-    let named = loading.task.read.encoding.clone();
-    let encoding = encoding::find(head, named.as_ref());
-    let text = |encoding| Text {
-        upload,
-        head: encoding::preview(head, encoding),
-        is_whole: (head.len() as u64) < detect::HEAD,
-        encoding,
-    };
-    let is_other = || encoding::is_windows_1252(upload.open("looking at the encoding")?);
-    // Where faulty records are left out, no wrong byte would end the load.
-    let aborts = loading.task.read.on_error == OnError::Abort;
-    let is_known_other = !aborts && named.is_none() && encoding == encoding_rs::UTF_8 && is_other()?;
-    if !is_known_other {
-        let decoded = loading.run(upload, |loading| loading.text(&text(encoding)));
-        let is_fault = |error: &Error| error.code == Code::InvalidEncoding && named.is_none() && aborts;
-        if !decoded.as_ref().is_err_and(is_fault) || !is_other()? {
-            return decoded;
+/// The error with the name of the file where it was met. Faults that lie in no file stay as they are.
+fn in_file(mut error: Error, name: Option<&str>) -> Error {
+    if let Some(name) = name.filter(|_| error.code.is_fault_of_request()) {
+        error.message = format!("`{name}`: {}", error.message);
+        for detail in &mut error.errors {
+            detail.message = format!("`{name}`: {}", detail.message);
         }
     }
-    begin().run(upload, |loading| {
-        let name = "the file is not UTF-8: it was read as windows-1252; `encoding=` names another one";
-        loading.warnings.push(name.to_owned());
-        loading.text(&text(encoding::windows_1252()))
-    })
-}
-
-/// The options that were said and mean nothing in a file of `format`.
-fn unused(task: &ImportTask, format: ImportFormat) -> Option<String> {
-    let is_csv = matches!(format, ImportFormat::Csv | ImportFormat::Tsv);
-    let is_sheet = matches!(format, ImportFormat::Xlsx | ImportFormat::Xls | ImportFormat::Ods);
-    let is_text = is_csv || matches!(format, ImportFormat::Json | ImportFormat::Ndjson);
-    let options = &task.read;
-    let said = [
-        (
-            "record_path",
-            task.record_path.is_some() && format != ImportFormat::Json,
-        ),
-        ("encoding", options.encoding.is_some() && !is_text),
-        ("delimiter", options.delimiter.is_some() && !is_csv),
-        ("quote", options.quote.is_some() && !is_csv),
-        ("comment", options.comment.is_some() && !is_csv),
-        ("header", options.header.is_some() && !is_csv && !is_sheet),
-        ("null", options.null.is_some() && !is_csv),
-        ("decimal", options.decimal.is_some() && !is_csv),
-        ("ragged", options.ragged != Ragged::Refuse && !is_csv),
-        ("sheet", options.sheet.is_some() && !is_sheet),
-        ("on_error", options.on_error != OnError::Abort && !is_text && !is_sheet),
-    ];
-    let names: Vec<String> = said
-        .iter()
-        .filter(|(_, unused)| *unused)
-        .map(|(name, _)| format!("`{name}`"))
-        .collect();
-    (!names.is_empty()).then(|| format!("options without a meaning for this format: {}", names.join(", ")))
+    error
 }
 
 /// A text to be read, which may happen several times.
@@ -238,79 +208,119 @@ impl Text<'_> {
     }
 }
 
-/// The parts that come of a file, while it is read.
+/// The parts that come of the files, while they are read.
 struct Loading {
     task: ImportTask,
     threads: usize,
+    guess: Guess,
     stored: Stored,
     refusals: Refusals,
     warnings: Vec<String>,
     reasons: Vec<(String, String)>,
+    meter: Meter,
 }
 
 impl Loading {
-    fn new(objects: Arc<dyn ObjectStore>, task: &ImportTask, threads: usize, control: RunControl) -> Self {
+    fn new(objects: Arc<dyn ObjectStore>, task: &ImportTask, threads: usize, guess: Guess, meter: Meter) -> Self {
+        meter.begin();
         Self {
             task: task.clone(),
             threads,
+            guess,
             refusals: Refusals::new(task.read.on_error, objects.clone(), &task.folder),
-            stored: Stored {
-                kept: Kept::new(columns_of(task)),
-                parts: Parts::new(objects, &task.folder, task.key.as_deref()),
-                schema: TableSchema::default(),
-                rows: 0,
-                keys: task.key.as_deref().map(Keys::new),
-                control,
-            },
+            stored: Stored::new(objects, task, meter.clone()),
             warnings: Vec::new(),
             reasons: Vec::new(),
+            meter,
         }
     }
 
-    /// Lets `read` read the file, and takes back what it wrote when it fails.
-    fn run(mut self, upload: &Upload, read: impl FnOnce(&mut Self) -> Result<FileShape>) -> Result<Imported> {
-        let read = read(&mut self).and_then(|shape| {
-            if self.stored.rows == 0 {
-                return Err(self.no_records());
-            }
-            Ok((shape, self.refusals.finish()?))
-        });
-        let (shape, rejects) = read.inspect_err(|_| {
+    /// Reads the files one after the other, and takes back what was written when one of them fails.
+    fn run(mut self, uploads: &[Upload]) -> Result<Imported> {
+        let read = uploads
+            .iter()
+            .map(|upload| self.file(upload).map_err(|error| in_file(error, upload.name())))
+            .collect::<Result<Vec<_>>>();
+        let read = read.and_then(|files| Ok((files, self.refusals.finish()?)));
+        let (files, rejects) = read.inspect_err(|_| {
             self.stored.parts.delete();
             self.refusals.delete();
         })?;
-        self.warnings.extend(unused(&self.task, shape.format));
         Ok(Imported {
             parts: self.stored.parts.take(),
             schema: self.stored.schema,
             rows: self.stored.rows,
-            shape: FileShape {
-                compression: upload.packing()?.map(Packing::as_str),
-                ..shape
-            },
+            files,
             warnings: self.warnings,
             reasons: self.reasons,
             rejected: self.refusals.count(),
             refusals: self.refusals.told().to_vec(),
             rejects,
-            bytes_read: upload.size(),
+            bytes_read: uploads.iter().map(Upload::size).sum(),
         })
     }
 
-    fn no_records(&self) -> Error {
-        match self.refusals.told().first() {
-            None => Error::new(Code::NoRecords, "the file has no records").hint("load a file with at least one record"),
-            Some(first) => {
-                let message = format!(
-                    "none of the {} records could be read; the first: {}",
-                    self.refusals.count(),
-                    first.reason
-                );
-                Error::new(Code::NoRecords, message)
-                    .hint("look whether the options suit the file")
-                    .at(first.line, None)
+    fn file(&mut self, upload: &Upload) -> Result<LoadedFile> {
+        self.stored.begin_file();
+        let (warned, rejected, told) = (self.warnings.len(), self.refusals.count(), self.refusals.told().len());
+        self.refusals.enter(upload.name());
+        let shape = self.read(upload)?;
+        let rows = self.stored.rows_of_file();
+        if rows == 0 {
+            return Err(no_records(
+                self.refusals.count() - rejected,
+                self.refusals.told().get(told),
+            ));
+        }
+        self.warnings.extend(options::unused(&self.task, shape.format));
+        if let Some(name) = upload.name() {
+            for warning in &mut self.warnings[warned..] {
+                *warning = format!("`{name}`: {warning}");
             }
         }
+        self.meter.leave(upload.size());
+        Ok(LoadedFile {
+            name: upload.name().map(ToOwned::to_owned),
+            bytes: upload.size(),
+            rows,
+            rejected: self.refusals.count() - rejected,
+            shape: FileShape {
+                compression: upload.packing()?.map(Packing::as_str),
+                ..shape
+            },
+        })
+    }
+
+    fn read(&mut self, upload: &Upload) -> Result<FileShape> {
+        let head = upload.head(detect::HEAD)?;
+        match detect::kind(&head, self.task.format)? {
+            Found::Text => self.any_text(upload, &head),
+            Found::Parquet => self.typed(parquet::open(upload, CHUNK)?, ImportFormat::Parquet),
+            Found::ArrowFile => self.typed(ipc::open_file(upload, CHUNK)?, ImportFormat::Arrow),
+            Found::ArrowStream => self.typed(ipc::open_stream(upload, CHUNK)?, ImportFormat::Arrow),
+            Found::Office => self.sheet(upload),
+        }
+    }
+
+    fn any_text(&mut self, upload: &Upload, head: &[u8]) -> Result<FileShape> {
+        let named = self.task.read.encoding.clone();
+        let mut encoding = encoding::find(head, named.as_ref());
+        let is_windows_1252 = match self.guess {
+            Guess::Windows1252 => true,
+            Guess::Whole => named.is_none() && encoding == encoding_rs::UTF_8 && is_other(upload)?,
+            Guess::Head => false,
+        };
+        if is_windows_1252 {
+            let warning = "the file is not UTF-8: it was read as windows-1252; `encoding=` names another one";
+            self.warnings.push(warning.to_owned());
+            encoding = encoding::windows_1252();
+        }
+        self.text(&Text {
+            upload,
+            head: encoding::preview(head, encoding),
+            is_whole: (head.len() as u64) < detect::HEAD,
+            encoding,
+        })
     }
 
     fn text(&mut self, text: &Text<'_>) -> Result<FileShape> {
@@ -463,50 +473,17 @@ impl Loading {
     }
 }
 
-/// The attributes that have columns whatever comes: those of the data set, that of the keys, those of named types.
-fn columns_of(task: &ImportTask) -> impl Iterator<Item = String> {
-    let hinted = task.read.types.iter().map(|(name, _)| name);
-    task.attributes.iter().chain(&task.key).chain(hinted).cloned()
-}
-
-/// What was read and stored so far.
-struct Stored {
-    kept: Kept,
-    parts: Parts,
-    schema: TableSchema,
-    rows: u64,
-    keys: Option<Keys>,
-    control: RunControl,
-}
-
-impl Stored {
-    /// Checks the keys of the next chunk and stores it as one part.
-    fn add(&mut self, mut encoded: Encoded) -> Result<()> {
-        if let Some(folded) = folded(&encoded.chunk, &self.kept)? {
-            encoded = self.parts.encoder().encode(folded)?;
-        }
-        let chunk = &encoded.chunk;
-        self.kept.learn(&chunk.schema);
-        if chunk.schema.attributes.is_empty() {
-            return Err(
-                Error::new(Code::NoRecords, "the records of the file have no attributes")
-                    .hint("load records with at least one member"),
+fn no_records(left_out: u64, first: Option<&Refusal>) -> Error {
+    match first {
+        None => Error::new(Code::NoRecords, "the file has no records").hint("load a file with at least one record"),
+        Some(first) => {
+            let message = format!(
+                "none of the {left_out} records could be read; the first: {}",
+                first.reason
             );
+            Error::new(Code::NoRecords, message)
+                .hint("look whether the options suit the file")
+                .at(first.line, None)
         }
-        let keys = match &mut self.keys {
-            Some(keys) => Some(keys.check(chunk, self.rows)?),
-            None => None,
-        };
-        self.schema = self.schema.union(&chunk.schema);
-        self.rows += chunk.batch.num_rows() as u64;
-        self.parts.put_part(encoded, keys)?;
-        self.control.report(Progress {
-            stage: "storing".to_owned(),
-            done: self.rows,
-            total: None,
-            unit: "rows".to_owned(),
-            rows: self.rows,
-        });
-        Ok(())
     }
 }

@@ -16,6 +16,8 @@ const IN_FLIGHT: usize = 2;
 /// A record that was left out.
 #[derive(Debug, Clone)]
 pub struct Refusal {
+    /// The name of the file, when there are several.
+    pub file: Option<String>,
     pub line: u64,
     pub reason: String,
 }
@@ -25,6 +27,8 @@ pub(super) struct Refusals {
     policy: OnError,
     told: Vec<Refusal>,
     count: u64,
+    /// The file that is being read, when there are several.
+    file: Option<String>,
     kept: Option<Kept>,
     objects: Arc<dyn ObjectStore>,
     folder: String,
@@ -43,11 +47,17 @@ impl Refusals {
             policy,
             told: Vec::new(),
             count: 0,
+            file: None,
             kept: None,
             objects,
             folder: folder.to_owned(),
             handle: Handle::current(),
         }
+    }
+
+    /// From now on the file called `name` is read.
+    pub(super) fn enter(&mut self, name: Option<&str>) {
+        self.file = name.map(ToOwned::to_owned);
     }
 
     /// Whether the first fault is the last.
@@ -86,7 +96,8 @@ impl Refusals {
             self.keep(line, &reason, text)?;
         }
         if self.told.len() < TOLD {
-            self.told.push(Refusal { line, reason });
+            let file = self.file.clone();
+            self.told.push(Refusal { file, line, reason });
         }
         Ok(())
     }
@@ -104,7 +115,11 @@ impl Refusals {
                 self.kept.insert(Kept { path, writer })
             }
         };
-        let mut record = json!({"line": line, "reason": reason, "text": String::from_utf8_lossy(text)}).to_string();
+        let mut record = json!({"line": line, "reason": reason, "text": String::from_utf8_lossy(text)});
+        if let Some(file) = &self.file {
+            record["file"] = file.as_str().into();
+        }
+        let mut record = record.to_string();
         record.push('\n');
         self.handle
             .block_on(kept.writer.wait_for_capacity(IN_FLIGHT))

@@ -1,4 +1,5 @@
-//! An uploaded object as blocking readers: from its beginning, decompressed and bounded, or by ranges.
+//! An uploaded file, which lies in one object or several, as blocking readers: from its beginning, decompressed and
+//! bounded, or by ranges.
 //!
 //! Every read looks whether the import was canceled and tells how far it is.
 
@@ -6,36 +7,57 @@ use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::sync::Arc;
 
-use assay_core::{Code, Error, Progress, Result, RunControl};
-use bytes::{Buf, Bytes};
+use assay_core::{Code, Error, ImportFile, Piece, Result};
+use bytes::{Buf, Bytes, BytesMut};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, Length};
 use tokio::runtime::Handle;
 
+use super::meter::Meter;
 use super::unpack::{self, Packing};
 
-const PIECE: u64 = 4 << 20;
+/// Bytes that are read at a time.
+const BLOCK: u64 = 4 << 20;
+
 /// The uploaded bytes. Reads block the thread: it is used outside the threads of the runtime.
 #[derive(Clone)]
 pub(super) struct Upload {
     objects: Arc<dyn ObjectStore>,
-    path: Path,
+    name: Option<Arc<str>>,
+    /// Each with the place of its first byte in the file.
+    pieces: Arc<[(u64, Piece)]>,
     size: u64,
     handle: Handle,
-    control: RunControl,
+    meter: Meter,
+}
+
+/// The uploads of `files`. A name is told where there are several.
+pub(super) fn of_files(objects: &Arc<dyn ObjectStore>, files: &[ImportFile], meter: &Meter) -> Vec<Upload> {
+    let upload = |file: &ImportFile| {
+        let mut size = 0;
+        let pieces = file.pieces.iter().map(|piece| {
+            let begin = size;
+            size += piece.bytes;
+            (begin, piece.clone())
+        });
+        Upload {
+            objects: Arc::clone(objects),
+            name: file.name.as_deref().filter(|_| files.len() > 1).map(Arc::from),
+            pieces: pieces.collect(),
+            size,
+            handle: Handle::current(),
+            meter: meter.clone(),
+        }
+    };
+    files.iter().map(upload).collect()
 }
 
 impl Upload {
-    pub(super) fn new(objects: Arc<dyn ObjectStore>, path: &str, size: u64, control: RunControl) -> Self {
-        Self {
-            objects,
-            path: Path::from(path),
-            size,
-            handle: Handle::current(),
-            control,
-        }
+    /// What messages call it.
+    pub(super) fn name(&self) -> Option<&str> {
+        self.name.as_deref()
     }
 
     pub(super) fn size(&self) -> u64 {
@@ -45,15 +67,19 @@ impl Upload {
     /// # Errors
     /// `Canceled`; `StoreFailed`.
     fn range(&self, begin: u64, end: u64) -> Result<Bytes> {
-        if self.control.is_canceled() {
-            return Err(Error::new(Code::Canceled, "the import was canceled"));
+        self.meter.check()?;
+        let first = self.pieces.partition_point(|(at, piece)| at + piece.bytes <= begin);
+        let mut slices = Vec::new();
+        for (at, piece) in self.pieces[first..].iter().take_while(|(at, _)| *at < end) {
+            let within = begin.max(*at) - at..end.min(at + piece.bytes) - at;
+            let path = Path::from(piece.path.as_str());
+            slices.push(
+                self.handle
+                    .block_on(self.objects.get_range(&path, within))
+                    .map_err(not_read)?,
+            );
         }
-        self.handle
-            .block_on(self.objects.get_range(&self.path, begin..end))
-            .map_err(|error| {
-                tracing::error!(%error, "cannot read an upload");
-                Error::new(Code::StoreFailed, "the uploaded file cannot be read from the store").hint("load it again")
-            })
+        Ok(joined(slices))
     }
 
     /// The bytes from the beginning, decompressed.
@@ -114,6 +140,24 @@ impl Upload {
     }
 }
 
+/// One text of several, without a copy where there is one alone.
+fn joined(mut slices: Vec<Bytes>) -> Bytes {
+    match slices.len() {
+        1 => slices.remove(0),
+        _ => {
+            let mut all = BytesMut::with_capacity(slices.iter().map(Bytes::len).sum());
+            slices.iter().for_each(|slice| all.extend_from_slice(slice));
+            all.freeze()
+        }
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "as `map_err` gives it")]
+fn not_read(error: object_store::Error) -> Error {
+    tracing::error!(%error, "cannot read an upload");
+    Error::new(Code::StoreFailed, "the uploaded file cannot be read from the store").hint("load it again")
+}
+
 pub(super) fn empty() -> Error {
     Error::new(Code::FileEmpty, "the file is empty").hint("load a file with at least one record")
 }
@@ -150,16 +194,10 @@ impl Read for RawReader {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let upload = &self.upload;
         if self.piece.is_empty() && self.at < upload.size {
-            let end = (self.at + PIECE).min(upload.size);
+            let end = (self.at + BLOCK).min(upload.size);
             self.piece = upload.range(self.at, end).map_err(io::Error::other)?;
             self.at = end;
-            upload.control.report(Progress {
-                stage: self.stage.to_owned(),
-                done: self.at,
-                total: Some(upload.size),
-                unit: "bytes".to_owned(),
-                ..Progress::default()
-            });
+            upload.meter.reached(self.stage, end);
         }
         let length = out.len().min(self.piece.len());
         out[..length].copy_from_slice(&self.piece[..length]);
@@ -186,7 +224,10 @@ impl ChunkReader for Upload {
         if end > self.size {
             return Err(ParquetError::EOF("beyond the end of the file".to_owned()));
         }
-        self.range(start, end)
-            .map_err(|error| ParquetError::External(Box::new(error)))
+        let bytes = self
+            .range(start, end)
+            .map_err(|error| ParquetError::External(Box::new(error)))?;
+        self.meter.read("reading", length as u64);
+        Ok(bytes)
     }
 }

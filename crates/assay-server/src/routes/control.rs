@@ -1,6 +1,6 @@
 //! What can be done with jobs that are there: try again, run at once, cancel many, ask why one waits.
 
-use assay_core::{Code, Error, Job, JobFilter, JobId, NewJob, PageRequest, Result, State as JobState};
+use assay_core::{Code, Error, IMPORT, Job, JobFilter, JobId, NewJob, PageRequest, Result, State as JobState};
 use axum::Json;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
@@ -13,7 +13,7 @@ use crate::prefer::Preferences;
 use crate::problem::Problem;
 use crate::routes::jobs::{self, FILTERS};
 use crate::wire::{job, queue};
-use crate::{answer, extract, submit};
+use crate::{answer, extract, submit, uploads};
 
 /// Most jobs that one request cancels.
 const MAX_CANCELED: usize = 10_000;
@@ -48,7 +48,7 @@ pub(crate) async fn retry_job(
     let job = jobs::found(&app, &asker, &id).await?.0;
     match job.state {
         JobState::Failed | JobState::Canceled => {
-            let again = again(&app, job)?;
+            let again = again(&app, &asker, job).await?;
             let submitted = app.jobs.submit(again, None).await?;
             let patience = preferences.wait_or(std::time::Duration::ZERO);
             Ok(submit::answer(&app, submitted, patience, preferences).await?)
@@ -63,8 +63,11 @@ pub(crate) async fn retry_job(
 }
 
 /// The same job anew.
-fn again(app: &App, job: Job) -> Result<NewJob> {
-    if job.spec.upload.is_some() {
+///
+/// # Errors
+/// `ResultExpired` when what it loaded is gone.
+async fn again(app: &App, asker: &Asker, job: Job) -> Result<NewJob> {
+    if job.spec.analysis == IMPORT && !uploads::are_left(app, asker, &job.spec).await? {
         let error = Error::new(
             Code::ResultExpired,
             format!("the file that job `{}` loaded is gone", job.id),

@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use assay_core::{
     Code, CommitMode, DatasetName, Error, IMPORT, Idempotency, ImportFormat, ImportParams, Job, JobId, JobSpec, Limits,
-    NewJob, ReadOptions, Result, Submitted, Target, UserName,
+    NewJob, ReadOptions, Result, Submitted, Target, UploadId, UserName,
 };
-use axum::body::{Body, BodyDataStream, Bytes};
+use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
-use futures::StreamExt as _;
-use http::{HeaderMap, header};
+use http::HeaderMap;
 use object_store::path::Path as ObjectPath;
 use object_store::{ObjectStoreExt as _, WriteMultipart};
 use serde::de::DeserializeOwned;
@@ -23,23 +22,25 @@ use crate::cursor::hex;
 use crate::extract::Path;
 use crate::prefer::Preferences;
 use crate::problem::Problem;
+use crate::receive::{content_length, empty, next, not_stored, too_large};
 use crate::wire::job;
 use crate::wire::notify::{self, TargetForm};
-use crate::{digest, extract, submit, when};
+use crate::{digest, extract, submit, uploads, when};
 
 /// Parts of an upload that may be on their way to the object store at a time.
 const PARTS_IN_FLIGHT: usize = 4;
-/// How long a client may be silent in the middle of an upload.
-const SILENCE: Duration = Duration::from_secs(60);
 /// What a file can be said to be.
 const FORMATS: [&str; 9] = ["ndjson", "json", "csv", "tsv", "parquet", "arrow", "xlsx", "xls", "ods"];
+/// The parameter that names uploads, and how many of them become one version at most.
+const UPLOAD: &str = "upload";
+const MAX_FILES: usize = 1_000;
 /// A file of gigabytes may take a while.
 const TIMEOUT_MS: u64 = 6 * 3_600_000;
 
 /// Load a file into a data set.
 ///
 /// The body is the file: NDJSON, a JSON array or a JSON document with the records inside, CSV, TSV, a
-/// spreadsheet, Parquet or Arrow; each also compressed with gzip or zstd. The former version of the data set stays until the new one is whole.
+/// spreadsheet, Parquet or Arrow; each also compressed with gzip or zstd. Instead of it `upload` names finished uploads (`/v1/uploads`). The former version of the data set stays until the new one is whole.
 #[utoipa::path(
     post, path = "/v1/datasets/{name}/import", tag = "data sets",
     params(
@@ -59,6 +60,7 @@ const TIMEOUT_MS: u64 = 6 * 3_600_000;
         ("ragged" = Option<String>, Query, description = "rows of CSV with too few or too many cells: `refuse` (default), `pad` or `skip`"),
         ("sheet" = Option<String>, Query, description = "the sheet of a spreadsheet; the first with cells by default"),
         ("types" = Option<String>, Query, description = "types of columns, e.g. `zip:text,day:date[%d.%m.%Y]`: `text`, `int64`, `double`, `bool`, `json`, `date`, `timestamp`"),
+        ("upload" = Option<Vec<String>>, Query, description = "finished uploads to load instead of a body; several, named one by one or with commas between them, become one version, or none of them does"),
         ("on_error" = Option<String>, Query, description = "a record that cannot be read: `abort` (default) loads nothing, `skip` leaves it out and tells it, `quarantine` also keeps it"),
         ("notify" = Option<Vec<String>>, Query, description = "whom to tell of the end: the address of a webhook or of mail; may come many times"),
         ("Prefer" = Option<String>, Header, description = "`wait=N` seconds"),
@@ -80,7 +82,11 @@ pub(crate) async fn import(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let (mut params, notify) = options(&name, query.as_deref())?;
+    let Options {
+        mut params,
+        uploads,
+        notify,
+    } = options(&name, query.as_deref())?;
     params.message = when::author(&asker, params.message)?.message;
     let preferences = Preferences::read(&headers, app.settings.max_wait)?;
     let patience = preferences.wait_or(Duration::ZERO);
@@ -91,6 +97,11 @@ pub(crate) async fn import(
         notify,
     };
     let length = content_length(&headers)?;
+    if !uploads.is_empty() {
+        refuse_body(length, body).await?;
+        let submitted = load_uploads(&app, &asker, request, &uploads).await?;
+        return Ok(submit::answer(&app, submitted, patience, preferences).await?);
+    }
     let (submitted, body) = repeated(&app, &asker, &request, length, digest.as_deref(), body).await?;
     if let Some(submitted) = submitted {
         return Ok(submit::answer(&app, submitted, patience, preferences).await?);
@@ -107,6 +118,13 @@ pub(crate) async fn import(
         refuse_other(&submitted.job, &upload.checksum)?;
     }
     Ok(submit::answer(&app, submitted, patience, preferences).await?)
+}
+
+/// What the query asks for.
+struct Options {
+    params: ImportParams,
+    uploads: Vec<UploadId>,
+    notify: Vec<TargetForm>,
 }
 
 /// What is asked for beside the bytes.
@@ -162,16 +180,6 @@ async fn digest_of(body: Body) -> Result<String> {
 }
 
 /// # Errors
-/// `InvalidRequest` when nothing comes any more.
-async fn next(chunks: &mut BodyDataStream) -> Result<Option<Bytes>> {
-    match tokio::time::timeout(SILENCE, chunks.next()).await {
-        Ok(Some(Ok(chunk))) => Ok(Some(chunk)),
-        Ok(None) => Ok(None),
-        Ok(Some(Err(_))) | Err(_) => Err(broken_off()),
-    }
-}
-
-/// # Errors
 /// `IdempotencyKeyReused` when the job loads other bytes.
 fn refuse_other(job: &Job, checksum: &str) -> Result<()> {
     let known = job.spec.params.get("upload_sha256").and_then(Value::as_str);
@@ -182,15 +190,18 @@ fn refuse_other(job: &Job, checksum: &str) -> Result<()> {
     Err(Error::new(Code::IdempotencyKeyReused, message).hint("use a new key for a new request"))
 }
 
-fn options(name: &str, query: Option<&str>) -> Result<(ImportParams, Vec<TargetForm>)> {
+fn options(name: &str, query: Option<&str>) -> Result<Options> {
     let dataset: DatasetName = name.parse()?;
-    let (reading, others): (Vec<_>, Vec<_>) = extract::pairs(query)
+    let (named, others): (Vec<_>, Vec<_>) = extract::pairs(query).into_iter().partition(|(name, _)| name == UPLOAD);
+    let uploads = uploads(&named)?;
+    let (reading, others): (Vec<_>, Vec<_>) = others
         .into_iter()
         .partition(|(name, _)| ReadOptions::NAMES.contains(&name.as_str()));
     let read = read_options(&reading)?;
     let known = ["key", "format", "record_path", "mode", "message"];
+    let elsewhere: Vec<&str> = ReadOptions::NAMES.into_iter().chain([UPLOAD]).collect();
     let ([key, format, record_path, mode, message], notify) =
-        extract::pairs_with_list(others, known, "notify", &ReadOptions::NAMES)?;
+        extract::pairs_with_list(others, known, "notify", &elsewhere)?;
     if let Some(path) = record_path
         .as_deref()
         .filter(|path| !path.is_empty() && !path.starts_with('/'))
@@ -209,10 +220,73 @@ fn options(name: &str, query: Option<&str>) -> Result<(ImportParams, Vec<TargetF
         record_path,
         read,
         message,
+        files: Vec::new(),
         upload_bytes: 0,
         upload_sha256: None,
     };
-    Ok((params, notify.into_iter().map(TargetForm::of_address).collect()))
+    Ok(Options {
+        params,
+        uploads,
+        notify: notify.into_iter().map(TargetForm::of_address).collect(),
+    })
+}
+
+/// The uploads that are named, each once.
+fn uploads(pairs: &[(String, String)]) -> Result<Vec<UploadId>> {
+    let mut ids: Vec<UploadId> = Vec::new();
+    for id in pairs.iter().flat_map(|(_, value)| value.split(',')) {
+        let id: UploadId = id.parse()?;
+        if ids.contains(&id) {
+            let message = format!("upload `{id}` is named twice");
+            return Err(Error::new(Code::InvalidParameter, message).hint("name each upload once"));
+        }
+        ids.push(id);
+    }
+    if ids.len() > MAX_FILES {
+        let message = format!(
+            "{} uploads are named, and {MAX_FILES} at most become one version",
+            ids.len()
+        );
+        return Err(Error::new(Code::InvalidParameter, message).hint("load the others with `mode=append`"));
+    }
+    Ok(ids)
+}
+
+/// # Errors
+/// `InvalidRequest` when there is a body, too.
+async fn refuse_body(length: Option<u64>, body: Body) -> Result<()> {
+    let is_empty = match length {
+        Some(length) => length == 0,
+        None => next(&mut body.into_data_stream())
+            .await?
+            .is_none_or(|chunk| chunk.is_empty()),
+    };
+    if is_empty {
+        return Ok(());
+    }
+    let message = "the request has a body beside the uploads that it names";
+    Err(Error::new(Code::InvalidRequest, message).hint("send the file as an upload as well, or name none"))
+}
+
+/// The job that makes one version of finished uploads.
+///
+/// # Errors
+/// `UnknownUpload`; `Conflict` when one is not finished; `IdempotencyKeyReused`; `TooManyJobs`.
+async fn load_uploads(app: &App, asker: &Asker, request: Request, ids: &[UploadId]) -> Result<Submitted> {
+    let Request { key, params, notify } = request;
+    let idempotency = submit::idempotency(key, "import", &(&params, ids, &notify));
+    // Before anything is looked at: a job that has ended has used up what it loaded.
+    if let Some(submitted) = submit::repeated(app, asker, idempotency.as_ref()).await? {
+        return Ok(submitted);
+    }
+    let notify = notify::targets(&notify, &app.settings.reach)?;
+    let files = uploads::finished(app, asker, ids).await?;
+    let params = ImportParams {
+        upload_bytes: files.iter().map(|file| file.bytes).sum(),
+        files,
+        ..params
+    };
+    submit_job(app, asker.owner(), params, None, notify, idempotency).await
 }
 
 /// How the file is to be read, from the pairs of a query.
@@ -240,29 +314,12 @@ fn one_of<T: DeserializeOwned>(
     })
 }
 
-fn content_length(headers: &HeaderMap) -> Result<Option<u64>> {
-    Ok(extract::text(headers, &header::CONTENT_LENGTH)?.and_then(|text| text.parse().ok()))
-}
-
 fn refuse_length(length: Option<u64>, limit: u64) -> Result<()> {
     match length {
         Some(0) => Err(empty()),
         Some(length) if length > limit => Err(too_large(limit)),
         _ => Ok(()),
     }
-}
-
-fn empty() -> Error {
-    Error::new(Code::FileEmpty, "the uploaded file is empty")
-        .hint("send the file as the body, e.g. `curl --data-binary @FILE`")
-}
-
-fn too_large(limit: u64) -> Error {
-    Error::new(
-        Code::BodyTooLarge,
-        format!("the file is larger than the limit of {limit} bytes"),
-    )
-    .hint("compress it with gzip, or load it in pieces with `mode=append`")
 }
 
 async fn store(
@@ -278,6 +335,17 @@ async fn store(
         upload_sha256: Some(upload.checksum.clone()),
         ..request.params
     };
+    submit_job(app, owner, params, Some(upload.path.to_string()), notify, idempotency).await
+}
+
+async fn submit_job(
+    app: &App,
+    owner: UserName,
+    params: ImportParams,
+    upload: Option<String>,
+    notify: Vec<Target>,
+    idempotency: Option<Idempotency>,
+) -> Result<Submitted> {
     let params = serde_json::to_value(params).map_err(|cause| {
         tracing::error!(%cause, "the parameters of an import do not serialize");
         Error::internal("submitting the import")
@@ -290,7 +358,7 @@ async fn store(
                 timeout_ms: TIMEOUT_MS,
                 ..app.settings.default_limits
             },
-            upload: Some(upload.path.to_string()),
+            upload,
             notify,
             ..JobSpec::new(IMPORT, params)
         },
@@ -358,20 +426,10 @@ async fn copy(body: Body, writer: &mut WriteMultipart, limit: u64) -> Result<(u6
     Ok((bytes, hex(&digest.finalize())))
 }
 
-fn broken_off() -> Error {
-    Error::new(Code::InvalidRequest, "the upload was broken off").hint("send it again; nothing was loaded")
-}
-
 fn damaged() -> Error {
     Error::new(
         Code::InvalidRequest,
         "the upload does not have the digest of its `Content-Digest`",
     )
     .hint("send it again; nothing was loaded")
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "as `map_err` gives it")]
-fn not_stored(cause: object_store::Error) -> Error {
-    tracing::error!(error = %cause, "could not store an upload");
-    Error::new(Code::StoreFailed, "the file could not be stored").hint("try again; the server's log has the cause")
 }

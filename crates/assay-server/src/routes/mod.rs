@@ -21,6 +21,7 @@ pub(crate) mod record;
 pub(crate) mod records;
 pub(crate) mod results;
 pub(crate) mod schedules;
+pub(crate) mod uploads;
 pub(crate) mod versions;
 
 use std::sync::Arc;

@@ -11,3 +11,4 @@ pub(crate) mod queue;
 pub(crate) mod record;
 pub(crate) mod request;
 pub(crate) mod schedule;
+pub(crate) mod upload;

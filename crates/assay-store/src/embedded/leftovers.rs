@@ -8,10 +8,12 @@ use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use assay_core::{Catalog as _, Result, Timestamp};
+use assay_core::{Catalog as _, Code, Error, Result, Timestamp, UPLOADS, UploadId};
+use object_store::ObjectStore as _;
+use object_store::path::Path;
 
 use super::EmbeddedStore;
-use crate::objects::Walk;
+use crate::objects::{DurableFolder, Walk, is_kept};
 
 /// Most entries of folders that one turn looks at.
 const MAX_SEEN: usize = 1_000;
@@ -62,6 +64,29 @@ impl Leftovers {
     }
 }
 
+/// What [`EmbeddedStore::clear_leftovers`] says.
+///
+/// # Errors
+/// As that.
+pub(super) async fn clear(store: &EmbeddedStore, now: Timestamp) -> Result<u64> {
+    let mut kept = store.referenced_objects().await?;
+    kept.extend(unexpired_uploads(&store.inner.objects, now).await?);
+    store.inner.objects.sweep(&kept).await
+}
+
+/// The folders of uploads that have not expired.
+async fn unexpired_uploads(objects: &DurableFolder, now: Timestamp) -> Result<Vec<String>> {
+    let listed = objects.list_with_delimiter(Some(&Path::from(UPLOADS))).await;
+    let listed = listed.map_err(|cause| {
+        tracing::error!(error = %cause, "could not list the uploads");
+        Error::new(Code::StoreFailed, "could not list the uploads of former runs")
+            .hint("the log of the server has the cause")
+    })?;
+    let ids = listed.common_prefixes.iter().filter_map(Path::filename);
+    let ids = ids.filter_map(|name| name.parse::<UploadId>().ok());
+    Ok(ids.filter(|id| now < id.expires_at()).map(|id| id.folder()).collect())
+}
+
 /// One turn; how many files it removed.
 ///
 /// # Errors
@@ -93,11 +118,11 @@ async fn turn(
         },
     };
     let (mut old, rest) = walk.next(MAX_SEEN, written_before(now, age_ms)).await?;
-    old.retain(|file| !kept.contains(file));
+    old.retain(|file| !is_kept(&kept, file));
     if !old.is_empty() {
         // Anew, as answers came since. What is referred to after this look was written by then, and is not so old.
         let referenced = referenced(store).await?;
-        old.retain(|file| !referenced.contains(file));
+        old.retain(|file| !is_kept(&referenced, file));
     }
     let removed = store.inner.objects.remove(old).await?;
     Ok((removed, rest.map(|walk| Round { walk, kept })))

@@ -177,10 +177,15 @@ impl EmbeddedStore {
         Arc::new(self.inner.objects.clone())
     }
 
-    /// The same folder with its own methods, e.g. the sweep at the start.
-    #[must_use]
-    pub fn folder(&self) -> &DurableFolder {
-        &self.inner.objects
+    /// Removes the objects that nobody refers to, unfinished writes included, and says how many. Uploads that have not
+    /// expired stay.
+    ///
+    /// For start-up, before anything writes: a write that is under way has no reference yet.
+    ///
+    /// # Errors
+    /// `StoreFailed` when the objects or the references cannot be read. Nothing is removed then.
+    pub async fn clear_leftovers(&self) -> Result<u64> {
+        leftovers::clear(self, self.inner.clock.now()).await
     }
 
     /// Finishes what was asked before, folds the log into the file and gives the folder free. Clones refuse writes

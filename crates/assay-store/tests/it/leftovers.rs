@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use assay_core::{Jobs as _, Outcome, ResultData, StoredResult, SystemClock, Upkeep as _};
+use assay_core::{Jobs as _, Outcome, ResultData, StoredResult, SystemClock, Upkeep as _, UploadId};
 use assay_store::{EmbeddedStore, StoreSettings};
+use serde_json::json;
 
 use crate::support::{new_job, result, usage, worker};
 
@@ -103,4 +104,38 @@ async fn a_sweep_looks_at_so_many_files_and_the_next_one_goes_on() {
     }
     assert!(removed.iter().all(|removed| *removed <= 1_000), "{removed:?}");
     assert_eq!(removed.iter().sum::<u64>(), 2_500);
+}
+
+/// An upload that was begun so long ago.
+#[expect(clippy::disallowed_methods, reason = "files are as old as the system says")]
+fn begun(ago: Duration) -> UploadId {
+    let since = (SystemTime::now() - ago)
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap();
+    UploadId::generate(assay_core::Timestamp(i64::try_from(since.as_millis()).unwrap()))
+}
+
+#[tokio::test]
+async fn uploads_outlive_a_restart_until_they_expire_and_as_long_as_a_job_waits_for_them() {
+    let scene = Scene::new();
+    let [fresh, expired, wanted] = [DAY / 2, 2 * DAY, 2 * DAY].map(begun);
+    let mut loading = new_job(assay_core::Timestamp(1));
+    loading.spec.analysis = "import".to_owned();
+    loading.spec.params = json!({
+        "dataset": "genes", "upload_bytes": 1, "files": [{"upload": wanted, "name": "a", "bytes": 1}],
+    });
+    scene.store.submit(loading, None).await.unwrap();
+    let objects = |id: &UploadId, ago: Duration| [id.about(), id.piece(0)].map(|path| scene.written(&path, ago));
+    let of_fresh = objects(&fresh, DAY / 2);
+    let of_wanted = objects(&wanted, 2 * DAY);
+    let of_expired = objects(&expired, 2 * DAY);
+    let are_there = |files: &[PathBuf]| files.iter().all(|file| file.exists());
+    assert_eq!(scene.sweep().await, 2, "while the store is in use");
+    assert!(are_there(&of_fresh) && are_there(&of_wanted));
+    assert!(!of_expired[0].parent().unwrap().exists(), "an empty folder is left");
+
+    let of_expired = objects(&expired, DAY);
+    assert_eq!(scene.store.clear_leftovers().await.unwrap(), 2, "at the start");
+    assert!(are_there(&of_fresh) && are_there(&of_wanted));
+    assert!(!of_expired[0].parent().unwrap().exists(), "an empty folder is left");
 }

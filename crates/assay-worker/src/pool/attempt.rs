@@ -6,13 +6,15 @@
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use assay_core::{Attempt, AttemptOutcome, Code, Completion, Error, Job, Lease, Outcome, Result, RunControl, Usage};
+use assay_core::{
+    Attempt, AttemptOutcome, Code, Completion, Error, Job, Lease, Outcome, Result, RunControl, State, Usage,
+};
 use futures::FutureExt as _;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::sleep;
 
 use super::running::{Abandon, Place};
-use super::{WorkerPorts, inputs, leftovers, orders};
+use super::{WorkerPorts, inputs, leftovers, orders, uploads};
 
 /// Progress that waits to be noted; what does not fit is dropped, newer progress follows.
 const PROGRESS: usize = 16;
@@ -117,6 +119,9 @@ async fn end(ports: &WorkerPorts, place: &Place, lease: &Lease, job: &Job, outco
             }
             if let (true, Some(upload)) = (state.is_terminal(), &job.spec.upload) {
                 leftovers::delete(&*ports.objects, upload).await;
+            }
+            if after.state == State::Succeeded {
+                uploads::delete(&*ports.objects, job).await;
             }
         }
         Err(error) if error.code == Code::LeaseLost => {

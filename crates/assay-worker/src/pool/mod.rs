@@ -8,6 +8,7 @@ mod inputs;
 pub(crate) mod leftovers;
 mod orders;
 mod running;
+mod uploads;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -2,9 +2,9 @@
 //!
 //! Whether the job makes sense was checked when it was submitted.
 
-use assay_core::{Author, Code, Error, IMPORT, ImportParams, ImportTask, Job, Lease, Order, Result, Task};
+use assay_core::{Author, Code, Error, IMPORT, ImportFile, ImportParams, ImportTask, Job, Lease, Order, Result, Task};
 
-use super::{WorkerPorts, inputs};
+use super::{WorkerPorts, inputs, uploads};
 
 /// The analysis that may name data sets in its text, and is told their names to suggest the nearest.
 pub(super) const SQL: &str = "sql";
@@ -43,6 +43,7 @@ async fn import(ports: &WorkerPorts, job: &Job) -> Result<Task> {
         record_path,
         read,
         message,
+        files,
         upload_bytes,
         upload_sha256: _,
     } = serde_json::from_value(job.spec.params.clone()).map_err(|fault| {
@@ -52,9 +53,10 @@ async fn import(ports: &WorkerPorts, job: &Job) -> Result<Task> {
         )
         .hint("upload the file again")
     })?;
-    let upload = job.spec.upload.clone().ok_or_else(|| {
-        Error::new(Code::InvalidParameter, "the import has no uploaded file").hint("upload the file again")
-    })?;
+    let files = match &job.spec.upload {
+        Some(upload) => vec![ImportFile::of_object(upload.clone(), upload_bytes)],
+        None => uploads::files(&*ports.objects, files).await?,
+    };
     let known = match mode.keeps() && ports.catalog.find(&dataset).await?.is_some() {
         true => Some(ports.catalog.snapshot(&dataset, None).await?),
         false => None,
@@ -68,8 +70,7 @@ async fn import(ports: &WorkerPorts, job: &Job) -> Result<Task> {
     };
     let folder = format!("datasets/{}", dataset.folded());
     Ok(Task::Import(Box::new(ImportTask {
-        upload,
-        upload_bytes,
+        files,
         dataset,
         key,
         mode,

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use assay_core::{
-    AttemptOutcome, Clock as _, Code, CommitMode, InputSource, Jobs as _, PinnedInput, Progress, Retry, State, Task,
-    Usage, Version,
+    AttemptOutcome, Clock as _, Code, CommitMode, ImportFile, InputSource, Jobs as _, PinnedInput, Progress, Retry,
+    State, Task, Usage, Version,
 };
 use assay_worker::{WorkerSettings, reap_until};
 use serde_json::json;
@@ -239,8 +239,11 @@ async fn an_import_becomes_a_version_that_later_jobs_read() {
         panic!("{:?}", call.order.task)
     };
     assert_eq!(
-        (task.folder.as_str(), task.upload.as_str(), task.upload_bytes),
-        ("datasets/genes", "uploads/Genes", 5)
+        (task.folder.as_str(), &task.files),
+        (
+            "datasets/genes",
+            &vec![ImportFile::of_object("uploads/Genes".to_owned(), 5)]
+        )
     );
     call.commit(commit("Genes", CommitMode::Replace, Some("id"), "datasets/genes/a"));
     let (job, _) = scene.reaches(&import, State::Succeeded).await;

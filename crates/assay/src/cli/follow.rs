@@ -11,7 +11,8 @@ use assay_core::{Code, Error, State};
 use indicatif::ProgressBar;
 
 use super::{Context, Failure};
-use crate::output::{progress, talk};
+use crate::output::progress::{self, JobLine};
+use crate::output::talk;
 
 const TICK: Duration = Duration::from_millis(100);
 /// How long a canceled job is waited for before a script is let go.
@@ -33,10 +34,11 @@ pub async fn to_end(context: &Context, job: Exact<Job>) -> Result<Exact<Job>, Fa
     }
     let bar = ProgressBar::with_draw_target(None, progress::target(context.quiet))
         .with_style(progress::job_style())
-        .with_prefix(job.analysis.clone())
-        .with_message(progress::describe(&job));
+        .with_prefix(job.analysis.clone());
+    let mut line = JobLine::new(bar.clone());
+    line.show(&job);
     bar.enable_steady_tick(TICK);
-    let ended = follow(context, &job.id, &bar).await;
+    let ended = follow(context, &job.id, &bar, line).await;
     bar.finish_and_clear();
     verdict(ended?)
 }
@@ -54,8 +56,8 @@ pub fn verdict(job: Exact<Job>) -> Result<Exact<Job>, Failure> {
     }
 }
 
-async fn follow(context: &Context, id: &str, bar: &ProgressBar) -> Result<Exact<Job>, Failure> {
-    let wait = context.client.wait(id, |job| bar.set_message(progress::describe(job)));
+async fn follow(context: &Context, id: &str, bar: &ProgressBar, mut line: JobLine) -> Result<Exact<Job>, Failure> {
+    let wait = context.client.wait(id, |job| line.show(job));
     tokio::pin!(wait);
     loop {
         tokio::select! {

@@ -216,7 +216,7 @@ async fn reasons_tell_why_a_column_has_its_type() {
     ];
     assert_eq!(reasons, expected);
     assert_eq!(
-        (imported.shape.delimiter, imported.shape.header),
+        (shape(&imported).delimiter, shape(&imported).header),
         (Some(';'), Some(true))
     );
 }

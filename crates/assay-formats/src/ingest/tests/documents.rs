@@ -5,7 +5,10 @@ use super::*;
 async fn values(bytes: &str, options: Options) -> (Vec<String>, Option<String>) {
     let (imported, objects) = load_with(bytes.as_bytes(), options).await;
     let imported = imported.unwrap_or_else(|error| panic!("{error}: {bytes}"));
-    (texts(&imported, &objects, "a").await, imported.shape.record_path)
+    (
+        texts(&imported, &objects, "a").await,
+        shape(&imported).record_path.clone(),
+    )
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
@@ -68,7 +71,7 @@ async fn the_features_of_a_collection_are_its_records() {
         let imported = load(text.as_bytes()).await.unwrap();
         let names: Vec<_> = kinds(&imported).into_iter().map(|(name, _)| name.to_owned()).collect();
         assert_eq!(names, ["type", "id", "geometry", "properties"], "{text}");
-        assert_eq!(imported.shape.record_path.as_deref(), Some("/features"));
+        assert_eq!(shape(&imported).record_path.as_deref(), Some("/features"));
     }
     for text in [
         r#"{"type":"FeatureCollection","features":[]}"#,

@@ -16,7 +16,7 @@ async fn encoding_of(bytes: &[u8], options: Options) -> (String, Vec<String>) {
     let imported = imported.unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(bytes)));
     assert_eq!(imported.rows, 2);
     assert_eq!(texts(&imported, &objects, "a").await, ["é", "€"]);
-    (imported.shape.encoding.unwrap(), imported.warnings)
+    (shape(&imported).encoding.clone().unwrap(), imported.warnings)
 }
 
 fn read(read: &'static [(&'static str, &'static str)]) -> Options {
@@ -102,7 +102,7 @@ async fn a_wrong_byte_late_in_a_file_starts_it_over_and_leaves_no_part_behind() 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn zstd_is_read_and_bounded_as_gzip_is() {
     let penguins = load(&zstd(&data("penguins/penguins.csv"))).await.unwrap();
-    assert_eq!((penguins.rows, penguins.shape.compression), (344, Some("zstd")));
+    assert_eq!((penguins.rows, shape(&penguins).compression), (344, Some("zstd")));
     let flights = load(&zstd(&data("flights/flights.parquet"))).await.unwrap();
     assert_eq!(flights.rows, 336_776);
     let two: Vec<u8> = [zstd(b"a\n1\n"), zstd(b"2\n")].concat();

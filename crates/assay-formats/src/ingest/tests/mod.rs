@@ -8,13 +8,16 @@ mod documents;
 mod encodings;
 mod keys;
 mod refusals;
+mod several;
 mod sheets;
 mod typed;
 
 use std::io::Write;
 use std::sync::Arc;
 
-use assay_core::{Author, Code, CommitMode, Error, ImportFormat, ImportTask, Kind, ReadOptions, Result, RunControl};
+use assay_core::{
+    Author, Code, CommitMode, Error, ImportFile, ImportFormat, ImportTask, Kind, ReadOptions, Result, RunControl,
+};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use object_store::memory::InMemory;
@@ -23,7 +26,7 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::parts::checksum;
-use super::{Imported, import};
+use super::{FileShape, Imported, LoadedFile, import};
 use crate::encode::json::cells;
 
 #[derive(Default)]
@@ -50,8 +53,7 @@ async fn load_by(bytes: &[u8], options: Options, threads: usize) -> (Result<Impo
         read.set(name, value).unwrap();
     }
     let task = ImportTask {
-        upload: "uploads/u".into(),
-        upload_bytes: bytes.len() as u64,
+        files: vec![ImportFile::of_object("uploads/u".into(), bytes.len() as u64)],
         dataset: "d".parse().unwrap(),
         key: options.key.map(Into::into),
         mode: CommitMode::Replace,
@@ -64,6 +66,11 @@ async fn load_by(bytes: &[u8], options: Options, threads: usize) -> (Result<Impo
     };
     let imported = import(objects.clone(), &task, threads, &RunControl::unattended()).await;
     (imported, objects)
+}
+
+/// How the only file was read.
+fn shape(imported: &Imported) -> &FileShape {
+    &imported.files[0].shape
 }
 
 async fn load(bytes: &[u8]) -> Result<Imported> {
@@ -191,7 +198,7 @@ async fn records_are_found_inside_a_document() {
     let document = br#"{"took": 3, "response": {"n": 2, "docs": [{"a": 1}, {"a": 2}], "more": [1]}, "z": null}"#;
     let imported = load(document).await.unwrap();
     assert_eq!(
-        (imported.rows, imported.shape.record_path.as_deref()),
+        (imported.rows, shape(&imported).record_path.as_deref()),
         (2, Some("/response/docs"))
     );
     assert_eq!(
@@ -356,7 +363,7 @@ async fn real_files_load_whole() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn real_attributes_have_the_types_and_counts_of_the_files() {
     let genes = load(&data("hgnc/hgnc_complete_set.json.gz")).await.unwrap();
-    assert_eq!(genes.shape.record_path.as_deref(), Some("/response/docs"));
+    assert_eq!(shape(&genes).record_path.as_deref(), Some("/response/docs"));
     for (name, kind, present) in [
         ("location", "text", 42_952),
         ("alias_symbol", "list<text>", 21_964),

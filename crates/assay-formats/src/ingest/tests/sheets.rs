@@ -155,7 +155,7 @@ async fn a_workbook_keeps_the_types_of_its_cells() {
         let (imported, found) = table(&bytes, Options::default()).await;
         assert_eq!(found, expected);
         assert_eq!(
-            (imported.shape.format, imported.shape.sheet.as_deref()),
+            (shape(&imported).format, shape(&imported).sheet.as_deref()),
             (ImportFormat::Xlsx, Some("sales"))
         );
         let told = [
@@ -195,7 +195,7 @@ async fn the_first_row_of_a_sheet_is_a_record_where_it_has_the_types_below() {
     ];
     let (imported, found) = table(&xlsx(&[("s", &numbers.concat())]), Options::default()).await;
     assert_eq!(found, ["column1 text: x|y", "column2 json: 1|\"06:00:00\""]);
-    assert_eq!(imported.shape.header, Some(false));
+    assert_eq!(shape(&imported).header, Some(false));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
@@ -218,7 +218,7 @@ async fn other_spreadsheets_are_read_alike() {
         "n int64: 3|4",
     ];
     assert_eq!(
-        (found.as_slice(), imported.shape.format),
+        (found.as_slice(), shape(&imported).format),
         (expected.map(str::to_owned).as_slice(), ImportFormat::Ods)
     );
     let (imported, found) = table(&old(), Options::default()).await;
@@ -226,7 +226,7 @@ async fn other_spreadsheets_are_read_alike() {
         found,
         ["id text: a|b", "when date: 2024-02-29|null", "x double: 1.5|2.0"]
     );
-    assert_eq!(imported.shape.format, ImportFormat::Xls);
+    assert_eq!(shape(&imported).format, ImportFormat::Xls);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

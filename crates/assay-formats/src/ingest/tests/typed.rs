@@ -44,7 +44,7 @@ async fn arrow_files_and_streams_load() {
     ] {
         let (imported, objects) = load_with(&bytes, Options::default()).await;
         let imported = imported.unwrap();
-        assert_eq!((imported.rows, imported.shape.format), (rows, ImportFormat::Arrow));
+        assert_eq!((imported.rows, shape(&imported).format), (rows, ImportFormat::Arrow));
         let expected = [
             ("n", "int64".to_owned()),
             ("t", "text".to_owned()),

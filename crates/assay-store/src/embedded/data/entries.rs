@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use assay_core::{Code, Dataset, DatasetName, Error, Timestamp, Version, names};
+use assay_core::{Code, Dataset, DatasetName, Error, IMPORT, Timestamp, UPLOADS, Version, names};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use crate::embedded::failure::Fallible;
@@ -159,14 +159,17 @@ pub(super) fn part_objects(connection: &Connection, condition: &str, value: &str
     Ok(objects)
 }
 
-/// The objects of all versions and results, and the uploads of unfinished jobs.
+/// The objects of all versions and results, and the uploads of unfinished jobs: objects, and folders of pieces.
 pub(super) fn referenced_objects(connection: &Connection) -> Fallible<HashSet<String>> {
     let mut statement = connection.prepare(
         "SELECT path FROM result WHERE path IS NOT NULL
          UNION SELECT json_extract(spec, '$.upload') FROM job JOIN job_spec ON job_spec.job = job.seq
-               WHERE state IN ('scheduled', 'queued', 'running') AND json_extract(spec, '$.upload') IS NOT NULL",
+               WHERE state IN ('scheduled', 'queued', 'running') AND json_extract(spec, '$.upload') IS NOT NULL
+         UNION SELECT ?1 || '/' || json_extract(file.value, '$.upload')
+               FROM job JOIN job_spec ON job_spec.job = job.seq, json_each(spec, '$.params.files') AS file
+               WHERE state IN ('scheduled', 'queued', 'running') AND analysis = ?2",
     )?;
-    let paths = statement.query_map([], |row| row.get(0))?;
+    let paths = statement.query_map([UPLOADS, IMPORT], |row| row.get(0))?;
     let mut objects: HashSet<String> = paths.collect::<Result<_, _>>()?;
     objects.extend(part_objects(connection, "?1 = ?1", "")?);
     Ok(objects)

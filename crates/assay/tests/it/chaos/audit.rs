@@ -269,10 +269,6 @@ pub async fn of_store(folder: &Path, acknowledged: &[Acknowledged]) {
     let referenced = store.referenced_objects().await.unwrap();
     // The penguins are the one other object.
     assert_eq!(referenced.len(), large + 1);
-    assert_eq!(
-        store.folder().sweep(&referenced).await.unwrap(),
-        0,
-        "objects were left behind"
-    );
+    assert_eq!(store.clear_leftovers().await.unwrap(), 0, "objects were left behind");
     store.close().await;
 }

@@ -1,11 +1,15 @@
 //! The real program as a child of the test, on a free port and a temporary store.
 
+mod sending;
+
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
+
+pub use sending::Sending;
 
 pub const ASSAY: &str = env!("CARGO_BIN_EXE_assay");
 

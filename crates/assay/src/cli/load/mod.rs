@@ -1,21 +1,24 @@
 //! `assay load`: sends files to the server and waits until they are a data set.
 
+mod names;
+mod sending;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use assay_client::{Exact, ImportOptions, Job, Upload};
+use assay_client::{Exact, ImportOptions, Job};
 use assay_core::{CommitMode, DatasetName};
 use clap::{Args, ValueEnum};
-use indicatif::ProgressBar;
 
-use super::follow::{to_end, unless_interrupted};
 use super::notify::NotifyArgs;
 use super::reading::ReadArgs;
 use super::{Context, Failure};
-use crate::output::{self, progress, text};
+use crate::output::{self, text};
 
 /// So many records that were left out are told.
 const REASONS: usize = 5;
+/// Files from here on are sent piece by piece, so that a broken connection costs little: 64 MiB.
+const PIECEWISE_BYTES: u64 = 64 << 20;
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum SourceFormat {
@@ -35,9 +38,9 @@ pub struct LoadArgs {
     /// Files to load, compressed by gzip or zstd or not; `-` is stdin
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// Name of the data set
+    /// Name of the data set; several files become one version of it [default: each file is a data set of its own name]
     #[arg(long = "as", value_name = "NAME", value_parser = parse_name)]
-    pub name: DatasetName,
+    pub name: Option<DatasetName>,
     /// Attribute that identifies a record
     #[arg(long, value_name = "ATTRIBUTE")]
     pub key: Option<String>,
@@ -67,10 +70,10 @@ fn parse_name(text: &str) -> Result<DatasetName, String> {
         .map_err(|error: assay_core::Error| error.hint.unwrap_or(error.message))
 }
 
-/// Loads one file after another; the first replaces, the others append.
+/// Loads the files: with a name as one version, all of them or none; without one each as a data set of its own.
 ///
 /// # Errors
-/// When a file cannot be read or loaded; what was loaded before stays.
+/// When a file cannot be read or loaded. Data sets that were loaded before stay.
 pub async fn run(context: &Context, args: LoadArgs) -> Result<(), Failure> {
     if args.files.iter().filter(|file| is_stdin(file)).count() > 1 {
         return Err(Failure::usage(
@@ -78,29 +81,28 @@ pub async fn run(context: &Context, args: LoadArgs) -> Result<(), Failure> {
             "name it once",
         ));
     }
-    let reading = args.reading.pairs()?;
     let mode = match (args.upsert, args.append) {
         (true, _) => CommitMode::Upsert,
         (false, true) => CommitMode::Append,
         (false, false) => CommitMode::Replace,
     };
-    for (index, file) in args.files.iter().enumerate() {
-        let options = ImportOptions {
-            key: args.key.clone(),
-            format: args
-                .format
-                .and_then(|format| Some(format.to_possible_value()?.get_name().to_owned())),
-            record_path: args.record_path.clone(),
-            mode: if index > 0 && mode == CommitMode::Replace {
-                CommitMode::Append
-            } else {
-                mode
-            },
-            message: args.message.clone(),
-            reading: reading.clone(),
-            notify: args.notify.notify.clone(),
-        };
-        let job = load(context, file, args.name.as_str(), &options).await?;
+    let options = ImportOptions {
+        key: args.key.clone(),
+        format: args
+            .format
+            .and_then(|format| Some(format.to_possible_value()?.get_name().to_owned())),
+        record_path: args.record_path.clone(),
+        mode,
+        message: args.message.clone(),
+        reading: args.reading.pairs()?,
+        notify: args.notify.notify.clone(),
+    };
+    let loads = match &args.name {
+        Some(name) => vec![(name.clone(), args.files.as_slice())],
+        None => names::of_each(&args.files)?,
+    };
+    for (name, files) in loads {
+        let job = load(context, files, name.as_str(), &options).await?;
         if context.wants_json() {
             output::print(&format!("{}\n", job.text.get()))?;
         }
@@ -108,54 +110,37 @@ pub async fn run(context: &Context, args: LoadArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn load(context: &Context, file: &Path, name: &str, options: &ImportOptions) -> Result<Exact<Job>, Failure> {
-    let upload = if is_stdin(file) {
-        Upload::stdin()
-    } else {
-        Upload::file(file).await?
+async fn load(
+    context: &Context,
+    files: &[PathBuf],
+    name: &str,
+    options: &ImportOptions,
+) -> Result<Exact<Job>, Failure> {
+    let is_piecewise = match files {
+        [file] => !is_stdin(file) && sending::size(file).is_some_and(|bytes| bytes > PIECEWISE_BYTES),
+        _ => true,
     };
-    let bar = upload_bar(context, &upload, file);
-    let sent = bar.clone();
-    let sending = context
-        .client
-        .import(name, options, upload, move |bytes| sent.set_position(bytes));
-    let submitted = unless_interrupted(async { Ok(sending.await?) }).await;
-    bar.finish_and_clear();
-    let job = to_end(context, submitted?).await?;
-    for line in told(&job, file, name) {
+    let job = if is_piecewise {
+        sending::piecewise(context, files, name, options).await?
+    } else {
+        sending::at_once(context, &files[0], name, options).await?
+    };
+    for line in told(&job, files, name) {
         context.say(&line);
     }
     Ok(job)
 }
 
-fn is_stdin(file: &Path) -> bool {
+pub fn is_stdin(file: &Path) -> bool {
     file.as_os_str() == "-"
 }
 
-fn upload_bar(context: &Context, upload: &Upload, file: &Path) -> ProgressBar {
-    let style = if upload.length().is_some() {
-        progress::upload_style()
-    } else {
-        progress::endless_upload_style()
-    };
-    let shown = file.file_name().map_or_else(
-        || file.display().to_string(),
-        |name| name.to_string_lossy().into_owned(),
-    );
-    let bar = ProgressBar::with_draw_target(upload.length(), progress::target(context.quiet));
-    let bar = bar
-        .with_style(style)
-        .with_prefix(if is_stdin(file) { "stdin".to_owned() } else { shown });
-    bar.enable_steady_tick(Duration::from_millis(100));
-    bar
-}
-
 /// What was loaded, and what was noticed on the way.
-fn told(job: &Job, file: &Path, name: &str) -> Vec<String> {
-    let from = if is_stdin(file) {
-        "stdin".to_owned()
-    } else {
-        format!("`{}`", file.display())
+fn told(job: &Job, files: &[PathBuf], name: &str) -> Vec<String> {
+    let from = match files {
+        [file] if is_stdin(file) => "stdin".to_owned(),
+        [file] => format!("`{}`", file.display()),
+        several => text::counted(several.len() as u64, "file"),
     };
     let what = rows_loaded(job).map_or_else(|| "the records".to_owned(), |rows| text::counted(rows, "record"));
     let mut line = format!("loaded {what} from {from} into `{name}`");
@@ -187,15 +172,16 @@ fn left_out(job: &Job) -> Vec<String> {
         return Vec::new();
     }
     let told = summary.and_then(|summary| summary.get("rejects")?.as_array());
-    let reasons = told
-        .into_iter()
-        .flatten()
-        .filter_map(|reject| reject.get("reason")?.as_str());
+    let reasons = told.into_iter().flatten().filter_map(|reject| {
+        let reason = reject.get("reason")?.as_str()?;
+        let file = reject.get("file").and_then(serde_json::Value::as_str);
+        Some(file.map_or_else(|| reason.to_owned(), |file| format!("`{file}`: {reason}")))
+    });
     let mut lines = vec![format!("left out {}:", text::counted(count, "record"))];
     lines.extend(
         reasons
             .take(REASONS)
-            .map(|reason| format!("  {}", text::printable(reason))),
+            .map(|reason| format!("  {}", text::printable(&reason))),
     );
     if count > REASONS as u64 {
         lines.push("  … the job tells more".to_owned());

@@ -1,0 +1,77 @@
+//! What a load has stored so far: parts, their schema, and keys that must not come again.
+
+use std::sync::Arc;
+
+use assay_core::{Code, Error, ImportTask, Result, TableSchema};
+use object_store::ObjectStore;
+
+use super::keys::Keys;
+use super::meter::Meter;
+use super::parts::{Encoded, Parts};
+use super::rest::{Kept, folded};
+
+/// The attributes that have columns whatever comes: those of the data set, that of the keys, those of named types.
+fn columns_of(task: &ImportTask) -> impl Iterator<Item = String> {
+    let hinted = task.read.types.iter().map(|(name, _)| name);
+    task.attributes.iter().chain(&task.key).chain(hinted).cloned()
+}
+
+/// What was read and stored so far.
+pub(super) struct Stored {
+    pub(super) kept: Kept,
+    pub(super) parts: Parts,
+    pub(super) schema: TableSchema,
+    pub(super) rows: u64,
+    /// Of them, those of the files before.
+    rows_before: u64,
+    keys: Option<Keys>,
+    meter: Meter,
+}
+
+impl Stored {
+    pub(super) fn new(objects: Arc<dyn ObjectStore>, task: &ImportTask, meter: Meter) -> Self {
+        Self {
+            kept: Kept::new(columns_of(task)),
+            parts: Parts::new(objects, &task.folder, task.key.as_deref()),
+            schema: TableSchema::default(),
+            rows: 0,
+            rows_before: 0,
+            keys: task.key.as_deref().map(Keys::new),
+            meter,
+        }
+    }
+
+    /// What is added from now on is of the next file.
+    pub(super) fn begin_file(&mut self) {
+        self.rows_before = self.rows;
+    }
+
+    pub(super) fn rows_of_file(&self) -> u64 {
+        self.rows - self.rows_before
+    }
+
+    /// Checks the keys of the next chunk and stores it as one part.
+    pub(super) fn add(&mut self, mut encoded: Encoded) -> Result<()> {
+        if let Some(folded) = folded(&encoded.chunk, &self.kept)? {
+            encoded = self.parts.encoder().encode(folded)?;
+        }
+        let chunk = &encoded.chunk;
+        self.kept.learn(&chunk.schema);
+        if chunk.schema.attributes.is_empty() {
+            return Err(
+                Error::new(Code::NoRecords, "the records of the file have no attributes")
+                    .hint("load records with at least one member"),
+            );
+        }
+        let before = self.rows_of_file();
+        let keys = match &mut self.keys {
+            Some(keys) => Some(keys.check(chunk, before)?),
+            None => None,
+        };
+        self.schema = self.schema.union(&chunk.schema);
+        self.rows += chunk.batch.num_rows() as u64;
+        self.parts.put_part(encoded, keys)?;
+        self.meter.rows(self.rows);
+        Ok(())
+    }
+}
