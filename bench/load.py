@@ -16,14 +16,16 @@ import time
 import server
 
 DUCKDB = """
-import duckdb, sys
+import duckdb, sys, time
+start = time.perf_counter()
 connection = duckdb.connect(sys.argv[2])
 connection.execute("SET enable_progress_bar = false")
 connection.execute("CREATE TABLE t AS SELECT * FROM " + sys.argv[3] + "(?)", [sys.argv[1]])
-print(connection.execute("SELECT count(*) FROM t").fetchone()[0])
+print(connection.execute("SELECT count(*) FROM t").fetchone()[0], time.perf_counter() - start)
 """
 SQLITE = """
-import csv, json, sqlite3, sys
+import csv, json, sqlite3, sys, time
+start = time.perf_counter()
 connection = sqlite3.connect(sys.argv[2])
 connection.execute("PRAGMA synchronous = FULL")
 connection.execute("CREATE TABLE t (id INTEGER, name TEXT, city TEXT, value REAL, count INTEGER, note TEXT)")
@@ -37,7 +39,7 @@ with open(sys.argv[1], newline="") as file:
         lines = (tuple(record.values()) for record in json.load(file))
     connection.executemany("INSERT INTO t VALUES (?, ?, ?, ?, ?, ?)", lines)
 connection.commit()
-print(connection.execute("SELECT count(*) FROM t").fetchone()[0])
+print(connection.execute("SELECT count(*) FROM t").fetchone()[0], time.perf_counter() - start)
 """
 
 
@@ -84,14 +86,12 @@ def assay(file, rows):
 
 
 def peer(script, file, rows, database, kind):
-    """Seconds and bytes of a program of Python, from its start to its end."""
-    start = time.perf_counter()
+    """Seconds of a load by a program of Python, without its start, and bytes of all of it."""
     child = subprocess.Popen([sys.executable, "-c", script, file, database, kind], stdout=subprocess.PIPE, text=True)
-    found = int(child.stdout.read())
+    found, taken = child.stdout.read().split()
     _, status, usage = os.wait4(child.pid, 0)
-    taken = time.perf_counter() - start
-    assert status == 0 and found == rows
-    return taken, usage.ru_maxrss * 1024
+    assert status == 0 and int(found) == rows
+    return float(taken), usage.ru_maxrss * 1024
 
 
 def measure(size):
