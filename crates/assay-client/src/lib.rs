@@ -23,8 +23,8 @@ pub use queue::{
     AnalysisStats, Canceled, Checkup, Finding, Pause, Queue, Share, ShareLimits, Stats, Wait, WaitCause, WorkerInfo,
 };
 pub use records::{
-    DeletedRecords, DiffItem, DiffPage, Expected, OutcomeError, Record, RecordOutcome, VersionEntry, WrittenRecord,
-    WrittenRecords,
+    DeletedRecords, DiffItem, DiffPage, Expected, OutcomeError, Record, RecordOutcome, RejectedRecord, VersionEntry,
+    WrittenRecord, WrittenRecords,
 };
 pub use schedules::{LastRun, NewSchedule, Run, Runs, Schedule, ScheduledJob};
 pub use upload::{ImportOptions, Upload};

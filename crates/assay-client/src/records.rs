@@ -97,6 +97,18 @@ pub struct VersionEntry {
     pub message: Option<String>,
 }
 
+/// A record that a load has left out and kept.
+#[derive(Debug, Clone, Deserialize)]
+pub struct RejectedRecord {
+    /// The version that the load made.
+    pub version: u64,
+    #[serde(default)]
+    pub job: Option<String>,
+    pub line: u64,
+    pub reason: String,
+    pub text: String,
+}
+
 /// What has become of the records between two versions.
 #[derive(Debug, Clone, Deserialize)]
 pub struct DiffPage {
@@ -257,6 +269,23 @@ impl Client {
         let mut query = optional("cursor", cursor);
         query.push(("limit", limit.to_string()));
         self.get(&["v1", "datasets", name, "versions"], &query).await
+    }
+
+    /// A page of the records that loads have left out and kept; `at` chooses the load that made a version.
+    ///
+    /// # Errors
+    /// As every request.
+    pub async fn rejects(
+        &self,
+        name: &str,
+        at: Option<&str>,
+        limit: u32,
+        next: Option<&str>,
+    ) -> Result<Exact<Page<Exact<RejectedRecord>>>> {
+        let mut query = optional("_at", at);
+        query.extend(optional("_next", next));
+        query.push(("_limit", limit.to_string()));
+        self.get(&["v1", "datasets", name, "rejects"], &query).await
     }
 
     /// Brings the records of an older version back, as a new version.

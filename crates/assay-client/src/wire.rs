@@ -31,7 +31,7 @@ impl<T> Page<T> {
             .join(&format!("?{query}"))
             .ok()?;
         url.query_pairs()
-            .find(|(name, _)| name == "cursor")
+            .find(|(name, _)| name == "cursor" || name == "_next")
             .map(|(_, cursor)| cursor.into_owned())
     }
 }

@@ -141,6 +141,15 @@ pub struct Rejects {
     pub count: u64,
 }
 
+/// A load that put records aside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RejectedLoad {
+    /// The version that it made.
+    pub version: Version,
+    pub job: Option<JobId>,
+    pub rejects: Rejects,
+}
+
 impl Commit {
     /// The key attribute of the version that follows one with the key attribute `before`; `None` when there is none yet.
     ///

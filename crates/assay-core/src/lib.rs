@@ -35,7 +35,9 @@ pub use address::{Network, Reach, WebhookUrl, check_email, is_public};
 pub use analysis::AnalysisSpec;
 pub use change::{JobChange, MAX_TAGS, TagChange};
 pub use checksum::checksum;
-pub use dataset::{Commit, CommitMode, Dataset, IndexFile, LivePart, NewDataset, Part, Rejects, Snapshot};
+pub use dataset::{
+    Commit, CommitMode, Dataset, IndexFile, LivePart, NewDataset, Part, RejectedLoad, Rejects, Snapshot,
+};
 pub use error::{Code, Detail, Error, Result};
 pub use event::{Event, EventKind};
 pub use frame::{read_frame, read_frame_blocking, write_frame};

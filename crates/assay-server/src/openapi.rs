@@ -9,7 +9,7 @@ use utoipa_axum::routes;
 use crate::app::Shared;
 use crate::routes::{
     analyses, batch, changes, control, datasets, deletion, deliveries, diff, events, export, feed, health, hooks,
-    import, jobs, query, queue, record, records, results, schedules, versions,
+    import, jobs, query, queue, record, records, rejects, results, schedules, versions,
 };
 
 #[derive(OpenApi)]
@@ -56,6 +56,7 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(diff::diff))
         .routes(routes!(export::export))
         .routes(routes!(import::import))
+        .routes(routes!(rejects::list_rejects))
         .routes(routes!(query::query))
         .routes(routes!(analyses::list_analyses))
         .routes(routes!(analyses::get_analysis))

@@ -19,6 +19,7 @@ pub(crate) mod query;
 pub(crate) mod queue;
 pub(crate) mod record;
 pub(crate) mod records;
+pub(crate) mod rejects;
 pub(crate) mod results;
 pub(crate) mod schedules;
 pub(crate) mod versions;

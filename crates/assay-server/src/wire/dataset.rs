@@ -28,6 +28,7 @@ pub(crate) struct DatasetLinks {
     pub(crate) schema: String,
     pub(crate) records: String,
     pub(crate) import: String,
+    pub(crate) rejects: String,
 }
 
 /// A page of data sets, by name.
@@ -89,6 +90,7 @@ impl From<assay_core::Dataset> for Dataset {
                 schema: format!("{itself}/schema"),
                 records: format!("{itself}/records"),
                 import: format!("{itself}/import"),
+                rejects: format!("{itself}/rejects"),
                 itself,
             },
         }

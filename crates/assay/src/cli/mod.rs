@@ -20,6 +20,7 @@ mod query;
 mod queue;
 mod reading;
 mod records;
+mod rejects;
 mod run;
 mod schedule;
 mod serve;
@@ -125,6 +126,8 @@ pub enum Command {
     Export(export::ExportArgs),
     /// Show the attributes of a data set and their types
     Schema(versions::SchemaArgs),
+    /// Show the records that loads have left out and kept
+    Rejects(rejects::RejectsArgs),
     /// List the versions of a data set
     Versions(versions::VersionsArgs),
     /// Compare two versions of a data set
@@ -196,6 +199,7 @@ pub async fn run(cli: Cli, host: &dyn Host) -> Result<(), Failure> {
         Command::Records(command) => records::run(&context()?, command).await,
         Command::Export(args) => export::run(&context()?, args).await,
         Command::Schema(args) => versions::schema(&context()?, args).await,
+        Command::Rejects(args) => rejects::run(&context()?, args).await,
         Command::Versions(args) => versions::list(&context()?, args).await,
         Command::Diff(args) => versions::diff(&context()?, args).await,
         Command::Restore(args) => versions::restore(&context()?, args).await,

@@ -30,6 +30,7 @@ mod records;
 mod records_files;
 mod records_model;
 mod records_pages;
+mod rejects;
 mod retention;
 mod schedules;
 mod support;

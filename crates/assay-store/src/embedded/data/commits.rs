@@ -11,7 +11,7 @@ use rusqlite::{Connection, params};
 use super::places::{Indexed, indexed, not_indexed};
 use super::shelf::Shelf;
 use super::versions::{self, Counts};
-use super::{entries, snapshots};
+use super::{entries, rejects, snapshots};
 use crate::embedded::EmbeddedStore;
 use crate::embedded::desk::Desk;
 use crate::embedded::failure::Fallible;
@@ -114,11 +114,14 @@ pub(in crate::embedded) fn publish(
         user: commit.author.user.clone().or_else(|| Some(job.spec.owner.clone())),
         message: commit.author.message.clone(),
     };
-    let operation = commit.mode.operation();
+    let (operation, aside) = (commit.mode.operation(), commit.rejects.clone());
     let counts = take_in(connection, shelf, commit, key, version, clashes)?;
     shelf.entry.layout = version;
     shelf.advance(connection, version, now)?;
     versions::note(connection, shelf, operation, counts, Some(&job.id), &by)?;
+    if let Some(aside) = aside {
+        rejects::note(connection, &shelf.folded(), version, &job.id, &aside)?;
+    }
     insert_job_dataset(connection, &job.id, &wrote.name)?;
     desk.news.data = true;
     Ok(Some(wrote))

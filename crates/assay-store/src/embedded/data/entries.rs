@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use assay_core::{Code, Dataset, DatasetName, Error, Timestamp, Version, names};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
+use super::rejects;
 use crate::embedded::failure::Fallible;
 use crate::embedded::rows::{parsed, signed, text, unsigned};
 
@@ -122,7 +123,8 @@ pub(super) fn write(connection: &Connection, entry: &Entry, hot_rows: u64, hot_b
 pub(super) fn remove(connection: &Connection, name: &DatasetName) -> Fallible<Vec<String>> {
     let entry = get(connection, name)?;
     let folded = entry.shown.name.folded();
-    let objects = part_objects(connection, "dataset = ?1", &folded)?;
+    let mut objects = part_objects(connection, "dataset = ?1", &folded)?;
+    objects.extend(rejects::remove(connection, &folded)?);
     connection
         .prepare_cached(
             "INSERT INTO dataset_removed (folded, version) VALUES (?1, ?2)
@@ -159,10 +161,11 @@ pub(super) fn part_objects(connection: &Connection, condition: &str, value: &str
     Ok(objects)
 }
 
-/// The objects of all versions and results, and the uploads of unfinished jobs.
+/// The objects of all versions, of what their loads put aside, and of results, and the uploads of unfinished jobs.
 pub(super) fn referenced_objects(connection: &Connection) -> Fallible<HashSet<String>> {
     let mut statement = connection.prepare(
         "SELECT path FROM result WHERE path IS NOT NULL
+         UNION SELECT path FROM dataset_reject
          UNION SELECT json_extract(spec, '$.upload') FROM job JOIN job_spec ON job_spec.job = job.seq
                WHERE state IN ('scheduled', 'queued', 'running') AND json_extract(spec, '$.upload') IS NOT NULL",
     )?;

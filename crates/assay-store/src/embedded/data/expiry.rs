@@ -3,7 +3,7 @@
 use assay_core::{Swept, Timestamp, Version};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::entries;
+use super::{entries, rejects};
 use crate::embedded::desk::Desk;
 use crate::embedded::failure::Fallible;
 use crate::embedded::rows::{signed, unsigned};
@@ -92,6 +92,9 @@ fn prune(connection: &Connection, swept: &mut Swept) -> Fallible<()> {
             swept.objects.extend(objects);
         }
     }
+    let aside = rejects::expire(connection, MAX_ROWS)?;
+    swept.more |= aside.len() as u64 == MAX_ROWS;
+    swept.objects.extend(aside);
     for sql in [
         "DELETE FROM record WHERE id IN (SELECT record.id FROM dataset CROSS JOIN record
              ON record.dataset = folded AND record.removed <= oldest LIMIT ?1)",

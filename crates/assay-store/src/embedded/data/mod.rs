@@ -13,6 +13,7 @@ mod expiry;
 mod indexes;
 mod places;
 mod ports;
+mod rejects;
 mod restore;
 mod shelf;
 mod snapshots;

@@ -4,13 +4,14 @@ use std::collections::HashSet;
 
 use assay_core::{
     Author, Catalog, CompactTask, Compacted, Dataset, DatasetName, Difference, Error, Found, NewDataset, Page,
-    PageRequest, RecordWrite, Records, Result, Snapshot, Timestamp, Version, VersionChanges, VersionEntry, Written,
+    PageRequest, RecordWrite, Records, RejectedLoad, Result, Snapshot, Timestamp, Version, VersionChanges,
+    VersionEntry, Written,
 };
 use async_trait::async_trait;
 use rusqlite::Connection;
 use tokio::sync::watch;
 
-use super::{changes, compaction, differences, entries, restore, snapshots, versions, writes};
+use super::{changes, compaction, differences, entries, rejects, restore, snapshots, versions, writes};
 use crate::embedded::{EmbeddedStore, reads};
 
 /// How often what was looked up is looked up again because the parts changed meanwhile.
@@ -129,6 +130,12 @@ impl Records for EmbeddedStore {
         let name = name.clone();
         let read = move |connection: &Connection| differences::difference(connection, &name, from, to);
         self.inner.reads.run("compare versions", read).await
+    }
+
+    async fn rejects(&self, name: &DatasetName, newest: Option<Version>, limit: usize) -> Result<Vec<RejectedLoad>> {
+        let name = name.clone();
+        let read = move |connection: &Connection| rejects::list(connection, &name, newest, limit);
+        self.inner.reads.run("read what loads put aside", read).await
     }
 
     async fn wants_compaction(&self) -> Result<Option<CompactTask>> {

@@ -133,6 +133,7 @@ macro_rules! conformance {
                 a_version_that_a_job_reads_stays,
                 a_data_set_made_anew_goes_on_counting,
                 a_data_set_is_made_once,
+                what_a_load_puts_aside_is_kept_as_long_as_its_version,
             );
             $crate::conformance!(@area $harness, shares:
                 a_newcomer_does_not_wait_behind_a_backlog,

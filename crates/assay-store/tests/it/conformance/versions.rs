@@ -1,11 +1,11 @@
 //! Versions of data sets.
 
 use assay_core::{
-    Author, Clock as _, Code, CommitMode, NewDataset, Operation, PageRequest, PinnedInput, Timestamp, Version,
-    WriteOutcome,
+    Author, Clock as _, Code, Commit, CommitMode, NewDataset, Operation, PageRequest, PinnedInput, Rejects, Timestamp,
+    Version, WriteOutcome,
 };
 
-use crate::support::{Scene, refused};
+use crate::support::{Scene, committed, refused};
 use crate::warehouse::{Warehouse, delete, name, put};
 
 const DAY: i64 = 24 * 3_600_000;
@@ -301,4 +301,61 @@ pub async fn a_data_set_is_made_once(scene: Scene) {
         refused(scene.catalog().create(other, Author::default()).await),
         Code::Conflict
     );
+}
+
+/// A load of one record that puts `count` aside.
+async fn loaded_aside(scene: &Scene, warehouse: &Warehouse, mode: CommitMode, key: &str, count: u64) {
+    let part = warehouse
+        .part(scene, vec![(key.to_owned(), "{}".to_owned())], None)
+        .await;
+    let lease = scene.running().await;
+    let commit = Commit {
+        name: name(),
+        key: Some("id".to_owned()),
+        mode,
+        parts: vec![part],
+        author: Author::default(),
+        rejects: Some(Rejects {
+            path: format!("datasets/d/{key}.rejects"),
+            count,
+        }),
+    };
+    let job = scene.jobs().finish(&lease, committed(commit)).await.unwrap();
+    assert_eq!(job.error, None);
+}
+
+pub async fn what_a_load_puts_aside_is_kept_as_long_as_its_version(mut scene: Scene) {
+    let warehouse = Warehouse::default();
+    loaded_aside(&scene, &warehouse, CommitMode::Replace, "a", 3).await;
+    scene.put(vec![put("h", "1")]).await;
+    loaded_aside(&scene, &warehouse, CommitMode::Append, "b", 1).await;
+    scene.reopen();
+    let told = async |scene: &Scene, newest: Option<u64>, limit| {
+        let loads = scene
+            .records()
+            .rejects(&name(), newest.map(Version), limit)
+            .await
+            .unwrap();
+        loads
+            .into_iter()
+            .map(|load| (load.version.0, load.rejects.count))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(told(&scene, None, 10).await, [(3, 1), (1, 3)]);
+    assert_eq!(told(&scene, None, 1).await, [(3, 1)]);
+    assert_eq!(told(&scene, Some(2), 10).await, [(1, 3)]);
+    let unknown = scene.records().rejects(&name(), Some(Version(4)), 1).await;
+    assert_eq!(refused(unknown), Code::UnknownVersion);
+    let referenced = scene.catalog().referenced_objects().await.unwrap();
+    assert!(referenced.contains("datasets/d/a.rejects") && referenced.contains("datasets/d/b.rejects"));
+    scene.advance(8 * DAY);
+    let swept = scene.ports().upkeep.sweep().await.unwrap();
+    assert_eq!(swept.objects, ["datasets/d/a.rejects"]);
+    assert_eq!(told(&scene, None, 10).await, [(3, 1)]);
+    let expired = scene.records().rejects(&name(), Some(Version(1)), 1).await;
+    assert_eq!(refused(expired), Code::VersionExpired);
+    scene.catalog().remove(&name()).await.unwrap();
+    assert!(scene.catalog().referenced_objects().await.unwrap().is_empty());
+    let gone = scene.records().rejects(&name(), None, 1).await;
+    assert_eq!(refused(gone), Code::UnknownDataset);
 }
