@@ -113,6 +113,7 @@ pub(crate) mod tests {
             },
             rows: 0,
             truncated: false,
+            declared: Vec::new(),
             source: InputSource::Dataset {
                 parts: Vec::new(),
                 hot: Vec::new(),

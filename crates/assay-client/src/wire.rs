@@ -184,6 +184,8 @@ pub struct Job {
     #[serde(default)]
     pub attempts: Vec<Attempt>,
     #[serde(default)]
+    pub links: JobLinks,
+    #[serde(default)]
     pub usage: Option<Usage>,
 }
 
@@ -227,6 +229,14 @@ pub struct ResultPage {
     pub next: Option<String>,
 }
 
+/// Where more of a job is found.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct JobLinks {
+    /// The records that a load has left out and kept.
+    #[serde(default)]
+    pub rejects: Option<String>,
+}
+
 #[derive(Debug, Clone, Deserialize)]
 pub struct Dataset {
     pub name: String,
@@ -241,6 +251,11 @@ pub struct Dataset {
     pub created_at: Option<String>,
     #[serde(default)]
     pub updated_at: Option<String>,
+    #[serde(default)]
+    pub description: Option<String>,
+    /// `flexible` or `strict`.
+    #[serde(default)]
+    pub mode: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -70,6 +70,8 @@ codes! {
     DuplicateKey = "duplicate_key",
     MissingKey = "missing_key",
     TooLarge = "too_large",
+    /// A record that breaks the rules of its data set; `errors` lists each fault with its JSON pointer.
+    SchemaViolation = "schema_violation",
     // States.
     JobNotFinished = "job_not_finished",
     JobNotSucceeded = "job_not_succeeded",
@@ -118,8 +120,8 @@ impl Code {
         use Code::{
             AnalysisNotApplicable, CursorInvalid, DuplicateKey, FileDamaged, FileEmpty, InvalidCsv, InvalidEncoding,
             InvalidJson, InvalidParameter, InvalidRequest, MissingKey, NoRecords, NotAcceptable, NotFound,
-            QueryTooComplex, SqlNotReadOnly, SqlSyntax, SqlUnsupported, TooLarge, TypeMismatch, UnknownAnalysis,
-            UnknownColumn, UnknownDataset, UnknownFunction, UnknownJob, UnknownRecord, UnknownVersion,
+            QueryTooComplex, SchemaViolation, SqlNotReadOnly, SqlSyntax, SqlUnsupported, TooLarge, TypeMismatch,
+            UnknownAnalysis, UnknownColumn, UnknownDataset, UnknownFunction, UnknownJob, UnknownRecord, UnknownVersion,
             UnsupportedFormat,
         };
         matches!(
@@ -139,6 +141,7 @@ impl Code {
                 | NotAcceptable
                 | NotFound
                 | QueryTooComplex
+                | SchemaViolation
                 | SqlNotReadOnly
                 | SqlSyntax
                 | SqlUnsupported

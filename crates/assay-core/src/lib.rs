@@ -19,6 +19,7 @@ mod job;
 mod keyindex;
 pub mod names;
 mod notice;
+pub mod number;
 mod order;
 mod ports;
 mod queue;
@@ -26,9 +27,11 @@ mod reading;
 mod record;
 mod result;
 mod rowset;
+pub mod rules;
 mod schedule;
 mod schema;
 mod secret;
+pub mod temporal;
 mod time;
 
 pub use address::{Network, Reach, WebhookUrl, check_email, is_public};
@@ -36,7 +39,7 @@ pub use analysis::AnalysisSpec;
 pub use change::{JobChange, MAX_TAGS, TagChange};
 pub use checksum::checksum;
 pub use dataset::{
-    Commit, CommitMode, Dataset, IndexFile, LivePart, NewDataset, Part, RejectedLoad, Rejects, Snapshot,
+    Commit, CommitMode, Dataset, DatasetChange, IndexFile, LivePart, NewDataset, Part, RejectedLoad, Rejects, Snapshot,
 };
 pub use error::{Code, Detail, Error, Result};
 pub use event::{Event, EventKind};
@@ -70,6 +73,7 @@ pub use record::{
 };
 pub use result::{Column, Format, ResultData, ResultSet, StoredResult};
 pub use rowset::RowSet;
+pub use rules::{DeclaredTypes, Rules};
 pub use schedule::{Fired, Misfire, Overlap, Plan, Schedule, Timing};
 pub use schema::{Attribute, Field, Kind, Seen, TableSchema};
 pub use secret::SigningSecret;

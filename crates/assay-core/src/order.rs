@@ -5,7 +5,8 @@ use serde_json::Value;
 
 use crate::{
     Attribute, Author, Column, Commit, CommitMode, CompactTask, DatasetName, Error, Format, HistoryTable, Limits,
-    LivePart, Part, Progress, ReadOptions, ResultData, Seen, Snapshot, StoredResult, TableSchema, Usage,
+    LivePart, Part, Progress, ReadOptions, ResultData, Rules, Seen, Snapshot, StoredResult, TableSchema, TypeHint,
+    Usage, Version,
 };
 
 /// A table that an order reads, under the name by which its SQL or parameters call it.
@@ -19,6 +20,9 @@ pub struct Input {
     /// It holds not all the rows there were, so what is computed of it is not about all of them.
     pub truncated: bool,
     pub source: InputSource,
+    /// Types that its columns have by declaration.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub declared: Vec<(String, TypeHint)>,
 }
 
 /// Where the rows of an input are.
@@ -64,6 +68,7 @@ impl Input {
             key: None,
             truncated: set.truncated,
             source: InputSource::Answer(data),
+            declared: Vec::new(),
         }
     }
 
@@ -77,6 +82,7 @@ impl Input {
             key: None,
             truncated,
             source: InputSource::Lines(data),
+            declared: Vec::new(),
         }
     }
 
@@ -110,6 +116,7 @@ impl From<Snapshot> for Input {
             bytes: _,
             created_at: _,
             written_by: _,
+            declared,
         } = snapshot;
         Self {
             name: name.into(),
@@ -117,6 +124,7 @@ impl From<Snapshot> for Input {
             rows,
             key,
             truncated: false,
+            declared,
             source: InputSource::Dataset {
                 parts,
                 hot: hot.into_iter().map(|record| record.json).collect(),
@@ -194,6 +202,11 @@ pub struct ImportTask {
     /// The attributes that the data set has already, if it keeps its records.
     #[serde(default)]
     pub attributes: Vec<String>,
+    /// What every record must be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rules: Option<Rules>,
+    /// The version that set these rules; 0 when none did.
+    pub ruled: Version,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

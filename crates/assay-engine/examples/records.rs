@@ -123,6 +123,7 @@ fn input(parts: Vec<LivePart>, hot: Vec<String>) -> Input {
         rows: parts.iter().map(LivePart::live_rows).sum::<u64>() + hot.len() as u64,
         key: Some("id".to_owned()),
         truncated: false,
+        declared: Vec::new(),
         source: InputSource::Dataset { parts, hot },
     }
 }

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use crate::exports::Exports;
 use crate::params;
+use crate::rules::Checkers;
 use crate::wait::Waits;
 
 /// The ports and what the server is told about itself.
@@ -96,6 +97,7 @@ pub(crate) struct App {
     pub(crate) openapi: Value,
     pub(crate) waits: Arc<Waits>,
     pub(crate) exports: Exports,
+    pub(crate) checkers: Checkers,
 }
 
 pub(crate) type Shared = Arc<App>;
@@ -128,6 +130,7 @@ impl App {
             openapi,
             waits,
             exports: Exports::default(),
+            checkers: Checkers::default(),
         }
     }
 

@@ -20,6 +20,7 @@ mod prefer;
 mod problem;
 mod read;
 mod routes;
+mod rules;
 mod sharing;
 mod sse;
 mod stored;

@@ -40,7 +40,11 @@ struct Api;
 pub(crate) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::with_openapi(Api::openapi())
         .routes(routes!(datasets::list_datasets, versions::create_dataset))
-        .routes(routes!(datasets::get_dataset, versions::remove_dataset))
+        .routes(routes!(
+            datasets::get_dataset,
+            versions::change_dataset,
+            versions::remove_dataset
+        ))
         .routes(routes!(datasets::get_schema))
         .routes(routes!(records::list_records, batch::write_records))
         .routes(routes!(deletion::delete_records))

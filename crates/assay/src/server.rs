@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use assay_core::{Catalog as _, Clock, Code, Error, Limits, Reach, SystemClock};
+use assay_core::{Clock, Code, Error, Limits, Reach, SystemClock, Upkeep as _};
 use assay_server::{ServerSettings, Services, fire_schedules_until};
 use assay_store::{EmbeddedStore, StoreSettings};
 use assay_worker::{

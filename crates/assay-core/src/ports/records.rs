@@ -21,8 +21,9 @@ pub trait Records: Send + Sync {
     ///
     /// # Errors
     /// `UnknownDataset`; `InvalidRequest` for a write with a key to a data set without one, or the reverse;
-    /// `Overloaded` while too many hot records wait for compaction.
-    async fn write(&self, name: &DatasetName, writes: Vec<RecordWrite>, by: Author) -> Result<Written>;
+    /// `Overloaded` while too many hot records wait for compaction; `Conflict` when records are put and `ruled`, the
+    /// version whose rules they were checked with (0 for none), did not set the rules that hold now.
+    async fn write(&self, name: &DatasetName, writes: Vec<RecordWrite>, ruled: Version, by: Author) -> Result<Written>;
 
     /// The versions after `after`, at most `limit`, oldest first, with the changes of records; fewer when there is much
     /// to tell, but some when there are any. 0 stands for all that are kept.

@@ -2,7 +2,6 @@
 //!
 //! It publishes nothing, and takes back what it has written when it fails.
 
-mod counts;
 mod piece;
 
 use std::sync::Arc;
@@ -22,7 +21,7 @@ const MOST_BYTES: usize = 32 << 20;
 impl Engine {
     /// Writes the records of `task` as new parts: those of its parts in order, without the deleted ones, then the hot
     /// ones. A part goes into one new part whole, so that what was counted of its attributes holds for the new one; where
-    /// rows of it are deleted, its values are counted again, see [`counts::of_what_is_left`].
+    /// rows of it are deleted, its values are counted again, see [`ingest::of_what_is_left`](assay_formats::ingest::of_what_is_left).
     ///
     /// # Errors
     /// `FileDamaged` when a part is not what was written; `Canceled`; those of the store.
@@ -74,7 +73,7 @@ impl Compaction {
         }
         for records in piece::runs(&hot, MOST_ROWS, MOST_BYTES) {
             self.go_on(total)?;
-            self.take(piece::of_hot(records, key.as_deref())?)?;
+            self.take(piece::of_hot(records, key.as_deref(), &self.task.declared)?)?;
         }
         self.go_on(total)?;
         self.write()?;

@@ -8,7 +8,7 @@ use arrow::array::{
 use arrow::compute::concat;
 use arrow::error::ArrowError;
 use assay_core::{
-    Code, Error, HotRecord, KeyEntry, KeyHash, KeyIndex, Kind, LivePart, Part, Result, TableSchema, Version,
+    Code, Error, HotRecord, KeyEntry, KeyHash, KeyIndex, Kind, LivePart, Part, Result, TableSchema, TypeHint, Version,
 };
 use assay_formats::fault;
 use assay_formats::ingest::{self, Chunk, ColumnFault, Kept, checksum, key_texts};
@@ -20,7 +20,6 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::errors::ParquetError;
 use tokio::runtime::Handle;
 
-use super::counts;
 use crate::{conform, table};
 
 /// Consecutive records with exact types, and their keys where the data set has some.
@@ -68,7 +67,7 @@ pub(super) fn of_part(objects: &Arc<dyn ObjectStore>, live: &LivePart, key: Opti
     }
     let schema = match live.deleted.is_empty() {
         true => part.schema.clone(),
-        false => counts::of_what_is_left(&part.schema, &arrays),
+        false => ingest::of_what_is_left(&part.schema, &arrays),
     };
     let keys = match key {
         Some(key) => Some(keys_of(objects, live, key, &schema, &arrays)?),
@@ -81,6 +80,7 @@ pub(super) fn of_part(objects: &Arc<dyn ObjectStore>, live: &LivePart, key: Opti
         has_rest: fields.fields().iter().any(|field| kinds::is_rest(field)),
         lines: Vec::new(),
         keys: None,
+        raw: Vec::new(),
     };
     Ok(Piece { chunk, keys })
 }
@@ -201,9 +201,10 @@ pub(super) fn runs(hot: &[HotRecord], most_rows: usize, most_bytes: usize) -> Ve
 
 /// # Errors
 /// `InvalidJson` for what no load would take.
-pub(super) fn of_hot(records: &[HotRecord], key: Option<&str>) -> Result<Piece> {
+pub(super) fn of_hot(records: &[HotRecord], key: Option<&str>, declared: &[(String, TypeHint)]) -> Result<Piece> {
     let texts: Vec<&str> = records.iter().map(|record| record.json.as_str()).collect();
-    let chunk = ingest::decode(&texts, key, &Kept::new(key.map(ToOwned::to_owned)))?;
+    let kept = Kept::new(key.map(ToOwned::to_owned));
+    let chunk = ingest::decode(&texts, key, &kept, declared)?;
     let entries = key.map(|key| {
         let entries = (0..).zip(records).map(|(row, record)| {
             Ok(KeyEntry {
@@ -248,6 +249,7 @@ pub(super) fn joined(pieces: &[Piece], key: Option<&str>) -> Result<(Chunk, Opti
         has_rest: pieces.iter().any(Piece::has_rest),
         lines: Vec::new(),
         keys: None,
+        raw: Vec::new(),
     };
     let kept = Kept::new(key.map(ToOwned::to_owned));
     Ok((ingest::folded(&chunk, &kept)?.unwrap_or(chunk), keys))

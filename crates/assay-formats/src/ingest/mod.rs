@@ -6,13 +6,13 @@
 
 mod cells;
 mod chunk;
+mod counts;
 mod csv;
 mod detect;
 mod encoding;
 mod ipc;
 mod json;
 mod keys;
-pub mod number;
 mod parquet;
 mod parts;
 mod pipeline;
@@ -20,12 +20,13 @@ mod refusals;
 mod rest;
 mod sheet;
 mod source;
-mod temporal;
+mod strict;
 #[cfg(test)]
 mod tests;
 mod typed;
 mod unpack;
 
+use std::cell::RefCell;
 use std::collections::HashSet;
 use std::io::Read;
 use std::sync::Arc;
@@ -38,6 +39,7 @@ use object_store::ObjectStore;
 
 pub use self::chunk::Chunk;
 use self::chunk::ChunkSize;
+pub use self::counts::of_what_is_left;
 use self::csv::Dialect;
 use self::detect::{Found, TextFound};
 use self::json::{Decoder, Hints, JsonLayout, JsonRecords};
@@ -49,6 +51,7 @@ pub use self::parts::{Parts, checksum};
 use self::refusals::{Refusal, Refusals};
 pub use self::rest::{Kept, MAX_ATTRIBUTES, folded};
 use self::source::Upload;
+use self::strict::{Judged, Strict};
 use self::typed::TypedRecords;
 use self::unpack::Packing;
 
@@ -119,9 +122,10 @@ pub async fn import(
     let task = task.clone();
     let control = control.clone();
     let decoded = tokio::task::spawn_blocking(move || {
+        let strict = Strict::of(&task)?;
         let upload = Upload::new(objects.clone(), &task.upload, task.upload_bytes, control.clone());
         load(&upload, || {
-            Loading::new(objects.clone(), &task, threads, control.clone())
+            Loading::new(objects.clone(), &task, strict.clone(), threads, control.clone())
         })
     });
     decoded.await.map_err(|error| {
@@ -212,7 +216,10 @@ fn unused(task: &ImportTask, format: ImportFormat) -> Option<String> {
         ("decimal", options.decimal.is_some() && !is_csv),
         ("ragged", options.ragged != Ragged::Refuse && !is_csv),
         ("sheet", options.sheet.is_some() && !is_sheet),
-        ("on_error", options.on_error != OnError::Abort && !is_text && !is_sheet),
+        (
+            "on_error",
+            options.on_error != OnError::Abort && !is_text && !is_sheet && task.rules.is_none(),
+        ),
     ];
     let names: Vec<String> = said
         .iter()
@@ -243,22 +250,32 @@ struct Loading {
     task: ImportTask,
     threads: usize,
     stored: Stored,
+    /// The rules of the data set.
+    strict: Option<Strict>,
     refusals: Refusals,
     warnings: Vec<String>,
     reasons: Vec<(String, String)>,
 }
 
 impl Loading {
-    fn new(objects: Arc<dyn ObjectStore>, task: &ImportTask, threads: usize, control: RunControl) -> Self {
+    fn new(
+        objects: Arc<dyn ObjectStore>,
+        task: &ImportTask,
+        strict: Option<Strict>,
+        threads: usize,
+        control: RunControl,
+    ) -> Self {
         Self {
             task: task.clone(),
             threads,
+            strict,
             refusals: Refusals::new(task.read.on_error, objects.clone(), &task.folder),
             stored: Stored {
                 kept: Kept::new(columns_of(task)),
                 parts: Parts::new(objects, &task.folder, task.key.as_deref()),
                 schema: TableSchema::default(),
                 rows: 0,
+                read: 0,
                 keys: task.key.as_deref().map(Keys::new),
                 control,
             },
@@ -343,17 +360,19 @@ impl Loading {
 
     fn json(&mut self, reader: impl Read, layout: JsonLayout) -> Result<()> {
         let types = self.task.read.types.clone();
+        let declared = self.declared();
         let decoder = Decoder {
             key: self.task.key.as_deref(),
-            hints: Hints::new(&types),
+            hints: Hints::new(&types, &declared),
             kept: self.stored.kept.clone(),
+            checker: self.strict.as_ref().map(|strict| &*strict.checker),
         };
         let encoder = self.stored.parts.encoder();
         let mut records = JsonRecords::new(reader, layout);
         let mut twice = Vec::new();
         pipeline::run(
             self.threads,
-            || records.next(CHUNK, &decoder.hints, &mut self.refusals),
+            || records.next(CHUNK, &decoder, &mut self.refusals),
             |texts| {
                 let (chunk, twice) = decoder.chunk(&texts)?;
                 drop(texts);
@@ -373,7 +392,18 @@ impl Loading {
         }
         let named = |(name, _): (String, TypeHint)| (name, "named in `types`".to_owned());
         self.reasons.extend(types.into_iter().map(named));
+        let declared = declared
+            .into_iter()
+            .map(|(name, _)| (name, "declared for the data set".to_owned()));
+        self.reasons.extend(declared);
         Ok(())
+    }
+
+    /// The types that are declared for the data set.
+    fn declared(&self) -> Vec<(String, TypeHint)> {
+        self.strict
+            .as_ref()
+            .map_or_else(Vec::new, |strict| strict.declared.clone())
     }
 
     fn warn_of_double_members(&mut self, mut names: Vec<String>) {
@@ -389,7 +419,7 @@ impl Loading {
         if self.task.format == Some(ImportFormat::Tsv) {
             options.delimiter.get_or_insert('\t');
         }
-        let key = self.task.key.clone();
+        let (key, declared) = (self.task.key.clone(), self.declared());
         let dialect = Dialect::find(&text.head, text.is_whole, &options);
         let layout = csv::Layout {
             has_header: options
@@ -397,16 +427,20 @@ impl Loading {
                 .unwrap_or_else(|| dialect.has_header(&text.head, text.is_whole)),
             dialect,
             options: &options,
+            declared: &declared,
             key: key.as_deref(),
+            keeps_raw: self.strict.is_some() && options.on_error == OnError::Quarantine,
         };
         let columns = csv::infer(text.open("looking at the columns")?, &layout, CHUNK, self.threads)?;
         let encoder = self.stored.parts.encoder();
+        // The thread that reads also stores, in turns.
+        let refusals = RefCell::new(&mut self.refusals);
         let mut records = csv::CsvRecords::open(text.open("reading")?, &layout)?;
         pipeline::run(
             self.threads,
-            || records.next(CHUNK, &columns, &mut self.refusals),
-            |rows| encoder.encode(columns.chunk(&rows)?),
-            |encoded| self.stored.add(encoded),
+            || records.next(CHUNK, &columns, &mut refusals.borrow_mut()),
+            |mut rows| strict::encode(self.strict.as_ref(), &encoder, columns.chunk(&mut rows)?),
+            |judged| self.stored.add_sound(judged, &mut refusals.borrow_mut()),
         )?;
         let reasons = columns.reasons().map(|(name, why)| (name.to_owned(), why.to_owned()));
         self.reasons.extend(reasons);
@@ -435,8 +469,8 @@ impl Loading {
         pipeline::run(
             self.threads,
             || records.next_chunk(),
-            |chunk| encoder.encode(chunk),
-            |encoded| self.stored.add(encoded),
+            |chunk| strict::encode(self.strict.as_ref(), &encoder, chunk),
+            |judged| self.stored.add_sound(judged, &mut self.refusals),
         )?;
         self.warnings.extend(records.into_warnings());
         Ok(FileShape::of(format))
@@ -475,11 +509,26 @@ struct Stored {
     parts: Parts,
     schema: TableSchema,
     rows: u64,
+    /// Records that were judged by rules.
+    read: u64,
     keys: Option<Keys>,
     control: RunControl,
 }
 
 impl Stored {
+    /// Tells the records that break the rules, and stores the others.
+    fn add_sound(&mut self, judged: Judged, refusals: &mut Refusals) -> Result<()> {
+        let Judged { sound, faulty, rows } = judged;
+        for record in faulty {
+            record.refuse(self.read, refusals)?;
+        }
+        self.read += rows;
+        match sound {
+            Some(encoded) => self.add(encoded),
+            None => Ok(()),
+        }
+    }
+
     /// Checks the keys of the next chunk and stores it as one part.
     fn add(&mut self, mut encoded: Encoded) -> Result<()> {
         if let Some(folded) = folded(&encoded.chunk, &self.kept)? {

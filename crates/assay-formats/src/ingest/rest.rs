@@ -175,6 +175,7 @@ pub fn folded(chunk: &Chunk, kept: &Kept) -> Result<Option<Chunk>> {
         has_rest: true,
         lines: chunk.lines.clone(),
         keys: chunk.keys.clone(),
+        raw: Vec::new(),
     }))
 }
 

@@ -61,7 +61,7 @@ pub(crate) async fn get_dataset(
     let Some(found) = app.catalog.find(&name).await? else {
         return Err(assay_core::Error::internal("finding the data set").into());
     };
-    let mut form = dataset::Dataset::from(found);
+    let mut form = dataset::Dataset::whole(found);
     form.attributes = Some(attributes);
     Ok(Json(form))
 }

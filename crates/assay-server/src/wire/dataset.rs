@@ -1,6 +1,8 @@
 //! Data sets and their schemas as users see them.
 
+use assay_core::Rules;
 use serde::Serialize;
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 /// A data set as of its newest version.
@@ -15,6 +17,21 @@ pub(crate) struct Dataset {
     pub(crate) bytes: u64,
     pub(crate) created_at: String,
     pub(crate) updated_at: String,
+    pub(crate) description: Option<String>,
+    /// `flexible`, or `strict`: every record that is written is checked.
+    #[schema(example = "flexible")]
+    pub(crate) mode: &'static str,
+    /// The type of each attribute that records may have; left out in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub(crate) types: Option<Map<String, Value>>,
+    /// The attributes that every record must have; left out in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) required: Option<Vec<String>>,
+    /// The JSON Schema that every record must meet; left out in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub(crate) schema: Option<Value>,
     /// How many attributes its records have; left out in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) attributes: Option<u64>,
@@ -85,6 +102,14 @@ impl From<assay_core::Dataset> for Dataset {
             bytes: dataset.bytes,
             created_at: dataset.created_at.to_string(),
             updated_at: dataset.updated_at.to_string(),
+            description: dataset.description,
+            mode: match dataset.rules {
+                None => "flexible",
+                Some(_) => "strict",
+            },
+            types: None,
+            required: None,
+            schema: None,
             attributes: None,
             links: DatasetLinks {
                 schema: format!("{itself}/schema"),
@@ -94,6 +119,27 @@ impl From<assay_core::Dataset> for Dataset {
                 itself,
             },
         }
+    }
+}
+
+impl Dataset {
+    /// With its rules.
+    pub(crate) fn whole(dataset: assay_core::Dataset) -> Self {
+        let rules = dataset.rules.clone();
+        let mut form = Self::from(dataset);
+        match rules {
+            None => {}
+            Some(Rules::Types(declared)) => {
+                let types = declared
+                    .types
+                    .iter()
+                    .map(|(name, kind)| (name.clone(), kind.to_string().into()));
+                form.types = Some(types.collect());
+                form.required = Some(declared.required);
+            }
+            Some(Rules::Schema(schema)) => form.schema = Some(schema),
+        }
+        form
     }
 }
 

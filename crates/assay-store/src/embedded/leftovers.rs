@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use assay_core::{Catalog as _, Result, Timestamp};
+use assay_core::{Result, Timestamp, Upkeep as _};
 
 use super::EmbeddedStore;
 use crate::objects::Walk;

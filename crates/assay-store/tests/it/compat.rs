@@ -142,7 +142,10 @@ async fn a_store_of_format_3_goes_on() {
     );
     // Its parts have no index of keys; until compaction makes them one, single records cannot be written.
     let write = crate::warehouse::put("a", "{}");
-    let refused = store.write(&genes, vec![write], Default::default()).await.unwrap_err();
+    let refused = store
+        .write(&genes, vec![write], Version(0), Default::default())
+        .await
+        .unwrap_err();
     assert_eq!(refused.code, Code::Overloaded);
     let task = store.wants_compaction().await.unwrap().unwrap();
     assert_eq!((task.parts.len(), task.hot.len()), (2, 0));
@@ -170,7 +173,10 @@ async fn a_store_of_format_4_goes_on() {
     let older = store.snapshot(&genes, Some(Version(2))).await.unwrap();
     assert_eq!((older.hot.len(), older.parts[0].deleted.len()), (0, 0));
     let write = crate::warehouse::delete("HGNC:9");
-    let refused = store.write(&genes, vec![write], Default::default()).await.unwrap_err();
+    let refused = store
+        .write(&genes, vec![write], Version(0), Default::default())
+        .await
+        .unwrap_err();
     assert_eq!(refused.code, Code::Overloaded);
     assert_eq!(store.check(false).await.unwrap(), []);
 }

@@ -2,7 +2,7 @@
 //!
 //! Whether the job makes sense was checked when it was submitted.
 
-use assay_core::{Author, Code, Error, IMPORT, ImportParams, ImportTask, Job, Lease, Order, Result, Task};
+use assay_core::{Author, Code, Error, IMPORT, ImportParams, ImportTask, Job, Lease, Order, Result, Task, Version};
 
 use super::{WorkerPorts, inputs};
 
@@ -55,7 +55,11 @@ async fn import(ports: &WorkerPorts, job: &Job) -> Result<Task> {
     let upload = job.spec.upload.clone().ok_or_else(|| {
         Error::new(Code::InvalidParameter, "the import has no uploaded file").hint("upload the file again")
     })?;
-    let known = match mode.keeps() && ports.catalog.find(&dataset).await?.is_some() {
+    let entry = ports.catalog.find(&dataset).await?;
+    let (rules, ruled) = entry
+        .as_ref()
+        .map_or((None, Version(0)), |known| (known.rules.clone(), known.ruled));
+    let known = match mode.keeps() && entry.is_some() {
         true => Some(ports.catalog.snapshot(&dataset, None).await?),
         false => None,
     };
@@ -79,6 +83,8 @@ async fn import(ports: &WorkerPorts, job: &Job) -> Result<Task> {
         author,
         folder,
         attributes,
+        rules,
+        ruled,
     })))
 }
 

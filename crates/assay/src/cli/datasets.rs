@@ -102,8 +102,16 @@ fn about(dataset: &Dataset) -> String {
         .key
         .as_ref()
         .map_or_else(String::new, |key| format!(" · key `{key}`"));
+    let mode = match dataset.mode.as_deref() {
+        Some("strict") => " · strict",
+        _ => "",
+    };
+    let description = dataset
+        .description
+        .as_ref()
+        .map_or_else(String::new, |text| format!(" {}\n", text::printable(text)));
     format!(
-        " {} · version {} · {} · {}{key}\n\n",
+        " {} · version {} · {} · {}{key}{mode}\n{description}\n",
         dataset.name,
         dataset.version,
         text::counted(dataset.rows, "record"),

@@ -200,8 +200,7 @@ fn left_out(job: &Job) -> Vec<String> {
     if count > REASONS as u64 {
         lines.push("  … the job tells more".to_owned());
     }
-    let policy = job.params.get("read").and_then(|read| read.get("on_error")?.as_str());
-    if let Some(wrote) = job.wrote.as_ref().filter(|_| policy == Some("quarantine")) {
+    if let Some(wrote) = job.wrote.as_ref().filter(|_| job.links.rejects.is_some()) {
         let (name, version) = (&wrote.dataset, wrote.version);
         lines.push(format!(
             "  `assay rejects {name} --at {version}` shows them with their text"

@@ -21,6 +21,7 @@ mod queue;
 mod reading;
 mod records;
 mod rejects;
+mod rules;
 mod run;
 mod schedule;
 mod serve;
@@ -117,6 +118,8 @@ pub enum Command {
     Datasets(datasets::DatasetsArgs),
     /// Make a data set without records
     Create(versions::CreateArgs),
+    /// Change the description, the mode and the rules of a data set
+    Alter(rules::AlterArgs),
     /// Remove a data set with all its versions
     Drop(versions::DropArgs),
     /// Read, write and delete single records
@@ -195,6 +198,7 @@ pub async fn run(cli: Cli, host: &dyn Host) -> Result<(), Failure> {
         Command::Load(args) => load::run(&context()?, args).await,
         Command::Datasets(args) => datasets::run(&context()?, args).await,
         Command::Create(args) => versions::create(&context()?, args).await,
+        Command::Alter(args) => rules::alter(&context()?, args).await,
         Command::Drop(args) => versions::drop(&context()?, args).await,
         Command::Records(command) => records::run(&context()?, command).await,
         Command::Export(args) => export::run(&context()?, args).await,

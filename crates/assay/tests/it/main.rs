@@ -33,5 +33,6 @@ mod records_pages;
 mod rejects;
 mod retention;
 mod schedules;
+mod strict;
 mod support;
 mod uploads;

@@ -13,9 +13,9 @@ use assay_core::{Field, Kind, Seen};
 use super::columns::{self, Column, Members};
 use super::document;
 use super::scan::MAX_DEPTH;
-use crate::ingest::number::{self, Number};
-use crate::ingest::temporal;
 use crate::kinds;
+use assay_core::number::{self, Number};
+use assay_core::temporal::read as temporal;
 
 /// An attribute with more leaves than this in one chunk, or nested deeper, is kept as JSON text.
 const MAX_LEAVES: usize = 256;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use assay_core::{
-    Author, Code, Commit, CommitMode, Error, Job, KeyIndex, NewDataset, PinnedInput, Result, RowSet, TableSchema,
-    Version,
+    Author, Code, Commit, CommitMode, DatasetName, Error, Job, KeyIndex, NewDataset, PinnedInput, Result, RowSet,
+    TableSchema, Version,
 };
 use rusqlite::{Connection, params};
 
@@ -90,12 +90,18 @@ pub(in crate::embedded) fn publish(
         return Ok(None);
     }
     let key = commit.key_after(before.as_ref().map(|entry| &entry.shown.key))?;
+    let ruled = before.as_ref().map(|entry| entry.shown.ruled);
+    if ruled.is_some_and(|ruled| ruled != commit.ruled) {
+        return Err(ruled_otherwise(&commit.name).into());
+    }
     let mut new = match before {
         None => Some(versions::fresh(
             desk,
             NewDataset {
                 name: commit.name.clone(),
                 key: key.clone(),
+                description: None,
+                rules: None,
             },
         )?),
         Some(_) => None,
@@ -171,6 +177,12 @@ fn take_in(
     shelf.write_schema(connection, version, &schema)?;
     shelf.count_hot(connection)?;
     Ok(counts)
+}
+
+/// The fault of records that were checked with other rules than those that hold now.
+pub(super) fn ruled_otherwise(name: &DatasetName) -> Error {
+    let message = format!("the rules of data set `{name}` were changed meanwhile");
+    Error::new(Code::Conflict, message).hint("send it again")
 }
 
 /// Rows of the parts on the shelf whose keys come again, by their place there.

@@ -136,6 +136,10 @@ fn task(
         parts,
         hot,
         folder: format!("datasets/{folded}"),
+        declared: entry
+            .shown
+            .rules
+            .map_or_else(Vec::new, |rules| rules.declared().to_vec()),
     })
 }
 

@@ -106,6 +106,11 @@ fn prune(connection: &Connection, swept: &mut Swept) -> Fallible<()> {
               ON old.dataset = folded AND old.version < oldest
               WHERE EXISTS (SELECT 1 FROM dataset_schema AS next WHERE next.dataset = folded
                             AND next.version > old.version AND next.version <= oldest) LIMIT ?1)",
+        "DELETE FROM dataset_rules WHERE (dataset, version) IN
+             (SELECT old.dataset, old.version FROM dataset CROSS JOIN dataset_rules AS old
+              ON old.dataset = folded AND old.version < oldest
+              WHERE EXISTS (SELECT 1 FROM dataset_rules AS next WHERE next.dataset = folded
+                            AND next.version > old.version AND next.version <= oldest) LIMIT ?1)",
         "DELETE FROM dataset_version WHERE (dataset, version) IN
              (SELECT old.dataset, old.version FROM dataset CROSS JOIN dataset_version AS old
               ON old.dataset = folded AND old.version < oldest LIMIT ?1)",
