@@ -110,6 +110,7 @@ pub(crate) mod tests {
             key: None,
             schema: TableSchema {
                 attributes: columns.iter().map(attribute).collect(),
+                ..TableSchema::default()
             },
             rows: 0,
             truncated: false,

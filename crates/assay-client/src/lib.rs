@@ -30,7 +30,7 @@ pub use schedules::{LastRun, NewSchedule, Run, Runs, Schedule, ScheduledJob};
 pub use upload::{ImportOptions, Upload};
 pub use wire::{
     Analysis, Attempt, Attribute, Column, Dataset, DatasetVersion, Input, Job, JobChange, JobFilter, JobLinks,
-    JobQuery, JobResult, NewJob, NewQuery, NewRetry, Page, Problem, Progress, RecordPage, ResultPage, Schema,
+    JobQuery, JobResult, NewJob, NewQuery, NewRetry, Page, Problem, Progress, RecordPage, ResultPage, Schema, SeenIn,
     SeenTypes, Target, Usage,
 };
 

@@ -11,7 +11,7 @@ use tokio::io::AsyncWrite;
 
 use crate::client::{ANSWER_WITHIN, optional, read, text};
 use crate::jobs::copy;
-use crate::{Client, Dataset, Exact, Page, Result};
+use crate::{Client, Dataset, Exact, Job, Page, Result, Target};
 
 /// Thousands of records are compared, or deleted one by one.
 const WORKED_WITHIN: Duration = Duration::from_secs(300);
@@ -322,6 +322,22 @@ impl Client {
         query.extend(optional("_next", next));
         query.push(("_limit", limit.to_string()));
         self.get(&["v1", "datasets", name, "rejects"], &query).await
+    }
+
+    /// Submits a job that gives attributes other types.
+    ///
+    /// # Errors
+    /// As every request.
+    pub async fn retype(
+        &self,
+        name: &str,
+        types: Map<String, Value>,
+        message: Option<&str>,
+        notify: &[Target],
+    ) -> Result<Exact<Job>> {
+        let form = serde_json::json!({"types": types, "message": message, "notify": notify});
+        let request = self.request(Method::POST, self.url(&["v1", "datasets", name, "retype"], &[]));
+        read(self.send(request.json(&form).timeout(ANSWER_WITHIN)).await?).await
     }
 
     /// Brings the records of an older version back, as a new version.

@@ -275,6 +275,15 @@ pub struct Attribute {
     pub missing: u64,
     #[serde(default)]
     pub seen: SeenTypes,
+    /// By type, the versions that wrote the first and the last such value.
+    #[serde(default)]
+    pub versions: BTreeMap<String, SeenIn>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct SeenIn {
+    pub first: u64,
+    pub last: u64,
 }
 
 /// How often each JSON type was seen under an attribute.

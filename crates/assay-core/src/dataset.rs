@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Author, Code, DatasetName, Error, HotRecord, JobId, Operation, Result, RowSet, Rules, TableSchema, Timestamp,
-    TypeHint, Version,
+    Author, Code, CompactTask, DatasetName, Error, HotRecord, JobId, Operation, Result, RowSet, Rules, TableSchema,
+    Timestamp, TypeHint, Version,
 };
 
 /// An immutable Parquet file in the object store.
@@ -139,7 +139,7 @@ impl CommitMode {
 }
 
 /// A new version of a data set, made visible in the same step that finishes its job.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Commit {
     pub name: DatasetName,
     pub key: Option<String>,
@@ -152,6 +152,9 @@ pub struct Commit {
     /// The version whose rules the records were checked with; 0 when there were none.
     #[serde(default = "never")]
     pub ruled: Version,
+    /// What the parts were made of, where they hold the same records as these; the texts of hot ones are left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rewrites: Option<Box<CompactTask>>,
 }
 
 fn never() -> Version {
@@ -236,6 +239,7 @@ mod tests {
             author: Author::default(),
             rejects: None,
             ruled: Version(0),
+            rewrites: None,
         }
     }
 

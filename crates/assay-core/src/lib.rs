@@ -26,6 +26,7 @@ mod queue;
 mod reading;
 mod record;
 mod result;
+mod retype;
 mod rowset;
 pub mod rules;
 mod schedule;
@@ -72,9 +73,10 @@ pub use record::{
     RecordChange, RecordWrite, Side, VersionChanges, VersionEntry, WriteOutcome, Written,
 };
 pub use result::{Column, Format, ResultData, ResultSet, StoredResult};
+pub use retype::{RETYPE, RetypeParams, RetypeTask};
 pub use rowset::RowSet;
 pub use rules::{DeclaredTypes, Rules};
 pub use schedule::{Fired, Misfire, Overlap, Plan, Schedule, Timing};
-pub use schema::{Attribute, Field, Kind, Seen, TableSchema};
+pub use schema::{Attribute, Field, Kind, Seen, Span, Spans, TableSchema};
 pub use secret::SigningSecret;
 pub use time::Timestamp;

@@ -5,8 +5,8 @@ use serde_json::Value;
 
 use crate::{
     Attribute, Author, Column, Commit, CommitMode, CompactTask, DatasetName, Error, Format, HistoryTable, Limits,
-    LivePart, Part, Progress, ReadOptions, ResultData, Rules, Seen, Snapshot, StoredResult, TableSchema, TypeHint,
-    Usage, Version,
+    LivePart, Part, Progress, ReadOptions, ResultData, RetypeTask, Rules, Seen, Snapshot, StoredResult, TableSchema,
+    TypeHint, Usage, Version,
 };
 
 /// A table that an order reads, under the name by which its SQL or parameters call it.
@@ -63,6 +63,7 @@ impl Input {
             name: Self::ANSWER.to_owned(),
             schema: TableSchema {
                 attributes: set.columns.into_iter().map(attribute).collect(),
+                ..TableSchema::default()
             },
             rows: set.rows,
             key: None,
@@ -171,6 +172,8 @@ pub enum Task {
     Schema(Box<Input>),
     /// Makes fewer parts of many and of hot records.
     Compact(Box<CompactTask>),
+    /// Writes records anew with other types.
+    Retype(Box<RetypeTask>),
     /// Gives a stored answer out in another format.
     Export {
         data: ResultData,

@@ -9,7 +9,7 @@ use utoipa_axum::routes;
 use crate::app::Shared;
 use crate::routes::{
     analyses, batch, changes, control, datasets, deletion, deliveries, diff, events, export, feed, health, hooks,
-    import, jobs, query, queue, record, records, rejects, results, schedules, versions,
+    import, jobs, query, queue, record, records, rejects, results, retype, schedules, versions,
 };
 
 #[derive(OpenApi)]
@@ -61,6 +61,7 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(export::export))
         .routes(routes!(import::import))
         .routes(routes!(rejects::list_rejects))
+        .routes(routes!(retype::retype))
         .routes(routes!(query::query))
         .routes(routes!(analyses::list_analyses))
         .routes(routes!(analyses::get_analysis))

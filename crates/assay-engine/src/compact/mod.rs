@@ -3,11 +3,12 @@
 //! It publishes nothing, and takes back what it has written when it fails.
 
 mod piece;
+mod retype;
 
 use std::sync::Arc;
 
 use assay_core::{Code, CompactTask, Error, Part, Progress, Result, RunControl};
-use assay_formats::ingest::Parts;
+use assay_formats::ingest::{Parts, Retyping};
 use object_store::ObjectStore;
 
 use self::piece::Piece;
@@ -35,13 +36,10 @@ impl Engine {
                 parts,
                 pieces: Vec::new(),
                 rows: 0,
+                retyping: None,
                 control,
             };
-            let compacted = compaction.run();
-            if compacted.is_err() {
-                compaction.parts.delete();
-            }
-            compacted
+            compaction.run_or_delete()
         });
         compacted.await.map_err(|error| {
             tracing::error!(%error, "a compaction panicked");
@@ -58,10 +56,21 @@ struct Compaction {
     pieces: Vec<Piece>,
     /// Records read so far.
     rows: u64,
+    /// New types for some attributes.
+    retyping: Option<Retyping>,
     control: RunControl,
 }
 
 impl Compaction {
+    /// Takes back what was written when it fails.
+    fn run_or_delete(&mut self) -> Result<Vec<Part>> {
+        let run = self.run();
+        if run.is_err() {
+            self.parts.delete();
+        }
+        run
+    }
+
     fn run(&mut self) -> Result<Vec<Part>> {
         let (parts, hot) = (std::mem::take(&mut self.task.parts), std::mem::take(&mut self.task.hot));
         let live: u64 = parts.iter().map(assay_core::LivePart::live_rows).sum();
@@ -76,6 +85,9 @@ impl Compaction {
             self.take(piece::of_hot(records, key.as_deref(), &self.task.declared)?)?;
         }
         self.go_on(total)?;
+        if let Some(retyping) = self.retyping.take() {
+            retyping.finish()?;
+        }
         self.write()?;
         Ok(self.parts.take())
     }
@@ -86,7 +98,10 @@ impl Compaction {
             return Err(Error::new(Code::Canceled, "the compaction was canceled"));
         }
         self.control.report(Progress {
-            stage: "compacting".to_owned(),
+            stage: match self.retyping {
+                Some(_) => "retyping".to_owned(),
+                None => "compacting".to_owned(),
+            },
             done: self.rows,
             total: Some(total),
             unit: "rows".to_owned(),
@@ -95,7 +110,10 @@ impl Compaction {
         Ok(())
     }
 
-    fn take(&mut self, piece: Piece) -> Result<()> {
+    fn take(&mut self, mut piece: Piece) -> Result<()> {
+        if let Some(retyping) = &mut self.retyping {
+            piece = piece.retyped(retyping, self.rows)?;
+        }
         let rows: usize = self.pieces.iter().map(Piece::rows).sum();
         let bytes: usize = self.pieces.iter().map(Piece::bytes).sum();
         // A column `_rest` may be an attribute of some records and the rest of others.

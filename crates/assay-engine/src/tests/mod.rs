@@ -152,6 +152,7 @@ impl Lab {
             checksum: String::new(),
             schema: TableSchema {
                 attributes: columns.iter().map(attribute).collect(),
+                ..TableSchema::default()
             },
             index: None,
         }

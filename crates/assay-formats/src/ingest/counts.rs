@@ -22,6 +22,7 @@ pub fn of_what_is_left(before: &TableSchema, arrays: &[ArrayRef]) -> TableSchema
     };
     TableSchema {
         attributes: before.attributes.iter().zip(arrays).map(attribute).collect(),
+        spans: before.spans.clone(),
     }
 }
 

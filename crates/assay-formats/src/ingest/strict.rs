@@ -86,7 +86,7 @@ impl Strict {
     }
 
     /// Each row with its JSON text and what is wrong with it.
-    fn faults(&self, chunk: &Chunk) -> Result<Vec<(usize, Vec<u8>, Option<Error>)>> {
+    pub(super) fn faults(&self, chunk: &Chunk) -> Result<Vec<(usize, Vec<u8>, Option<Error>)>> {
         let column = |attribute: &Attribute| Column {
             name: attribute.name.clone(),
             kind: attribute.kind.clone(),

@@ -21,6 +21,7 @@ pub(crate) mod record;
 pub(crate) mod records;
 pub(crate) mod rejects;
 pub(crate) mod results;
+pub(crate) mod retype;
 pub(crate) mod schedules;
 pub(crate) mod versions;
 

@@ -1,6 +1,8 @@
 //! Data sets and their schemas as users see them.
 
-use assay_core::Rules;
+use std::collections::BTreeMap;
+
+use assay_core::{Rules, Span, Spans};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -76,6 +78,16 @@ pub(crate) struct Attribute {
     /// Records without it.
     pub(crate) missing: u64,
     pub(crate) seen: SeenTypes,
+    /// For each type that was seen, the versions that wrote the first and the last such value.
+    #[schema(example = json!({"text": {"first": 1, "last": 4}}))]
+    pub(crate) versions: BTreeMap<&'static str, SeenIn>,
+}
+
+/// The versions that wrote the first and the last value of a type.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SeenIn {
+    pub(crate) first: u64,
+    pub(crate) last: u64,
 }
 
 /// How often each JSON type was seen.
@@ -145,8 +157,9 @@ impl Dataset {
 
 impl From<assay_core::Snapshot> for Schema {
     fn from(snapshot: assay_core::Snapshot) -> Self {
-        let rows = snapshot.rows;
+        let (rows, spans) = (snapshot.rows, snapshot.schema.spans);
         let attribute = |attribute: assay_core::Attribute| {
+            let versions = versions(&attribute, spans.get(&attribute.name));
             let seen = SeenTypes::from(attribute.seen);
             let present = attribute.seen.total();
             Attribute {
@@ -155,6 +168,7 @@ impl From<assay_core::Snapshot> for Schema {
                 present,
                 missing: rows.saturating_sub(present),
                 seen,
+                versions,
             }
         };
         Self {
@@ -164,6 +178,19 @@ impl From<assay_core::Snapshot> for Schema {
             attributes: snapshot.schema.attributes.into_iter().map(attribute).collect(),
         }
     }
+}
+
+fn versions(attribute: &assay_core::Attribute, spans: Option<&Spans>) -> BTreeMap<&'static str, SeenIn> {
+    let named = attribute.seen.named().into_iter().filter(|(_, count)| *count > 0);
+    let seen = named.filter_map(|(name, _)| {
+        let Span { first, last } = spans?.find(name)?;
+        let versions = SeenIn {
+            first: first.0,
+            last: last.0,
+        };
+        Some((name, versions))
+    });
+    seen.collect()
 }
 
 impl From<assay_core::Seen> for SeenTypes {

@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use super::notify::TargetForm;
 use crate::problem::Fault;
 
 /// A record that was written.
@@ -227,6 +228,24 @@ pub(crate) struct DiffItem {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Object)]
     pub(crate) after: Option<Box<RawValue>>,
+}
+
+/// Other types for attributes.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Retyping {
+    /// As `types=` of a load: `text`, `int64`, `double`, `bool`, `decimal(10,2)`, `json`, `date[…]`, `timestamp[…]`.
+    #[schema(value_type = Object, example = json!({"zip": "text", "when": "timestamp[%d/%m/%Y]"}))]
+    pub(crate) types: Map<String, Value>,
+    /// `abort`: a value that does not fit ends the job, and nothing is changed.
+    #[serde(default)]
+    pub(crate) on_error: Option<String>,
+    /// A word for the history.
+    #[serde(default)]
+    pub(crate) message: Option<String>,
+    /// Whom to tell of the end.
+    #[serde(default)]
+    pub(crate) notify: Vec<TargetForm>,
 }
 
 /// A version to come back.

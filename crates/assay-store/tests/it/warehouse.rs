@@ -166,6 +166,7 @@ impl Scene {
             author: Author::default(),
             rejects: None,
             ruled: Version(0),
+            rewrites: None,
         };
         self.jobs()
             .finish(&lease, crate::support::committed(commit))

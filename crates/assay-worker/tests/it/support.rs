@@ -339,6 +339,7 @@ pub fn commit(name: &str, mode: CommitMode, key: Option<&str>, path: &str) -> Co
         author: Author::default(),
         rejects: None,
         ruled: assay_core::Version(0),
+        rewrites: None,
     }
 }
 

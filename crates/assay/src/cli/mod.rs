@@ -21,6 +21,7 @@ mod queue;
 mod reading;
 mod records;
 mod rejects;
+mod retype;
 mod rules;
 mod run;
 mod schedule;
@@ -129,6 +130,8 @@ pub enum Command {
     Export(export::ExportArgs),
     /// Show the attributes of a data set and their types
     Schema(versions::SchemaArgs),
+    /// Give attributes other types, without loading again
+    Retype(retype::RetypeArgs),
     /// Show the records that loads have left out and kept
     Rejects(rejects::RejectsArgs),
     /// List the versions of a data set
@@ -203,6 +206,7 @@ pub async fn run(cli: Cli, host: &dyn Host) -> Result<(), Failure> {
         Command::Records(command) => records::run(&context()?, command).await,
         Command::Export(args) => export::run(&context()?, args).await,
         Command::Schema(args) => versions::schema(&context()?, args).await,
+        Command::Retype(args) => retype::run(&context()?, args).await,
         Command::Rejects(args) => rejects::run(&context()?, args).await,
         Command::Versions(args) => versions::list(&context()?, args).await,
         Command::Diff(args) => versions::diff(&context()?, args).await,

@@ -32,6 +32,7 @@ mod records_model;
 mod records_pages;
 mod rejects;
 mod retention;
+mod retype;
 mod schedules;
 mod strict;
 mod support;

@@ -30,7 +30,11 @@ async fn what_a_load_puts_aside_is_read_page_by_page() {
     let (_, skipped) = server.import("d", "on_error=skip", lines(6)).await;
     assert_eq!(skipped["links"]["rejects"], json!(null));
     let (_, second) = server
-        .import("d", "on_error=quarantine&mode=append", b"{\"id\":70}\n[1]\n".to_vec())
+        .import(
+            "d",
+            "on_error=quarantine&mode=append&format=ndjson",
+            b"{\"id\":70}\n[1]\n".to_vec(),
+        )
         .await;
     assert_eq!(second["wrote"]["version"], 3, "{second:#}");
 
@@ -100,7 +104,9 @@ async fn what_was_put_aside_survives_a_kill_and_goes_with_its_data_set() {
     };
     assert_eq!(count(), 1);
     // A load that is refused at its end, or of which nothing is left, leaves nothing.
-    let (_, nothing) = server.import("d", "on_error=quarantine", b"[1]\n[2]\n".to_vec()).await;
+    let (_, nothing) = server
+        .import("d", "on_error=quarantine&format=ndjson", b"[1]\n[2]\n".to_vec())
+        .await;
     assert_eq!(nothing["code"], "no_records", "{nothing:#}");
     let (_, conflict) = server
         .import(

@@ -48,14 +48,14 @@ async fn records_are_checked_one_by_one_against_declared_types() {
                        "at": "2024-02-29T12:00:00Z", "more": {"a": [1]}});
     let (status, written) = server.put("/v1/datasets/shops/records/a", &sound).await;
     assert_eq!(status, 201, "{written:#}");
-    let broken = json!({"n": "1", "price": 1.505, "day": "29.02.2024", "zp": "x"});
+    let broken = json!({"n": "1", "price": 1.505, "day": "29.02.2024", "zipp": "x"});
     let (status, problem) = server.put("/v1/datasets/shops/records/b", &broken).await;
     assert_eq!(
         (status, &problem["code"]),
         (422, &json!("schema_violation")),
         "{problem:#}"
     );
-    assert_eq!(places(&problem), ["/n", "/price", "/day", "/zp", "/zip"]);
+    assert_eq!(places(&problem), ["/n", "/price", "/day", "/zipp", "/zip"]);
     assert!(problem.to_string().contains("did you mean `zip`?"), "{problem:#}");
     let (status, problem) = server
         .patch("/v1/datasets/shops/records/a", &json!({"zip": null}))

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use assay_core::{
-    Author, Code, Commit, CommitMode, DatasetName, Error, Job, KeyIndex, NewDataset, PinnedInput, Result, RowSet,
-    TableSchema, Version,
+    Author, Code, Commit, CommitMode, CompactTask, Compacted, DatasetName, Error, Job, KeyIndex, NewDataset, Operation,
+    PinnedInput, Result, RowSet, TableSchema, Version,
 };
 use rusqlite::{Connection, params};
 
+use super::compaction::{self, Made};
 use super::places::{Indexed, indexed, not_indexed};
 use super::shelf::Shelf;
 use super::versions::{self, Counts};
@@ -34,6 +35,9 @@ impl EmbeddedStore {
     /// # Errors
     /// `StoreFailed`; `Overloaded` while parts have no index.
     pub(in crate::embedded) async fn clashes(&self, commit: &Commit) -> Result<Clashes> {
+        if commit.rewrites.is_some() {
+            return Ok(Clashes::default());
+        }
         let name = commit.name.clone();
         let keeps = commit.mode.keeps();
         let read = move |connection: &Connection| {
@@ -84,6 +88,9 @@ pub(in crate::embedded) fn publish(
     commit: Commit,
     clashes: &Clashes,
 ) -> Fallible<Option<PinnedInput>> {
+    if let Some(task) = commit.rewrites.clone() {
+        return rewrite(desk, job, commit, *task).map(Some);
+    }
     let connection = desk.connection;
     let before = entries::find(connection, &commit.name)?;
     if before.as_ref().map(|entry| entry.layout) != clashes.layout {
@@ -131,6 +138,37 @@ pub(in crate::embedded) fn publish(
     insert_job_dataset(connection, &job.id, &wrote.name)?;
     desk.news.data = true;
     Ok(Some(wrote))
+}
+
+/// Puts the parts of `commit` in the place of what they were made of.
+fn rewrite(desk: &mut Desk<'_>, job: &Job, commit: Commit, task: CompactTask) -> Fallible<PinnedInput> {
+    let connection = desk.connection;
+    let entry = entries::get(connection, &commit.name)?;
+    if entry.shown.ruled != commit.ruled {
+        return Err(ruled_otherwise(&commit.name).into());
+    }
+    let by = Author {
+        user: commit.author.user.or_else(|| Some(job.spec.owner.clone())),
+        message: commit.author.message,
+    };
+    let rewritten = Compacted {
+        task,
+        parts: commit.parts,
+    };
+    let made = Made {
+        operation: Operation::Retype,
+        job: Some(&job.id),
+        by: &by,
+    };
+    let Some(version) = compaction::replace(desk, &rewritten, made)? else {
+        let message = format!("data set `{}` was loaded, restored or compacted meanwhile", commit.name);
+        return Err(Error::new(Code::Conflict, message).hint("submit it again").into());
+    };
+    insert_job_dataset(connection, &job.id, &commit.name)?;
+    Ok(PinnedInput {
+        name: commit.name,
+        version,
+    })
 }
 
 fn take_in(

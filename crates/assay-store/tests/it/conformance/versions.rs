@@ -324,6 +324,7 @@ async fn loaded_aside(scene: &Scene, warehouse: &Warehouse, mode: CommitMode, ke
             count,
         }),
         ruled: Version(0),
+        rewrites: None,
     };
     let job = scene.jobs().finish(&lease, committed(commit)).await.unwrap();
     assert_eq!(job.error, None);
