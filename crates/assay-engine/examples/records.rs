@@ -100,6 +100,8 @@ async fn load(engine: &Engine, objects: &Arc<dyn ObjectStore>) -> Result<Vec<Liv
         author: Default::default(),
         folder: "datasets/d".to_owned(),
         attributes: Vec::new(),
+        rules: None,
+        ruled: assay_core::Version(0),
     };
     objects.put(&Path::from("uploads/u"), file.into()).await?;
     let began = Instant::now();

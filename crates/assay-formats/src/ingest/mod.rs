@@ -21,6 +21,7 @@ mod rest;
 mod retype;
 mod sheet;
 mod source;
+mod stored;
 mod strict;
 #[cfg(test)]
 mod tests;
@@ -33,8 +34,7 @@ use std::io::Read;
 use std::sync::Arc;
 
 use assay_core::{
-    Code, Error, ImportFormat, ImportTask, OnError, Part, Progress, Ragged, Rejects, Result, RunControl, TableSchema,
-    TypeHint,
+    Code, Error, ImportFormat, ImportTask, OnError, Part, Ragged, Rejects, Result, RunControl, TableSchema, TypeHint,
 };
 use object_store::ObjectStore;
 
@@ -47,13 +47,13 @@ use self::json::{Decoder, Hints, JsonLayout, JsonRecords};
 pub use self::json::{array, decode, seen_in};
 use self::keys::Keys;
 pub use self::keys::{ColumnFault, of_column as key_texts};
-use self::parts::Encoded;
 pub use self::parts::{Parts, checksum};
 use self::refusals::{Refusal, Refusals};
 pub use self::rest::{Kept, MAX_ATTRIBUTES, folded};
 pub use self::retype::Retyping;
 use self::source::Upload;
-use self::strict::{Judged, Strict};
+use self::stored::{Stored, columns_of};
+use self::strict::Strict;
 use self::typed::TypedRecords;
 use self::unpack::Packing;
 
@@ -496,68 +496,5 @@ impl Loading {
             sheet: Some(name),
             ..FileShape::of(format)
         })
-    }
-}
-
-/// The attributes that have columns whatever comes: those of the data set, that of the keys, those of named types.
-fn columns_of(task: &ImportTask) -> impl Iterator<Item = String> {
-    let hinted = task.read.types.iter().map(|(name, _)| name);
-    task.attributes.iter().chain(&task.key).chain(hinted).cloned()
-}
-
-/// What was read and stored so far.
-struct Stored {
-    kept: Kept,
-    parts: Parts,
-    schema: TableSchema,
-    rows: u64,
-    /// Records that were judged by rules.
-    read: u64,
-    keys: Option<Keys>,
-    control: RunControl,
-}
-
-impl Stored {
-    /// Tells the records that break the rules, and stores the others.
-    fn add_sound(&mut self, judged: Judged, refusals: &mut Refusals) -> Result<()> {
-        let Judged { sound, faulty, rows } = judged;
-        for record in faulty {
-            record.refuse(self.read, refusals)?;
-        }
-        self.read += rows;
-        match sound {
-            Some(encoded) => self.add(encoded),
-            None => Ok(()),
-        }
-    }
-
-    /// Checks the keys of the next chunk and stores it as one part.
-    fn add(&mut self, mut encoded: Encoded) -> Result<()> {
-        if let Some(folded) = folded(&encoded.chunk, &self.kept)? {
-            encoded = self.parts.encoder().encode(folded)?;
-        }
-        let chunk = &encoded.chunk;
-        self.kept.learn(&chunk.schema);
-        if chunk.schema.attributes.is_empty() {
-            return Err(
-                Error::new(Code::NoRecords, "the records of the file have no attributes")
-                    .hint("load records with at least one member"),
-            );
-        }
-        let keys = match &mut self.keys {
-            Some(keys) => Some(keys.check(chunk, self.rows)?),
-            None => None,
-        };
-        self.schema = self.schema.union(&chunk.schema);
-        self.rows += chunk.batch.num_rows() as u64;
-        self.parts.put_part(encoded, keys)?;
-        self.control.report(Progress {
-            stage: "storing".to_owned(),
-            done: self.rows,
-            total: None,
-            unit: "rows".to_owned(),
-            rows: self.rows,
-        });
-        Ok(())
     }
 }

@@ -67,8 +67,8 @@ impl Retyping {
         chunk.batch = batch(&chunk.schema, arrays, chunk.batch.num_rows())?;
         rewrite_documents(&mut chunk, &changed)?;
         if let Some(rules) = &self.rules {
-            for (row, _, fault) in rules.faults(&chunk)? {
-                if let Some(fault) = fault {
+            for (row, looked) in rules.faults(&chunk)?.into_iter().enumerate() {
+                if let Some(fault) = looked.fault {
                     let place = place(before, row, &keys);
                     self.note(
                         format!("{place}: {}", fault.message),

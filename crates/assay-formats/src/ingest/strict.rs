@@ -63,7 +63,7 @@ impl Strict {
     /// `Internal`.
     fn judge(&self, mut chunk: Chunk) -> Result<(Option<Chunk>, Vec<Faulty>)> {
         let (mut kept, mut faulty) = (Vec::with_capacity(chunk.batch.num_rows()), Vec::new());
-        for (row, record, fault) in self.faults(&chunk)? {
+        for (row, Looked { text: record, fault }) in self.faults(&chunk)?.into_iter().enumerate() {
             kept.push(fault.is_none());
             if let Some(fault) = fault {
                 let raw = chunk.raw.get_mut(row).map(std::mem::take);
@@ -86,7 +86,7 @@ impl Strict {
     }
 
     /// Each row with its JSON text and what is wrong with it.
-    pub(super) fn faults(&self, chunk: &Chunk) -> Result<Vec<(usize, Vec<u8>, Option<Error>)>> {
+    pub(super) fn faults(&self, chunk: &Chunk) -> Result<Vec<Looked>> {
         let column = |attribute: &Attribute| Column {
             name: attribute.name.clone(),
             kind: attribute.kind.clone(),
@@ -109,7 +109,7 @@ impl Strict {
                 None => self.checker.check(record).err(),
             };
             let text = if fault.is_some() { text } else { Vec::new() };
-            faults.push((row, text, fault));
+            faults.push(Looked { text, fault });
         }
         Ok(faults)
     }
@@ -145,6 +145,13 @@ impl Strict {
             ..chunk
         })
     }
+}
+
+/// What came of a look at a record.
+pub(super) struct Looked {
+    /// As JSON, where it breaks the rules.
+    text: Vec<u8>,
+    pub(super) fault: Option<Error>,
 }
 
 /// A record that breaks the rules.

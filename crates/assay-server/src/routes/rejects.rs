@@ -27,7 +27,7 @@ const LOADS: usize = 20;
 
 /// Read the records that loads have left out and kept (`on_error=quarantine`).
 ///
-/// The newest load comes first, and the records of a load in the order of its file: each with the version that the load
+/// The newest load comes first, and the records of a load about in the order of its file: each with the version that the load
 /// made, its job, the line, the reason, and the text as it was. They are kept as long as that version.
 #[utoipa::path(
     get, path = "/v1/datasets/{name}/rejects", tag = "data sets",

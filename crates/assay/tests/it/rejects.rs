@@ -111,7 +111,7 @@ async fn what_was_put_aside_survives_a_kill_and_goes_with_its_data_set() {
     let (_, conflict) = server
         .import(
             "d",
-            "key=other&mode=append&on_error=quarantine",
+            "key=other&mode=append&on_error=quarantine&format=ndjson",
             b"{\"other\":1}\n[2]\n".to_vec(),
         )
         .await;

@@ -160,7 +160,7 @@ fn rewrite(desk: &mut Desk<'_>, job: &Job, commit: Commit, task: CompactTask) ->
         job: Some(&job.id),
         by: &by,
     };
-    let Some(version) = compaction::replace(desk, &rewritten, made)? else {
+    let Some(version) = compaction::replace(desk, &rewritten, &made)? else {
         let message = format!("data set `{}` was loaded, restored or compacted meanwhile", commit.name);
         return Err(Error::new(Code::Conflict, message).hint("submit it again").into());
     };

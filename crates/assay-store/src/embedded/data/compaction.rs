@@ -179,11 +179,11 @@ pub(super) fn compact(desk: &mut Desk<'_>, compacted: &Compacted) -> Fallible<bo
         job: None,
         by: &Author::default(),
     };
-    Ok(replace(desk, compacted, made)?.is_some())
+    Ok(replace(desk, compacted, &made)?.is_some())
 }
 
 /// As [`compact`], of a data set that is there; gives the new version.
-pub(super) fn replace(desk: &mut Desk<'_>, compacted: &Compacted, made: Made<'_>) -> Fallible<Option<Version>> {
+pub(super) fn replace(desk: &mut Desk<'_>, compacted: &Compacted, made: &Made<'_>) -> Fallible<Option<Version>> {
     let Compacted { task, parts } = compacted;
     let (connection, now) = (desk.connection, desk.now);
     let shelf = desk.shelves.get(connection, &task.dataset)?;
@@ -218,7 +218,7 @@ pub(super) fn replace(desk: &mut Desk<'_>, compacted: &Compacted, made: Made<'_>
         return Err(Fault::Stored(message));
     }
     let Made { operation, job, by } = made;
-    versions::note(connection, shelf, operation, Counts::default(), job, by)?;
+    versions::note(connection, shelf, *operation, Counts::default(), *job, by)?;
     desk.news.data = true;
     Ok(Some(version))
 }
