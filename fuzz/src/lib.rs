@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock};
 use arrow::array::{Array, AsArray, RecordBatch};
 pub use assay_core::ImportFormat;
 use assay_core::{
-    Author, Code, Column, CommitMode, Error, Format, ImportTask, OnError, Part, ReadOptions, RunControl,
+    Author, Code, Column, CommitMode, Error, Format, ImportFile, ImportTask, OnError, Part, ReadOptions, RunControl, Version,
 };
 use assay_formats::encode::json::Nulls;
 use assay_formats::encode::{BatchWriter, Documents};
@@ -53,8 +53,7 @@ fn import(
     let put = objects.put(&upload, bytes.to_vec().into());
     RUNTIME.block_on(put).expect("memory takes objects");
     let task = ImportTask {
-        upload: UPLOAD.to_owned(),
-        upload_bytes: bytes.len() as u64,
+        files: vec![ImportFile::of_object(UPLOAD.to_owned(), bytes.len() as u64)],
         dataset: "d".parse()?,
         key: None,
         mode: CommitMode::Replace,
@@ -67,6 +66,8 @@ fn import(
         author: Author::default(),
         folder: "parts".to_owned(),
         attributes: Vec::new(),
+        rules: None,
+        ruled: Version(0),
     };
     let control = RunControl::unattended();
     let store: Arc<dyn ObjectStore> = Arc::clone(&objects) as _;

@@ -110,9 +110,11 @@ pub(crate) mod tests {
             key: None,
             schema: TableSchema {
                 attributes: columns.iter().map(attribute).collect(),
+                ..TableSchema::default()
             },
             rows: 0,
             truncated: false,
+            declared: Vec::new(),
             source: InputSource::Dataset {
                 parts: Vec::new(),
                 hot: Vec::new(),

@@ -5,8 +5,8 @@
 use std::time::{Duration, Instant};
 
 use assay_core::{
-    AnalysisSpec, Code, Completion, Error, ImportTask, Input, Limits, Order, Result, RunControl, Runner, Task, Usage,
-    names,
+    AnalysisSpec, Code, Completion, Error, ImportTask, Input, Limits, Order, Result, RetypeTask, RunControl, Runner,
+    Task, Usage, names,
 };
 use assay_engine::Engine;
 use async_trait::async_trait;
@@ -92,6 +92,7 @@ impl LocalRunner {
                 self.analyze(ask, &scratch, &limits, control).await
             }
             Task::Import(task) => self.import(&task, &scratch, threads, &limits, control).await,
+            Task::Retype(task) => self.retype(&task, &scratch, &limits, control).await,
             Task::Records(task) => self.engine.records(&task, &scratch, &limits, control).await,
             Task::Count(task) => self.engine.count(&task, threads).await.map(Completion::Counted),
             Task::Schema(input) => self.engine.schema(&input).await.map(Completion::Schema),
@@ -160,6 +161,28 @@ impl LocalRunner {
     ) -> Result<Completion> {
         let began = Instant::now();
         let (result, commit, usage) = self.engine.import(task, scratch, threads, limits, control).await?;
+        let usage = Usage {
+            run_ms: millis_since(began),
+            ..usage
+        };
+        Ok(Completion::Stored {
+            result,
+            commit: Some(commit),
+            usage,
+        })
+    }
+}
+
+impl LocalRunner {
+    async fn retype(
+        &self,
+        task: &RetypeTask,
+        scratch: &str,
+        limits: &Limits,
+        control: &mut RunControl,
+    ) -> Result<Completion> {
+        let began = Instant::now();
+        let (result, commit, usage) = self.engine.retype(task, scratch, limits, control).await?;
         let usage = Usage {
             run_ms: millis_since(began),
             ..usage

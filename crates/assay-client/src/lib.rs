@@ -24,15 +24,15 @@ pub use queue::{
     AnalysisStats, Canceled, Checkup, Finding, Pause, Queue, Share, ShareLimits, Stats, Wait, WaitCause, WorkerInfo,
 };
 pub use records::{
-    DeletedRecords, DiffItem, DiffPage, Expected, OutcomeError, Record, RecordOutcome, VersionEntry, WrittenRecord,
-    WrittenRecords,
+    DatasetRules, DeletedRecords, DiffItem, DiffPage, Expected, NewDataset, OutcomeError, Record, RecordOutcome,
+    RejectedRecord, VersionEntry, WrittenRecord, WrittenRecords,
 };
 pub use schedules::{LastRun, NewSchedule, Run, Runs, Schedule, ScheduledJob};
 pub use upload::{ImportOptions, Upload};
 pub use wire::{
-    Analysis, Attempt, Attribute, Column, Dataset, DatasetVersion, Input, Job, JobChange, JobFilter, JobQuery,
-    JobResult, NewJob, NewQuery, NewRetry, Page, Problem, Progress, RecordPage, ResultPage, Schema, SeenTypes, Target,
-    Usage,
+    Analysis, Attempt, Attribute, Column, Dataset, DatasetVersion, Input, Job, JobChange, JobFilter, JobLinks,
+    JobQuery, JobResult, NewJob, NewQuery, NewRetry, Page, Problem, Progress, RecordPage, ResultPage, Schema, SeenIn,
+    SeenTypes, Target, Usage,
 };
 
 pub type Result<T, E = ClientError> = std::result::Result<T, E>;

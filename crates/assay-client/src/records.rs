@@ -6,11 +6,12 @@ use assay_core::Format;
 use reqwest::{Method, RequestBuilder};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 use tokio::io::AsyncWrite;
 
 use crate::client::{ANSWER_WITHIN, optional, read, text};
 use crate::jobs::copy;
-use crate::{Client, Dataset, Exact, Page, Result};
+use crate::{Client, Dataset, Exact, Job, Page, Result, Target};
 
 /// Thousands of records are compared, or deleted one by one.
 const WORKED_WITHIN: Duration = Duration::from_secs(300);
@@ -97,6 +98,18 @@ pub struct VersionEntry {
     pub message: Option<String>,
 }
 
+/// A record that a load has left out and kept.
+#[derive(Debug, Clone, Deserialize)]
+pub struct RejectedRecord {
+    /// The version that the load made.
+    pub version: u64,
+    #[serde(default)]
+    pub job: Option<String>,
+    pub line: u64,
+    pub reason: String,
+    pub text: String,
+}
+
 /// What has become of the records between two versions.
 #[derive(Debug, Clone, Deserialize)]
 pub struct DiffPage {
@@ -120,10 +133,36 @@ pub struct DiffItem {
     pub after: Option<Box<RawValue>>,
 }
 
-#[derive(Serialize)]
-struct NewDataset<'a> {
-    name: &'a str,
-    key: Option<&'a str>,
+/// A data set to be made; what is absent is not said.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct NewDataset {
+    pub name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    #[serde(flatten)]
+    pub rules: DatasetRules,
+}
+
+/// What is said of a data set beside its name; what is absent stays as it is.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct DatasetRules {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// `flexible` or `strict`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<String>,
+    /// The type of each attribute that records may have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub types: Option<Map<String, Value>>,
+    /// Those that every record must have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub required: Option<Vec<String>>,
+    /// A JSON Schema that every record must meet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schema: Option<Value>,
+    /// A word for the history.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }
 
 impl Client {
@@ -131,10 +170,19 @@ impl Client {
     ///
     /// # Errors
     /// `Problem` with `conflict` when there is one of the name; as every request.
-    pub async fn create_dataset(&self, name: &str, key: Option<&str>) -> Result<Exact<Dataset>> {
+    pub async fn create_dataset(&self, dataset: &NewDataset) -> Result<Exact<Dataset>> {
         let request = self.request(Method::POST, self.url(&["v1", "datasets"], &[]));
-        let request = request.json(&NewDataset { name, key }).timeout(ANSWER_WITHIN);
+        let request = request.json(dataset).timeout(ANSWER_WITHIN);
         read(self.send(request).await?).await
+    }
+
+    /// Changes the description, the mode and the rules of a data set.
+    ///
+    /// # Errors
+    /// `Problem` with `invalid_parameter` for rules that are none; as every request.
+    pub async fn change_dataset(&self, name: &str, rules: &DatasetRules) -> Result<Exact<Dataset>> {
+        let request = self.request(Method::PATCH, self.url(&["v1", "datasets", name], &[]));
+        read(self.send(request.json(rules).timeout(ANSWER_WITHIN)).await?).await
     }
 
     /// Removes a data set with all its versions.
@@ -257,6 +305,39 @@ impl Client {
         let mut query = optional("cursor", cursor);
         query.push(("limit", limit.to_string()));
         self.get(&["v1", "datasets", name, "versions"], &query).await
+    }
+
+    /// A page of the records that loads have left out and kept; `at` chooses the load that made a version.
+    ///
+    /// # Errors
+    /// As every request.
+    pub async fn rejects(
+        &self,
+        name: &str,
+        at: Option<&str>,
+        limit: u32,
+        next: Option<&str>,
+    ) -> Result<Exact<Page<Exact<RejectedRecord>>>> {
+        let mut query = optional("_at", at);
+        query.extend(optional("_next", next));
+        query.push(("_limit", limit.to_string()));
+        self.get(&["v1", "datasets", name, "rejects"], &query).await
+    }
+
+    /// Submits a job that gives attributes other types.
+    ///
+    /// # Errors
+    /// As every request.
+    pub async fn retype(
+        &self,
+        name: &str,
+        types: Map<String, Value>,
+        message: Option<&str>,
+        notify: &[Target],
+    ) -> Result<Exact<Job>> {
+        let form = serde_json::json!({"types": types, "message": message, "notify": notify});
+        let request = self.request(Method::POST, self.url(&["v1", "datasets", name, "retype"], &[]));
+        read(self.send(request.json(&form).timeout(ANSWER_WITHIN)).await?).await
     }
 
     /// Brings the records of an older version back, as a new version.

@@ -31,7 +31,7 @@ impl<T> Page<T> {
             .join(&format!("?{query}"))
             .ok()?;
         url.query_pairs()
-            .find(|(name, _)| name == "cursor")
+            .find(|(name, _)| name == "cursor" || name == "_next")
             .map(|(_, cursor)| cursor.into_owned())
     }
 }
@@ -184,6 +184,8 @@ pub struct Job {
     #[serde(default)]
     pub attempts: Vec<Attempt>,
     #[serde(default)]
+    pub links: JobLinks,
+    #[serde(default)]
     pub usage: Option<Usage>,
 }
 
@@ -227,6 +229,14 @@ pub struct ResultPage {
     pub next: Option<String>,
 }
 
+/// Where more of a job is found.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct JobLinks {
+    /// The records that a load has left out and kept.
+    #[serde(default)]
+    pub rejects: Option<String>,
+}
+
 #[derive(Debug, Clone, Deserialize)]
 pub struct Dataset {
     pub name: String,
@@ -241,6 +251,11 @@ pub struct Dataset {
     pub created_at: Option<String>,
     #[serde(default)]
     pub updated_at: Option<String>,
+    #[serde(default)]
+    pub description: Option<String>,
+    /// `flexible` or `strict`.
+    #[serde(default)]
+    pub mode: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -260,6 +275,15 @@ pub struct Attribute {
     pub missing: u64,
     #[serde(default)]
     pub seen: SeenTypes,
+    /// By type, the versions that wrote the first and the last such value.
+    #[serde(default)]
+    pub versions: BTreeMap<String, SeenIn>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct SeenIn {
+    pub first: u64,
+    pub last: u64,
 }
 
 /// How often each JSON type was seen under an attribute.

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Author, Code, DatasetName, Error, HotRecord, JobId, Operation, Result, RowSet, TableSchema, Timestamp, Version,
+    Author, Code, CompactTask, DatasetName, Error, HotRecord, JobId, Operation, Result, RowSet, Rules, TableSchema,
+    Timestamp, TypeHint, Version,
 };
 
 /// An immutable Parquet file in the object store.
@@ -61,6 +62,11 @@ pub struct Dataset {
     pub bytes: u64,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
+    pub description: Option<String>,
+    /// What records must be in the mode `strict`; without rules the mode is `flexible`.
+    pub rules: Option<Rules>,
+    /// The newest version that set the rules; 0 when none did.
+    pub ruled: Version,
 }
 
 /// A data set pinned to one version: what a query reads.
@@ -81,6 +87,9 @@ pub struct Snapshot {
     pub created_at: Timestamp,
     /// The job that wrote it, if one did.
     pub written_by: Option<JobId>,
+    /// The types that its rules declare.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub declared: Vec<(String, TypeHint)>,
 }
 
 /// An empty data set to be made.
@@ -88,6 +97,15 @@ pub struct Snapshot {
 pub struct NewDataset {
     pub name: DatasetName,
     pub key: Option<String>,
+    pub description: Option<String>,
+    pub rules: Option<Rules>,
+}
+
+/// What is to be changed of a data set; what is absent stays.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DatasetChange {
+    pub description: Option<Option<String>>,
+    pub rules: Option<Option<Rules>>,
 }
 
 /// What a commit does with the records that are there.
@@ -121,7 +139,7 @@ impl CommitMode {
 }
 
 /// A new version of a data set, made visible in the same step that finishes its job.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Commit {
     pub name: DatasetName,
     pub key: Option<String>,
@@ -131,6 +149,16 @@ pub struct Commit {
     /// What of the file was left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejects: Option<Rejects>,
+    /// The version whose rules the records were checked with; 0 when there were none.
+    #[serde(default = "never")]
+    pub ruled: Version,
+    /// What the parts were made of, where they hold the same records as these; the texts of hot ones are left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rewrites: Option<Box<CompactTask>>,
+}
+
+fn never() -> Version {
+    Version(0)
 }
 
 /// The records of a file that could not be read: an object of JSON lines `{"line", "reason", "text"}`.
@@ -139,6 +167,15 @@ pub struct Rejects {
     /// Path in the object store.
     pub path: String,
     pub count: u64,
+}
+
+/// A load that put records aside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RejectedLoad {
+    /// The version that it made.
+    pub version: Version,
+    pub job: Option<JobId>,
+    pub rejects: Rejects,
 }
 
 impl Commit {
@@ -201,6 +238,8 @@ mod tests {
             parts: vec![part],
             author: Author::default(),
             rejects: None,
+            ruled: Version(0),
+            rewrites: None,
         }
     }
 

@@ -71,6 +71,8 @@ codes! {
     DuplicateKey = "duplicate_key",
     MissingKey = "missing_key",
     TooLarge = "too_large",
+    /// A record that breaks the rules of its data set; `errors` lists each fault with its JSON pointer.
+    SchemaViolation = "schema_violation",
     // States.
     JobNotFinished = "job_not_finished",
     JobNotSucceeded = "job_not_succeeded",
@@ -122,9 +124,9 @@ impl Code {
         use Code::{
             AnalysisNotApplicable, CursorInvalid, DuplicateKey, FileDamaged, FileEmpty, InvalidCsv, InvalidEncoding,
             InvalidJson, InvalidParameter, InvalidRequest, MissingKey, NoRecords, NotAcceptable, NotFound,
-            QueryTooComplex, SqlNotReadOnly, SqlSyntax, SqlUnsupported, TooLarge, TypeMismatch, UnknownAnalysis,
-            UnknownColumn, UnknownDataset, UnknownFunction, UnknownJob, UnknownRecord, UnknownUpload, UnknownVersion,
-            UnsupportedFormat,
+            QueryTooComplex, SchemaViolation, SqlNotReadOnly, SqlSyntax, SqlUnsupported, TooLarge, TypeMismatch,
+            UnknownAnalysis, UnknownColumn, UnknownDataset, UnknownFunction, UnknownJob, UnknownRecord, UnknownUpload,
+            UnknownVersion, UnsupportedFormat,
         };
         matches!(
             self,
@@ -143,6 +145,7 @@ impl Code {
                 | NotAcceptable
                 | NotFound
                 | QueryTooComplex
+                | SchemaViolation
                 | SqlNotReadOnly
                 | SqlSyntax
                 | SqlUnsupported

@@ -15,6 +15,11 @@ pub enum TypeHint {
     Int64,
     Double,
     Bool,
+    /// Digits in all, and behind the point.
+    Decimal {
+        precision: u8,
+        scale: i8,
+    },
     Json,
     /// `None`: as dates are found without being told.
     Date(Option<String>),
@@ -22,7 +27,16 @@ pub enum TypeHint {
 }
 
 impl TypeHint {
-    const NAMES: [&str; 7] = ["text", "int64", "double", "bool", "json", "date", "timestamp"];
+    const NAMES: [&str; 8] = [
+        "text",
+        "int64",
+        "double",
+        "bool",
+        "decimal",
+        "json",
+        "date",
+        "timestamp",
+    ];
 
     #[must_use]
     pub fn kind(&self) -> Kind {
@@ -31,13 +45,34 @@ impl TypeHint {
             TypeHint::Int64 => Kind::Int64,
             TypeHint::Double => Kind::Float64,
             TypeHint::Bool => Kind::Bool,
+            TypeHint::Decimal { precision, scale } => Kind::Decimal {
+                precision: *precision,
+                scale: *scale,
+            },
             TypeHint::Json => Kind::Json,
             TypeHint::Date(_) => Kind::Date,
             TypeHint::Timestamp(_) => Kind::Timestamp,
         }
     }
+}
 
-    fn parse(text: &str) -> Result<Self> {
+impl std::fmt::Display for TypeHint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            TypeHint::Date(Some(format)) => write!(f, "date[{format}]"),
+            TypeHint::Timestamp(Some(format)) => write!(f, "timestamp[{format}]"),
+            other => write!(f, "{}", other.kind()),
+        }
+    }
+}
+
+impl std::str::FromStr for TypeHint {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        if let Some(digits) = text.strip_prefix("decimal(").and_then(|rest| rest.strip_suffix(')')) {
+            return decimal(text, digits);
+        }
         let (name, format) = match text.split_once('[') {
             Some((name, rest)) => {
                 let format = rest.strip_suffix(']').ok_or_else(|| unreadable(text))?;
@@ -51,6 +86,7 @@ impl TypeHint {
             ("double", None) => TypeHint::Double,
             ("bool", None) => TypeHint::Bool,
             ("json", None) => TypeHint::Json,
+            ("decimal", None) => return decimal(text, ""),
             ("date", format) => TypeHint::Date(format.map(checked).transpose()?),
             ("timestamp", format) => TypeHint::Timestamp(format.map(checked).transpose()?),
             (name, Some(_)) if Self::NAMES.contains(&name) => {
@@ -75,9 +111,22 @@ pub(crate) fn parse(text: &str) -> Result<Vec<(String, TypeHint)>> {
         if hints.iter().any(|(known, _)| *known == name) {
             return Err(invalid(format!("`types` names the column `{name}` twice")).hint("name it once"));
         }
-        hints.push((name, TypeHint::parse(kind)?));
+        hints.push((name, kind.parse()?));
     }
     Ok(hints)
+}
+
+/// `decimal(10,2)`: at most 38 digits in all, of which some may stand behind the point.
+fn decimal(text: &str, digits: &str) -> Result<TypeHint> {
+    let numbers = digits.split_once(',').and_then(|(precision, scale)| {
+        let (precision, scale): (u8, i8) = (precision.trim().parse().ok()?, scale.trim().parse().ok()?);
+        let is_sound = (1..=38).contains(&precision) && (0..=38).contains(&scale) && scale.unsigned_abs() <= precision;
+        is_sound.then_some(TypeHint::Decimal { precision, scale })
+    });
+    numbers.ok_or_else(|| {
+        invalid(format!("the type `{text}` is not understood"))
+            .hint("write `decimal(10,2)`: at most 38 digits in all, and how many of them behind the point")
+    })
 }
 
 fn invalid(message: String) -> Error {
@@ -97,7 +146,8 @@ fn pieces(text: &str) -> Vec<&str> {
         match byte {
             b'"' if !in_brackets => in_quotes = !in_quotes,
             b'[' if !in_quotes => in_brackets = true,
-            b']' if !in_quotes => in_brackets = false,
+            b'(' if !in_quotes && text[..at].ends_with("decimal") => in_brackets = true,
+            b']' | b')' if !in_quotes => in_brackets = false,
             b',' if !in_quotes && !in_brackets => {
                 pieces.push(&text[begin..at]);
                 begin = at + 1;
@@ -149,10 +199,19 @@ mod tests {
 
     #[test]
     fn hints_name_columns_and_their_kinds() {
-        let hints =
-            parse("zip:text,when:timestamp[%d/%m/%Y, %H:%M],n:int64,a:b:double,\"x,\"\"y:z\":date[%d.%m.%Y]").unwrap();
+        let hints = parse(
+            "zip:text,m:decimal(10,2),when:timestamp[%d/%m/%Y, %H:%M],n:int64,a:b:double,\"x,\"\"y:z\":date[%d.%m.%Y]",
+        )
+        .unwrap();
         let expected = [
             ("zip", TypeHint::Text),
+            (
+                "m",
+                TypeHint::Decimal {
+                    precision: 10,
+                    scale: 2,
+                },
+            ),
             ("when", TypeHint::Timestamp(Some("%d/%m/%Y, %H:%M".to_owned()))),
             ("n", TypeHint::Int64),
             ("a:b", TypeHint::Double),
@@ -168,6 +227,8 @@ mod tests {
             (":text", "not of the form"),
             ("a:int", "`int` is not known"),
             ("a:text[%Y]", "has no format"),
+            ("a:decimal", "not understood"),
+            ("a:decimal(2,3)", "not understood"),
             ("a:date[%H:%M]", "does not tell year, month and day"),
             ("a:date[%Q%d]", "cannot be used"),
             ("a:date[%d", "not of the form"),

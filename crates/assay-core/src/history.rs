@@ -43,6 +43,7 @@ impl HistoryTable {
         };
         TableSchema {
             attributes: columns.iter().map(attribute).collect(),
+            ..TableSchema::default()
         }
     }
 

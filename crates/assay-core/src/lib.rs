@@ -19,16 +19,20 @@ mod job;
 mod keyindex;
 pub mod names;
 mod notice;
+pub mod number;
 mod order;
 mod ports;
 mod queue;
 mod reading;
 mod record;
 mod result;
+mod retype;
 mod rowset;
+pub mod rules;
 mod schedule;
 mod schema;
 mod secret;
+pub mod temporal;
 mod time;
 mod upload;
 
@@ -36,7 +40,9 @@ pub use address::{Network, Reach, WebhookUrl, check_email, is_public};
 pub use analysis::AnalysisSpec;
 pub use change::{JobChange, MAX_TAGS, TagChange};
 pub use checksum::checksum;
-pub use dataset::{Commit, CommitMode, Dataset, IndexFile, LivePart, NewDataset, Part, Rejects, Snapshot};
+pub use dataset::{
+    Commit, CommitMode, Dataset, DatasetChange, IndexFile, LivePart, NewDataset, Part, RejectedLoad, Rejects, Snapshot,
+};
 pub use error::{Code, Detail, Error, Result};
 pub use event::{Event, EventKind};
 pub use frame::{read_frame, read_frame_blocking, write_frame};
@@ -68,9 +74,11 @@ pub use record::{
     RecordChange, RecordWrite, Side, VersionChanges, VersionEntry, WriteOutcome, Written,
 };
 pub use result::{Column, Format, ResultData, ResultSet, StoredResult};
+pub use retype::{RETYPE, RetypeParams, RetypeTask};
 pub use rowset::RowSet;
+pub use rules::{DeclaredTypes, Rules};
 pub use schedule::{Fired, Misfire, Overlap, Plan, Schedule, Timing};
-pub use schema::{Attribute, Field, Kind, Seen, TableSchema};
+pub use schema::{Attribute, Field, Kind, Seen, Span, Spans, TableSchema};
 pub use secret::SigningSecret;
 pub use time::Timestamp;
 pub use upload::{Piece, Pieces, UPLOAD_TTL_MS, UPLOADS, UploadId, UploadedFile};

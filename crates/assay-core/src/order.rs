@@ -5,7 +5,8 @@ use serde_json::Value;
 
 use crate::{
     Attribute, Author, Column, Commit, CommitMode, CompactTask, DatasetName, Error, Format, HistoryTable, Limits,
-    LivePart, Part, Piece, Progress, ReadOptions, ResultData, Seen, Snapshot, StoredResult, TableSchema, Usage,
+    LivePart, Part, Piece, Progress, ReadOptions, ResultData, RetypeTask, Rules, Seen, Snapshot, StoredResult,
+    TableSchema, TypeHint, Usage, Version,
 };
 
 /// A table that an order reads, under the name by which its SQL or parameters call it.
@@ -19,6 +20,9 @@ pub struct Input {
     /// It holds not all the rows there were, so what is computed of it is not about all of them.
     pub truncated: bool,
     pub source: InputSource,
+    /// Types that its columns have by declaration.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub declared: Vec<(String, TypeHint)>,
 }
 
 /// Where the rows of an input are.
@@ -59,11 +63,13 @@ impl Input {
             name: Self::ANSWER.to_owned(),
             schema: TableSchema {
                 attributes: set.columns.into_iter().map(attribute).collect(),
+                ..TableSchema::default()
             },
             rows: set.rows,
             key: None,
             truncated: set.truncated,
             source: InputSource::Answer(data),
+            declared: Vec::new(),
         }
     }
 
@@ -77,6 +83,7 @@ impl Input {
             key: None,
             truncated,
             source: InputSource::Lines(data),
+            declared: Vec::new(),
         }
     }
 
@@ -110,6 +117,7 @@ impl From<Snapshot> for Input {
             bytes: _,
             created_at: _,
             written_by: _,
+            declared,
         } = snapshot;
         Self {
             name: name.into(),
@@ -117,6 +125,7 @@ impl From<Snapshot> for Input {
             rows,
             key,
             truncated: false,
+            declared,
             source: InputSource::Dataset {
                 parts,
                 hot: hot.into_iter().map(|record| record.json).collect(),
@@ -163,6 +172,8 @@ pub enum Task {
     Schema(Box<Input>),
     /// Makes fewer parts of many and of hot records.
     Compact(Box<CompactTask>),
+    /// Writes records anew with other types.
+    Retype(Box<RetypeTask>),
     /// Gives a stored answer out in another format.
     Export {
         data: ResultData,
@@ -193,6 +204,11 @@ pub struct ImportTask {
     /// The attributes that the data set has already, if it keeps its records.
     #[serde(default)]
     pub attributes: Vec<String>,
+    /// What every record must be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rules: Option<Rules>,
+    /// The version that set these rules; 0 when none did.
+    pub ruled: Version,
 }
 
 /// An uploaded file.

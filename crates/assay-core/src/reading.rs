@@ -61,6 +61,14 @@ impl ReadOptions {
         "types",
     ];
 
+    /// Reads the types of attributes: `NAME:TYPE,…`.
+    ///
+    /// # Errors
+    /// `InvalidParameter` that says what may be said.
+    pub fn types(text: &str) -> Result<Vec<(String, TypeHint)>> {
+        hint::parse(text)
+    }
+
     #[must_use]
     pub fn is_default(&self) -> bool {
         is_default(self)

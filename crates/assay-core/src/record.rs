@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DatasetName, LivePart, Part, Timestamp, UserName, Version};
+use crate::{DatasetName, LivePart, Part, Timestamp, TypeHint, UserName, Version};
 
 /// A record that no part holds yet: its JSON text lies in the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,10 +126,14 @@ pub enum Operation {
     Restore,
     /// The same records, stored otherwise.
     Compact,
+    /// The same records under other rules.
+    Declare,
+    /// The same records, with other types.
+    Retype,
 }
 
 impl Operation {
-    pub const ALL: [Operation; 7] = [
+    pub const ALL: [Operation; 9] = [
         Operation::Create,
         Operation::Replace,
         Operation::Append,
@@ -137,6 +141,8 @@ impl Operation {
         Operation::Write,
         Operation::Restore,
         Operation::Compact,
+        Operation::Declare,
+        Operation::Retype,
     ];
 
     #[must_use]
@@ -149,6 +155,8 @@ impl Operation {
             Operation::Write => "write",
             Operation::Restore => "restore",
             Operation::Compact => "compact",
+            Operation::Declare => "declare",
+            Operation::Retype => "retype",
         }
     }
 }
@@ -232,6 +240,9 @@ pub struct CompactTask {
     pub hot: Vec<HotRecord>,
     /// Where the new parts go, e.g. `datasets/genes`.
     pub folder: String,
+    /// Types that columns have by declaration.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub declared: Vec<(String, TypeHint)>,
 }
 
 /// What came of a [`CompactTask`]: its records in new parts. In order: those of its parts, without the deleted ones,

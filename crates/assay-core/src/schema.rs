@@ -1,6 +1,11 @@
 //! The types of attributes, and how two of them unite without losing a value.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
+
+use crate::number::{self, Number};
+use crate::{Version, rules};
 
 /// The type of an attribute. Every value of a part is exact in its kind.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -154,6 +159,21 @@ impl Seen {
         self.null + self.bool + self.int + self.float + self.big + self.text + self.list + self.object
     }
 
+    /// The counts by the names of the JSON types.
+    #[must_use]
+    pub fn named(&self) -> [(&'static str, u64); 8] {
+        [
+            ("null", self.null),
+            ("bool", self.bool),
+            ("int", self.int),
+            ("float", self.float),
+            ("big", self.big),
+            ("text", self.text),
+            ("list", self.list),
+            ("object", self.object),
+        ]
+    }
+
     #[must_use]
     pub fn plus(&self, other: &Seen) -> Seen {
         let Seen {
@@ -181,6 +201,83 @@ impl Seen {
     }
 }
 
+/// The versions that wrote the first and the last value of a JSON type that is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Span {
+    pub first: Version,
+    pub last: Version,
+}
+
+/// By JSON type, see [`Seen`], the versions that wrote such values under an attribute.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Spans(BTreeMap<String, Span>);
+
+impl Spans {
+    /// All that were seen were written by one version.
+    fn of(seen: &Seen, version: Version) -> Self {
+        let mut spans = Self::default();
+        for (name, count) in seen.named() {
+            if count > 0 {
+                spans.note(name, version);
+            }
+        }
+        spans
+    }
+
+    fn note(&mut self, name: &str, version: Version) {
+        let span = Span {
+            first: version,
+            last: version,
+        };
+        self.unite(name, span);
+    }
+
+    fn unite(&mut self, name: &str, span: Span) {
+        let known = self.0.entry(name.to_owned()).or_insert(span);
+        known.first = known.first.min(span.first);
+        known.last = known.last.max(span.last);
+    }
+
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<Span> {
+        self.0.get(name).copied()
+    }
+
+    /// What the JSON texts of records tell, each with the version that wrote it; by attribute.
+    #[must_use]
+    pub fn of_records<'a>(records: impl IntoIterator<Item = (Version, &'a str)>) -> BTreeMap<String, Spans> {
+        let mut all: BTreeMap<String, Spans> = BTreeMap::new();
+        for (version, record) in records {
+            // What is stored was read before.
+            for (name, value) in rules::members(record).unwrap_or_default() {
+                let spans = match all.get_mut(name.as_ref()) {
+                    Some(spans) => spans,
+                    None => all.entry(name.into_owned()).or_default(),
+                };
+                spans.note(json_type(value.get()), version);
+            }
+        }
+        all
+    }
+}
+
+/// The name of the type of a JSON text, as [`Seen::named`] has it.
+fn json_type(text: &str) -> &'static str {
+    match text.as_bytes().first() {
+        Some(b'n') => "null",
+        Some(b't' | b'f') => "bool",
+        Some(b'"') => "text",
+        Some(b'[') => "list",
+        Some(b'{') => "object",
+        _ => match number::read(text) {
+            Number::Int(_) => "int",
+            Number::Float(_) => "float",
+            Number::Whole { .. } | Number::Beyond => "big",
+        },
+    }
+}
+
 /// A top-level attribute of a data set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attribute {
@@ -193,6 +290,9 @@ pub struct Attribute {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct TableSchema {
     pub attributes: Vec<Attribute>,
+    /// By attribute; where there is nothing, all values were written by the version that added the part.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub spans: BTreeMap<String, Spans>,
 }
 
 impl TableSchema {
@@ -213,7 +313,28 @@ impl TableSchema {
                 None => all.attributes.push(attribute.clone()),
             }
         }
+        for (name, spans) in &other.spans {
+            let known = all.spans.entry(name.clone()).or_default();
+            for (kind, span) in &spans.0 {
+                known.unite(kind, *span);
+            }
+        }
         all
+    }
+}
+
+impl TableSchema {
+    /// The schema of a part that `version` added, with the versions that wrote its values.
+    #[must_use]
+    pub fn dated(&self, version: Version) -> TableSchema {
+        let mut dated = self.clone();
+        for attribute in &self.attributes {
+            if !dated.spans.contains_key(&attribute.name) {
+                let spans = Spans::of(&attribute.seen, version);
+                dated.spans.insert(attribute.name.clone(), spans);
+            }
+        }
+        dated
     }
 }
 
@@ -305,6 +426,7 @@ mod tests {
                 kind,
                 seen,
             }],
+            spans: BTreeMap::new(),
         };
         let wide = column(
             Kind::Int64,
@@ -330,5 +452,41 @@ mod tests {
         );
         assert_eq!(wide.union(&float).attributes[0].kind, Kind::Json);
         assert_eq!(narrow.union(&float).attributes[0].kind, Kind::Float64);
+    }
+
+    #[test]
+    fn spans_tell_which_versions_wrote_a_type() {
+        let records = [
+            (Version(2), r#"{"a":1,"b":null}"#),
+            (Version(3), r#"{"a":"x"}"#),
+            (Version(5), r#"{"a":7}"#),
+        ];
+        let spans = Spans::of_records(records);
+        let span = |first, last| {
+            Some(Span {
+                first: Version(first),
+                last: Version(last),
+            })
+        };
+        assert_eq!(
+            (spans["a"].find("int"), spans["a"].find("text")),
+            (span(2, 5), span(3, 3))
+        );
+        assert_eq!((spans["b"].find("null"), spans["a"].find("null")), (span(2, 2), None));
+        let column = |seen| TableSchema {
+            attributes: vec![Attribute {
+                name: "a".into(),
+                kind: Kind::Int64,
+                seen,
+            }],
+            ..TableSchema::default()
+        };
+        let part = column(Seen {
+            int: 3,
+            ..Seen::default()
+        });
+        let hot = TableSchema { spans, ..part.clone() };
+        let all = part.dated(Version(1)).union(&hot.dated(Version(9)));
+        assert_eq!(all.spans["a"].find("int"), span(1, 5));
     }
 }

@@ -99,6 +99,8 @@ async fn load(engine: &Engine, objects: &Arc<dyn ObjectStore>) -> Result<Vec<Liv
         author: Default::default(),
         folder: "datasets/d".to_owned(),
         attributes: Vec::new(),
+        rules: None,
+        ruled: assay_core::Version(0),
     };
     objects.put(&Path::from("uploads/u"), file.into()).await?;
     let began = Instant::now();
@@ -122,6 +124,7 @@ fn input(parts: Vec<LivePart>, hot: Vec<String>) -> Input {
         rows: parts.iter().map(LivePart::live_rows).sum::<u64>() + hot.len() as u64,
         key: Some("id".to_owned()),
         truncated: false,
+        declared: Vec::new(),
         source: InputSource::Dataset { parts, hot },
     }
 }

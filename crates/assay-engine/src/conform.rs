@@ -8,10 +8,10 @@ use arrow::array::{Array, ArrayRef, AsArray, ListArray, StringArray, StringBuild
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, Int64Type};
 use arrow::error::ArrowError;
+use assay_core::number;
+use assay_core::temporal::write as temporal;
 use assay_core::{Field as Member, Kind};
 use assay_formats::encode::json::{Cells, Nulls};
-use assay_formats::encode::temporal;
-use assay_formats::ingest::number;
 use assay_formats::kinds;
 
 /// `array`, which holds values of `from`, as an array of `to`.

@@ -36,6 +36,8 @@ impl Engine {
             parts: imported.parts,
             author: task.author.clone(),
             rejects: imported.rejects.clone(),
+            ruled: task.ruled,
+            rewrites: None,
         };
         // The limits on an answer are not for the report: it is never larger than the schema.
         let unlimited = Limits {

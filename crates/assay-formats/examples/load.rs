@@ -34,6 +34,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             author: Author::default(),
             folder: format!("parts-{number}"),
             attributes: Vec::new(),
+            rules: None,
+            ruled: assay_core::Version(0),
         };
         let begin = Instant::now();
         let imported = runtime.block_on(ingest::import(

@@ -15,6 +15,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::exports::Exports;
 use crate::params;
+use crate::rules::Checkers;
 use crate::wait::Waits;
 
 /// Pieces of uploads that are taken at a time.
@@ -104,6 +105,7 @@ pub(crate) struct App {
     pub(crate) exports: Exports,
     /// Turns to take pieces of uploads, each of which is held in memory.
     pub(crate) appends: Arc<Semaphore>,
+    pub(crate) checkers: Checkers,
 }
 
 pub(crate) type Shared = Arc<App>;
@@ -137,6 +139,7 @@ impl App {
             waits,
             exports: Exports::default(),
             appends: Arc::new(Semaphore::new(MAX_APPENDS)),
+            checkers: Checkers::default(),
         }
     }
 

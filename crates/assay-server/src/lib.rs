@@ -21,6 +21,7 @@ mod problem;
 mod read;
 mod receive;
 mod routes;
+mod rules;
 mod sharing;
 mod sse;
 mod stored;

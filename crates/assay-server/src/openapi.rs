@@ -9,7 +9,7 @@ use utoipa_axum::routes;
 use crate::app::Shared;
 use crate::routes::{
     analyses, batch, changes, control, datasets, deletion, deliveries, diff, events, export, feed, health, hooks,
-    import, jobs, query, queue, record, records, results, schedules, uploads, versions,
+    import, jobs, query, queue, record, records, rejects, results, retype, schedules, uploads, versions,
 };
 
 #[derive(OpenApi)]
@@ -40,7 +40,11 @@ struct Api;
 pub(crate) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::with_openapi(Api::openapi())
         .routes(routes!(datasets::list_datasets, versions::create_dataset))
-        .routes(routes!(datasets::get_dataset, versions::remove_dataset))
+        .routes(routes!(
+            datasets::get_dataset,
+            versions::change_dataset,
+            versions::remove_dataset
+        ))
         .routes(routes!(datasets::get_schema))
         .routes(routes!(records::list_records, batch::write_records))
         .routes(routes!(deletion::delete_records))
@@ -62,6 +66,8 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
             uploads::append_to_upload,
             uploads::remove_upload
         ))
+        .routes(routes!(rejects::list_rejects))
+        .routes(routes!(retype::retype))
         .routes(routes!(query::query))
         .routes(routes!(analyses::list_analyses))
         .routes(routes!(analyses::get_analysis))

@@ -166,6 +166,7 @@ pub fn status(code: Code) -> StatusCode {
         | Code::NoRecords
         | Code::DuplicateKey
         | Code::MissingKey
+        | Code::SchemaViolation
         | Code::IdempotencyKeyReused
         | Code::AddressRefused
         | Code::Timeout

@@ -120,6 +120,7 @@ async fn read_lines(app: &App, dataset: &DatasetName, key: &str, parts: Vec<Live
             rows,
             key: Some(key.to_owned()),
             truncated: false,
+            declared: Vec::new(),
             source: InputSource::Dataset { parts, hot: Vec::new() },
         },
         select: Vec::new(),

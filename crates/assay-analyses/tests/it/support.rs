@@ -62,6 +62,8 @@ impl Laboratory {
             author: Author::default(),
             folder: format!("datasets/{name}"),
             attributes: Vec::new(),
+            rules: None,
+            ruled: assay_core::Version(0),
         }));
         let completion = self.order(task, RunControl::unattended()).await.unwrap();
         let Completion::Stored {
@@ -144,6 +146,7 @@ fn first_version(commit: Commit) -> Snapshot {
         bytes: parts.iter().map(|part| part.bytes).sum(),
         created_at: Timestamp(0),
         written_by: None,
+        declared: Vec::new(),
         parts: commit
             .parts
             .into_iter()

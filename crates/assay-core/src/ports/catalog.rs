@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 
 use crate::{
-    Author, Dataset, DatasetName, NewDataset, Page, PageRequest, Result, Snapshot, Timestamp, Version, VersionEntry,
+    Author, Dataset, DatasetChange, DatasetName, NewDataset, Page, PageRequest, Result, Snapshot, Timestamp, Version,
+    VersionEntry,
 };
 
 #[async_trait]
@@ -32,6 +33,13 @@ pub trait Catalog: Send + Sync {
     /// `Conflict` when there is one of the name.
     async fn create(&self, dataset: NewDataset, by: Author) -> Result<Dataset>;
 
+    /// Changes the description, and the rules for what is written from now on; other rules are a version. When
+    /// everything is so already nothing is written.
+    ///
+    /// # Errors
+    /// `UnknownDataset`.
+    async fn change(&self, name: &DatasetName, change: DatasetChange, by: Author) -> Result<Dataset>;
+
     /// The versions that are kept, newest first. `after` is the number of the last one seen.
     ///
     /// # Errors
@@ -52,7 +60,4 @@ pub trait Catalog: Send + Sync {
 
     /// The names of all data sets, at most 10,000, sorted.
     async fn names(&self) -> Result<Vec<String>>;
-
-    /// Every object that some version or result refers to, for the sweep of leftovers.
-    async fn referenced_objects(&self) -> Result<std::collections::HashSet<String>>;
 }

@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 
 use crate::{
-    Author, CompactTask, Compacted, DatasetName, Difference, Found, RecordWrite, Result, Version, VersionChanges,
-    Written,
+    Author, CompactTask, Compacted, DatasetName, Difference, Found, RecordWrite, RejectedLoad, Result, Version,
+    VersionChanges, Written,
 };
 
 /// Writes are durable and visible to the next read when they are answered. Each record is at one place at a time: hot,
@@ -21,8 +21,9 @@ pub trait Records: Send + Sync {
     ///
     /// # Errors
     /// `UnknownDataset`; `InvalidRequest` for a write with a key to a data set without one, or the reverse;
-    /// `Overloaded` while too many hot records wait for compaction.
-    async fn write(&self, name: &DatasetName, writes: Vec<RecordWrite>, by: Author) -> Result<Written>;
+    /// `Overloaded` while too many hot records wait for compaction; `Conflict` when records are put and `ruled`, the
+    /// version whose rules they were checked with (0 for none), did not set the rules that hold now.
+    async fn write(&self, name: &DatasetName, writes: Vec<RecordWrite>, ruled: Version, by: Author) -> Result<Written>;
 
     /// The versions after `after`, at most `limit`, oldest first, with the changes of records; fewer when there is much
     /// to tell, but some when there are any. 0 stands for all that are kept.
@@ -37,6 +38,13 @@ pub trait Records: Send + Sync {
     /// `UnknownDataset`, `UnknownVersion`, `VersionExpired`; `InvalidRequest` when the records of one have no key;
     /// `Conflict` when the two have different ones.
     async fn difference(&self, name: &DatasetName, from: Version, to: Version) -> Result<Difference>;
+
+    /// The loads that put records aside, at most `limit`, newest first: those of `newest` and before. They are kept as
+    /// long as the versions that they made.
+    ///
+    /// # Errors
+    /// `UnknownDataset`, `UnknownVersion`, `VersionExpired`.
+    async fn rejects(&self, name: &DatasetName, newest: Option<Version>, limit: usize) -> Result<Vec<RejectedLoad>>;
 
     /// What most needs to be compacted, if anything does.
     async fn wants_compaction(&self) -> Result<Option<CompactTask>>;

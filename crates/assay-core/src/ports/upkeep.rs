@@ -1,5 +1,7 @@
 //! Removal of what has had its time.
 
+use std::collections::HashSet;
+
 use async_trait::async_trait;
 
 use crate::Result;
@@ -25,4 +27,7 @@ pub trait Upkeep: Send + Sync {
     /// Removes a bounded number of expired answers and records, and looks at a bounded number of files for leftovers.
     /// Any process may call it at any time.
     async fn sweep(&self) -> Result<Swept>;
+
+    /// Every object that some version or result refers to, for the sweep of leftovers.
+    async fn referenced_objects(&self) -> Result<HashSet<String>>;
 }

@@ -2,13 +2,13 @@
 //!
 //! It publishes nothing, and takes back what it has written when it fails.
 
-mod counts;
 mod piece;
+mod retype;
 
 use std::sync::Arc;
 
 use assay_core::{Code, CompactTask, Error, Part, Progress, Result, RunControl};
-use assay_formats::ingest::Parts;
+use assay_formats::ingest::{Parts, Retyping};
 use object_store::ObjectStore;
 
 use self::piece::Piece;
@@ -22,7 +22,7 @@ const MOST_BYTES: usize = 32 << 20;
 impl Engine {
     /// Writes the records of `task` as new parts: those of its parts in order, without the deleted ones, then the hot
     /// ones. A part goes into one new part whole, so that what was counted of its attributes holds for the new one; where
-    /// rows of it are deleted, its values are counted again, see [`counts::of_what_is_left`].
+    /// rows of it are deleted, its values are counted again, see [`ingest::of_what_is_left`](assay_formats::ingest::of_what_is_left).
     ///
     /// # Errors
     /// `FileDamaged` when a part is not what was written; `Canceled`; those of the store.
@@ -36,13 +36,10 @@ impl Engine {
                 parts,
                 pieces: Vec::new(),
                 rows: 0,
+                retyping: None,
                 control,
             };
-            let compacted = compaction.run();
-            if compacted.is_err() {
-                compaction.parts.delete();
-            }
-            compacted
+            compaction.run_or_delete()
         });
         compacted.await.map_err(|error| {
             tracing::error!(%error, "a compaction panicked");
@@ -59,10 +56,21 @@ struct Compaction {
     pieces: Vec<Piece>,
     /// Records read so far.
     rows: u64,
+    /// New types for some attributes.
+    retyping: Option<Retyping>,
     control: RunControl,
 }
 
 impl Compaction {
+    /// Takes back what was written when it fails.
+    fn run_or_delete(&mut self) -> Result<Vec<Part>> {
+        let run = self.run();
+        if run.is_err() {
+            self.parts.delete();
+        }
+        run
+    }
+
     fn run(&mut self) -> Result<Vec<Part>> {
         let (parts, hot) = (std::mem::take(&mut self.task.parts), std::mem::take(&mut self.task.hot));
         let live: u64 = parts.iter().map(assay_core::LivePart::live_rows).sum();
@@ -74,9 +82,12 @@ impl Compaction {
         }
         for records in piece::runs(&hot, MOST_ROWS, MOST_BYTES) {
             self.go_on(total)?;
-            self.take(piece::of_hot(records, key.as_deref())?)?;
+            self.take(piece::of_hot(records, key.as_deref(), &self.task.declared)?)?;
         }
         self.go_on(total)?;
+        if let Some(retyping) = self.retyping.take() {
+            retyping.finish()?;
+        }
         self.write()?;
         Ok(self.parts.take())
     }
@@ -87,7 +98,10 @@ impl Compaction {
             return Err(Error::new(Code::Canceled, "the compaction was canceled"));
         }
         self.control.report(Progress {
-            stage: "compacting".to_owned(),
+            stage: match self.retyping {
+                Some(_) => "retyping".to_owned(),
+                None => "compacting".to_owned(),
+            },
             done: self.rows,
             total: Some(total),
             unit: "rows".to_owned(),
@@ -96,7 +110,10 @@ impl Compaction {
         Ok(())
     }
 
-    fn take(&mut self, piece: Piece) -> Result<()> {
+    fn take(&mut self, mut piece: Piece) -> Result<()> {
+        if let Some(retyping) = &mut self.retyping {
+            piece = piece.retyped(retyping, self.rows)?;
+        }
         let rows: usize = self.pieces.iter().map(Piece::rows).sum();
         let bytes: usize = self.pieces.iter().map(Piece::bytes).sum();
         // A column `_rest` may be an attribute of some records and the rest of others.

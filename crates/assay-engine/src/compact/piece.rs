@@ -8,10 +8,11 @@ use arrow::array::{
 use arrow::compute::concat;
 use arrow::error::ArrowError;
 use assay_core::{
-    Code, Error, HotRecord, KeyEntry, KeyHash, KeyIndex, Kind, LivePart, Part, Result, TableSchema, Version,
+    Code, Error, HotRecord, KeyEntry, KeyHash, KeyIndex, Kind, LivePart, Part, Result, Spans, TableSchema, TypeHint,
+    Version,
 };
 use assay_formats::fault;
-use assay_formats::ingest::{self, Chunk, ColumnFault, Kept, checksum, key_texts};
+use assay_formats::ingest::{self, Chunk, ColumnFault, Kept, Retyping, checksum, key_texts};
 use assay_formats::kinds;
 use bytes::Bytes;
 use object_store::path::Path;
@@ -20,7 +21,6 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::errors::ParquetError;
 use tokio::runtime::Handle;
 
-use super::counts;
 use crate::{conform, table};
 
 /// Consecutive records with exact types, and their keys where the data set has some.
@@ -36,6 +36,14 @@ impl Piece {
 
     pub(super) fn has_rest(&self) -> bool {
         self.chunk.has_rest
+    }
+
+    /// With other types.
+    pub(super) fn retyped(self, retyping: &mut Retyping, before: u64) -> Result<Self> {
+        Ok(Self {
+            chunk: retyping.apply(self.chunk, before)?,
+            ..self
+        })
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -66,9 +74,10 @@ pub(super) fn of_part(objects: &Arc<dyn ObjectStore>, live: &LivePart, key: Opti
             .filter(|array| *array.data_type() == kinds::data_type(&attribute.kind));
         arrays.push(array.ok_or_else(|| damaged(part, &"a column is missing"))?);
     }
+    let dated = part.schema.dated(live.added);
     let schema = match live.deleted.is_empty() {
-        true => part.schema.clone(),
-        false => counts::of_what_is_left(&part.schema, &arrays),
+        true => dated,
+        false => ingest::of_what_is_left(&dated, &arrays),
     };
     let keys = match key {
         Some(key) => Some(keys_of(objects, live, key, &schema, &arrays)?),
@@ -81,6 +90,7 @@ pub(super) fn of_part(objects: &Arc<dyn ObjectStore>, live: &LivePart, key: Opti
         has_rest: fields.fields().iter().any(|field| kinds::is_rest(field)),
         lines: Vec::new(),
         keys: None,
+        raw: Vec::new(),
     };
     Ok(Piece { chunk, keys })
 }
@@ -201,9 +211,12 @@ pub(super) fn runs(hot: &[HotRecord], most_rows: usize, most_bytes: usize) -> Ve
 
 /// # Errors
 /// `InvalidJson` for what no load would take.
-pub(super) fn of_hot(records: &[HotRecord], key: Option<&str>) -> Result<Piece> {
+pub(super) fn of_hot(records: &[HotRecord], key: Option<&str>, declared: &[(String, TypeHint)]) -> Result<Piece> {
     let texts: Vec<&str> = records.iter().map(|record| record.json.as_str()).collect();
-    let chunk = ingest::decode(&texts, key, &Kept::new(key.map(ToOwned::to_owned)))?;
+    let kept = Kept::new(key.map(ToOwned::to_owned));
+    let mut chunk = ingest::decode(&texts, key, &kept, declared)?;
+    let written = records.iter().map(|record| (record.written, record.json.as_str()));
+    chunk.schema.spans = Spans::of_records(written);
     let entries = key.map(|key| {
         let entries = (0..).zip(records).map(|(row, record)| {
             Ok(KeyEntry {
@@ -248,6 +261,7 @@ pub(super) fn joined(pieces: &[Piece], key: Option<&str>) -> Result<(Chunk, Opti
         has_rest: pieces.iter().any(Piece::has_rest),
         lines: Vec::new(),
         keys: None,
+        raw: Vec::new(),
     };
     let kept = Kept::new(key.map(ToOwned::to_owned));
     Ok((ingest::folded(&chunk, &kept)?.unwrap_or(chunk), keys))

@@ -6,7 +6,7 @@
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use assay_core::{Error, Result, TableSchema};
+use assay_core::{Error, Result, TableSchema, TypeHint};
 use assay_formats::fault;
 use assay_formats::ingest::{self, Kept};
 use bytes::Bytes;
@@ -35,12 +35,14 @@ pub(super) struct Hot {
 }
 
 impl Hot {
-    /// Decodes the JSON texts of records; `key` is the key attribute of the data set.
+    /// Decodes the JSON texts of records; `key` is the key attribute of the data set, `declared` has the types that its
+    /// rules declare.
     ///
     /// # Errors
     /// `InvalidJson` for what no load would take.
-    pub(super) fn decode(texts: &[String], key: Option<&str>) -> Result<Self> {
-        let chunk = ingest::decode(texts, key, &Kept::new(key.map(ToOwned::to_owned)))?;
+    pub(super) fn decode(texts: &[String], key: Option<&str>, declared: &[(String, TypeHint)]) -> Result<Self> {
+        let kept = Kept::new(key.map(ToOwned::to_owned));
+        let chunk = ingest::decode(texts, key, &kept, declared)?;
         let batch = chunk.stored()?;
         let failed = |cause: ParquetError| fault("reading hot records", &cause);
         // It is read once, from memory.
@@ -64,21 +66,27 @@ impl Hot {
 }
 
 /// Decodes without holding up the thread: one file for each block.
-pub(super) async fn decode(texts: &[String], key: Option<&str>, cache: &HotCache) -> Result<Vec<Hot>> {
+pub(super) async fn decode(
+    texts: &[String],
+    key: Option<&str>,
+    declared: &[(String, TypeHint)],
+    cache: &HotCache,
+) -> Result<Vec<Hot>> {
     let mut blocks = Vec::with_capacity(texts.len().div_ceil(BLOCK));
     for texts in texts.chunks(BLOCK) {
-        if let Some(known) = cache.get(texts, key) {
+        if let Some(known) = cache.get(texts, key, declared) {
             blocks.push(known);
             continue;
         }
         let (texts, key) = (Arc::<[String]>::from(texts), key.map(ToOwned::to_owned));
-        let decoding = (Arc::clone(&texts), key.clone());
-        let decoded = tokio::task::spawn_blocking(move || Hot::decode(&decoding.0, decoding.1.as_deref()));
+        let (decoding, types) = ((Arc::clone(&texts), key.clone()), declared.to_vec());
+        let decode = move || Hot::decode(&decoding.0, decoding.1.as_deref(), &types);
+        let decoded = tokio::task::spawn_blocking(decode);
         let block = decoded.await.map_err(|cause| {
             tracing::error!(error = %cause, "decoding hot records panicked");
             Error::internal("reading hot records")
         })??;
-        cache.keep(texts, key, block.clone());
+        cache.keep(texts, key, declared.to_vec(), block.clone());
         blocks.push(block);
     }
     Ok(blocks)
@@ -99,14 +107,16 @@ struct Halves {
 struct Known {
     texts: Arc<[String]>,
     key: Option<String>,
+    declared: Vec<(String, TypeHint)>,
     block: Hot,
 }
 
 impl HotCache {
-    fn get(&self, texts: &[String], key: Option<&str>) -> Option<Hot> {
+    fn get(&self, texts: &[String], key: Option<&str>, declared: &[(String, TypeHint)]) -> Option<Hot> {
         let mut halves = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // Blocks that are not the same differ in length or soon, so comparing is cheap.
-        let is_it = |known: &&Known| known.key.as_deref() == key && *known.texts == *texts;
+        let is_it =
+            |known: &&Known| known.key.as_deref() == key && known.declared == declared && *known.texts == *texts;
         if let Some(known) = halves.young.iter().find(is_it) {
             return Some(known.block.clone());
         }
@@ -115,9 +125,14 @@ impl HotCache {
         Some(known.block)
     }
 
-    fn keep(&self, texts: Arc<[String]>, key: Option<String>, block: Hot) {
+    fn keep(&self, texts: Arc<[String]>, key: Option<String>, declared: Vec<(String, TypeHint)>, block: Hot) {
         let mut halves = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        halves.keep(Known { texts, key, block });
+        halves.keep(Known {
+            texts,
+            key,
+            declared,
+            block,
+        });
     }
 }
 

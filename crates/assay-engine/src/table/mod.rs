@@ -55,7 +55,7 @@ pub(crate) async fn open(input: &Input, objects: &Arc<dyn ObjectStore>, cache: &
             )?)));
         }
     };
-    let hot = hot::decode(hot, input.key.as_deref(), cache).await?;
+    let hot = hot::decode(hot, input.key.as_deref(), &input.declared, cache).await?;
     let mut schema = hot
         .iter()
         .fold(input.schema.clone(), |schema, block| schema.union(&block.schema));
@@ -75,6 +75,7 @@ pub(crate) async fn open(input: &Input, objects: &Arc<dyn ObjectStore>, cache: &
             rows: table.rows(),
             key: input.key.clone(),
             truncated: input.truncated,
+            declared: Vec::new(),
             source: InputSource::Dataset {
                 parts: Vec::new(),
                 hot: Vec::new(),

@@ -16,6 +16,8 @@ pub(super) fn compact_task(input: &Input, hot: Vec<HotRecord>) -> CompactTask {
         parts: parts.clone(),
         hot,
         folder: "datasets/d/new".into(),
+
+        declared: Vec::new(),
     }
 }
 

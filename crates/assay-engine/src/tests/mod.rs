@@ -101,6 +101,7 @@ impl Lab {
             schema,
             rows: parts.iter().map(LivePart::live_rows).sum(),
             truncated: false,
+            declared: Vec::new(),
             source: InputSource::Dataset { parts, hot: Vec::new() },
         };
         self.inputs.push(input.clone());
@@ -151,6 +152,7 @@ impl Lab {
             checksum: String::new(),
             schema: TableSchema {
                 attributes: columns.iter().map(attribute).collect(),
+                ..TableSchema::default()
             },
             index: None,
         }

@@ -166,8 +166,8 @@ fn exact(text: &str) -> Exact {
 
 fn exact_number(text: &str) -> Exact {
     // Of a double, the shortest text is as good as any other.
-    let shortest = match assay_formats::ingest::number::read(text) {
-        assay_formats::ingest::number::Number::Float(double) => format!("{double:e}"),
+    let shortest = match assay_core::number::read(text) {
+        assay_core::number::Number::Float(double) => format!("{double:e}"),
         _ => text.to_owned(),
     };
     let (mantissa, exponent) = shortest.split_once(['e', 'E']).unwrap_or((&shortest, "0"));

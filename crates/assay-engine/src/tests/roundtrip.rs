@@ -31,6 +31,8 @@ impl Lab {
             author: Default::default(),
             folder: format!("datasets/{name}"),
             attributes: Vec::new(),
+            rules: None,
+            ruled: assay_core::Version(0),
         };
         let control = &mut RunControl::unattended();
         let loaded = self

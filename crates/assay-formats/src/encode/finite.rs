@@ -44,7 +44,7 @@ impl NotFinite {
     }
 }
 
-fn has_not_finite(array: &ArrayRef) -> bool {
+pub(crate) fn has_not_finite(array: &ArrayRef) -> bool {
     match array.data_type() {
         DataType::Float64 => {
             let array = array.as_primitive::<Float64Type>();

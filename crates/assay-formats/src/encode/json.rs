@@ -15,8 +15,8 @@ use assay_core::{Column, Error, Kind, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::temporal;
 use crate::fault::fault;
+use assay_core::temporal::write as temporal;
 
 /// What becomes of members that are null.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,10 +4,9 @@
 
 mod csv;
 mod documents;
-mod finite;
+pub(crate) mod finite;
 pub mod from_json;
 pub mod json;
-pub mod temporal;
 mod writer;
 
 pub use documents::Documents;

@@ -4,16 +4,18 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanBuilder, Date32Builder, Float64Builder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder,
+    ArrayRef, BooleanBuilder, Date32Builder, Decimal128Builder, Float64Builder, Int64Builder, StringBuilder,
+    TimestampMicrosecondBuilder,
 };
+use assay_core::number::{self, Number};
+use assay_core::temporal::read as temporal;
 use assay_core::{Kind, Seen, TypeHint};
 use jiff::civil::Time;
 use jiff::fmt::strtime::BrokenDownTime;
 use jiff::tz::Offset;
 use serde::de::IgnoredAny;
 
-use super::number::{self, Number};
-use super::temporal;
+use super::json;
 use crate::kinds;
 
 /// How the cells of a column are read.
@@ -24,6 +26,11 @@ pub(super) enum Reading {
     Bool,
     Int,
     Double {
+        comma: bool,
+    },
+    Decimal {
+        precision: u8,
+        scale: i8,
         comma: bool,
     },
     /// With the format of a user, if there is one.
@@ -38,6 +45,8 @@ pub(super) enum Value<'c> {
     Bool(bool),
     Int(i64),
     Double(f64),
+    /// In units of the last digit.
+    Decimal(i128),
     Days(i32),
     Micros(i64),
     Text(&'c str),
@@ -50,6 +59,11 @@ impl Reading {
             TypeHint::Int64 => Reading::Int,
             TypeHint::Double => Reading::Double { comma },
             TypeHint::Bool => Reading::Bool,
+            TypeHint::Decimal { precision, scale } => Reading::Decimal {
+                precision: *precision,
+                scale: *scale,
+                comma,
+            },
             TypeHint::Json => Reading::Json,
             TypeHint::Date(format) => Reading::Date(format.clone()),
             TypeHint::Timestamp(format) => Reading::Timestamp(format.clone()),
@@ -62,6 +76,10 @@ impl Reading {
             Reading::Bool => Kind::Bool,
             Reading::Int => Kind::Int64,
             Reading::Double { .. } => Kind::Float64,
+            Reading::Decimal { precision, scale, .. } => Kind::Decimal {
+                precision: *precision,
+                scale: *scale,
+            },
             Reading::Date(_) => Kind::Date,
             Reading::Timestamp(_) => Kind::Timestamp,
             Reading::Text => Kind::Text,
@@ -83,6 +101,17 @@ impl Reading {
             Reading::Int => trimmed.parse().ok().map(Value::Int),
             Reading::Double { comma: false } => double(trimmed).map(Value::Double),
             Reading::Double { comma: true } => double(&with_point(trimmed)?).map(Value::Double),
+            Reading::Decimal {
+                precision,
+                scale,
+                comma,
+            } => {
+                let number = match comma {
+                    true => number::decimal(&with_point(trimmed)?, *precision, *scale),
+                    false => number::decimal(trimmed, *precision, *scale),
+                };
+                number.map(Value::Decimal)
+            }
             Reading::Date(None) => temporal::date(trimmed).map(Value::Days),
             Reading::Date(Some(format)) => date(format, trimmed).map(Value::Days),
             Reading::Timestamp(None) => timestamp(trimmed).map(Value::Micros),
@@ -143,10 +172,7 @@ fn moment(format: &str, cell: &str) -> Option<i64> {
 
 /// Reading it whole finds also escapes that stand for no character.
 fn is_json(cell: &str) -> bool {
-    if cell.contains("\\u") {
-        return serde_json::from_str::<serde_json::Value>(cell).is_ok();
-    }
-    serde_json::from_str::<IgnoredAny>(cell).is_ok()
+    serde_json::from_str::<IgnoredAny>(cell).is_ok() && (!cell.contains("\\u") || json::check_strings(cell).is_ok())
 }
 
 fn seen_of_json(text: &str) -> Seen {
@@ -179,6 +205,7 @@ enum Values {
     Bool(BooleanBuilder),
     Int(Int64Builder),
     Double(Float64Builder),
+    Decimal(Decimal128Builder),
     Date(Date32Builder),
     Timestamp(TimestampMicrosecondBuilder),
     Text(StringBuilder),
@@ -192,6 +219,10 @@ impl ColumnBuilder {
             Reading::Bool => Values::Bool(BooleanBuilder::with_capacity(room)),
             Reading::Int => Values::Int(Int64Builder::with_capacity(room)),
             Reading::Double { .. } => Values::Double(Float64Builder::with_capacity(room)),
+            Reading::Decimal { .. } => {
+                let builder = Decimal128Builder::with_capacity(room);
+                Values::Decimal(builder.with_data_type(kinds::data_type(&reading.kind())))
+            }
             Reading::Date(_) => Values::Date(Date32Builder::with_capacity(room)),
             Reading::Timestamp(_) => {
                 let builder = TimestampMicrosecondBuilder::with_capacity(room);
@@ -228,6 +259,10 @@ impl ColumnBuilder {
                 seen.float += 1;
                 values.append_value(value);
             }
+            (Values::Decimal(values), Some(Value::Decimal(value))) => {
+                seen.big += 1;
+                values.append_value(value);
+            }
             (Values::Date(values), Some(Value::Days(value))) => {
                 seen.text += 1;
                 values.append_value(value);
@@ -247,6 +282,7 @@ impl ColumnBuilder {
             (Values::Bool(values), _) => values.append_null(),
             (Values::Int(values), _) => values.append_null(),
             (Values::Double(values), _) => values.append_null(),
+            (Values::Decimal(values), _) => values.append_null(),
             (Values::Date(values), _) => values.append_null(),
             (Values::Timestamp(values), _) => values.append_null(),
             (Values::Text(values) | Values::Json(values), _) => values.append_null(),
@@ -258,6 +294,7 @@ impl ColumnBuilder {
             Values::Bool(mut values) => Arc::new(values.finish()),
             Values::Int(mut values) => Arc::new(values.finish()),
             Values::Double(mut values) => Arc::new(values.finish()),
+            Values::Decimal(mut values) => Arc::new(values.finish()),
             Values::Date(mut values) => Arc::new(values.finish()),
             Values::Timestamp(mut values) => Arc::new(values.finish()),
             Values::Text(mut values) | Values::Json(mut values) => Arc::new(values.finish()),

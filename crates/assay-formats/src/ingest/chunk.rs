@@ -31,6 +31,8 @@ pub struct Chunk {
     pub lines: Vec<u64>,
     /// The key of each record, where the file tells more of it than its column.
     pub keys: Option<StringArray>,
+    /// Each record as it is in the file, where that is wanted; else empty.
+    pub raw: Vec<Vec<u8>>,
 }
 
 impl Chunk {

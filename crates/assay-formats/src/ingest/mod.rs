@@ -6,42 +6,45 @@
 
 mod cells;
 mod chunk;
+mod counts;
 mod csv;
 mod detect;
 mod encoding;
+mod imported;
 mod ipc;
 mod json;
 mod keys;
 mod meter;
-pub mod number;
 mod options;
 mod parquet;
 mod parts;
 mod pipeline;
 mod refusals;
 mod rest;
+mod retype;
 mod sheet;
 mod source;
 mod stored;
-mod temporal;
+mod strict;
 #[cfg(test)]
 mod tests;
 mod typed;
 mod unpack;
 
+use std::cell::RefCell;
 use std::collections::HashSet;
 use std::io::Read;
 use std::sync::Arc;
 
-use assay_core::{
-    Code, Error, ImportFormat, ImportTask, OnError, Part, Rejects, Result, RunControl, TableSchema, TypeHint,
-};
+use assay_core::{Code, Error, ImportFormat, ImportTask, OnError, Result, RunControl, TypeHint};
 use object_store::ObjectStore;
 
 pub use self::chunk::Chunk;
 use self::chunk::ChunkSize;
+pub use self::counts::of_what_is_left;
 use self::csv::Dialect;
 use self::detect::{Found, TextFound};
+pub use self::imported::{FileShape, Imported, LoadedFile};
 use self::json::{Decoder, Hints, JsonLayout, JsonRecords};
 pub use self::json::{array, decode, seen_in};
 pub use self::keys::{ColumnFault, of_column as key_texts};
@@ -50,8 +53,10 @@ pub use self::parts::{Parts, checksum};
 pub use self::refusals::Refusal;
 use self::refusals::Refusals;
 pub use self::rest::{Kept, MAX_ATTRIBUTES, folded};
+pub use self::retype::Retyping;
 use self::source::Upload;
 use self::stored::Stored;
+use self::strict::Strict;
 use self::typed::TypedRecords;
 use self::unpack::Packing;
 
@@ -59,67 +64,6 @@ const CHUNK: ChunkSize = ChunkSize {
     records: 131_072,
     bytes: 32 << 20,
 };
-
-/// What was made of the files.
-#[derive(Debug)]
-pub struct Imported {
-    pub parts: Vec<Part>,
-    pub schema: TableSchema,
-    pub rows: u64,
-    /// Each of them, in their order.
-    pub files: Vec<LoadedFile>,
-    pub warnings: Vec<String>,
-    /// Why attributes have their types, as far as their values do not tell.
-    pub reasons: Vec<(String, String)>,
-    /// How many records were left out, the first of them, and where they all are.
-    pub rejected: u64,
-    pub refusals: Vec<Refusal>,
-    pub rejects: Option<Rejects>,
-    /// Of the uploads, as they were sent.
-    pub bytes_read: u64,
-}
-
-/// What came of one of the files.
-#[derive(Debug)]
-pub struct LoadedFile {
-    /// What it is called, when there are several.
-    pub name: Option<String>,
-    pub bytes: u64,
-    pub rows: u64,
-    pub rejected: u64,
-    pub shape: FileShape,
-}
-
-/// How a file was read.
-#[derive(Debug)]
-pub struct FileShape {
-    pub format: ImportFormat,
-    pub compression: Option<&'static str>,
-    /// Of a text.
-    pub encoding: Option<String>,
-    /// Where in a document the records were.
-    pub record_path: Option<String>,
-    /// Of CSV.
-    pub delimiter: Option<char>,
-    /// Whether the first row of a table named its columns.
-    pub header: Option<bool>,
-    /// Of a spreadsheet.
-    pub sheet: Option<String>,
-}
-
-impl FileShape {
-    fn of(format: ImportFormat) -> Self {
-        Self {
-            format,
-            compression: None,
-            encoding: None,
-            record_path: None,
-            delimiter: None,
-            header: None,
-            sheet: None,
-        }
-    }
-}
 
 /// Decodes the uploads of `task` into parts under its folder, all of them or none, with at most `threads` threads beside
 /// that which reads.
@@ -135,9 +79,10 @@ pub async fn import(
     let task = task.clone();
     let meter = Meter::new(&task.files, control.clone());
     let decoded = tokio::task::spawn_blocking(move || {
+        let strict = Strict::of(&task)?;
         let uploads = source::of_files(&objects, &task.files, &meter);
         load(&uploads, |guess| {
-            Loading::new(objects.clone(), &task, threads, guess, meter.clone())
+            Loading::new(objects.clone(), &task, strict.clone(), threads, guess, meter.clone())
         })
     });
     decoded.await.map_err(|error| {
@@ -214,6 +159,8 @@ struct Loading {
     threads: usize,
     guess: Guess,
     stored: Stored,
+    /// The rules of the data set.
+    strict: Option<Strict>,
     refusals: Refusals,
     warnings: Vec<String>,
     reasons: Vec<(String, String)>,
@@ -221,12 +168,20 @@ struct Loading {
 }
 
 impl Loading {
-    fn new(objects: Arc<dyn ObjectStore>, task: &ImportTask, threads: usize, guess: Guess, meter: Meter) -> Self {
+    fn new(
+        objects: Arc<dyn ObjectStore>,
+        task: &ImportTask,
+        strict: Option<Strict>,
+        threads: usize,
+        guess: Guess,
+        meter: Meter,
+    ) -> Self {
         meter.begin();
         Self {
             task: task.clone(),
             threads,
             guess,
+            strict,
             refusals: Refusals::new(task.read.on_error, objects.clone(), &task.folder),
             stored: Stored::new(objects, task, meter.clone()),
             warnings: Vec::new(),
@@ -267,7 +222,7 @@ impl Loading {
         let shape = self.read(upload)?;
         let rows = self.stored.rows_of_file();
         if rows == 0 {
-            return Err(no_records(
+            return Err(refusals::no_records(
                 self.refusals.count() - rejected,
                 self.refusals.told().get(told),
             ));
@@ -353,17 +308,19 @@ impl Loading {
 
     fn json(&mut self, reader: impl Read, layout: JsonLayout) -> Result<()> {
         let types = self.task.read.types.clone();
+        let declared = self.declared();
         let decoder = Decoder {
             key: self.task.key.as_deref(),
-            hints: Hints::new(&types),
+            hints: Hints::new(&types, &declared),
             kept: self.stored.kept.clone(),
+            checker: self.strict.as_ref().map(|strict| &*strict.checker),
         };
         let encoder = self.stored.parts.encoder();
         let mut records = JsonRecords::new(reader, layout);
         let mut twice = Vec::new();
         pipeline::run(
             self.threads,
-            || records.next(CHUNK, &decoder.hints, &mut self.refusals),
+            || records.next(CHUNK, &decoder, &mut self.refusals),
             |texts| {
                 let (chunk, twice) = decoder.chunk(&texts)?;
                 drop(texts);
@@ -383,7 +340,18 @@ impl Loading {
         }
         let named = |(name, _): (String, TypeHint)| (name, "named in `types`".to_owned());
         self.reasons.extend(types.into_iter().map(named));
+        let declared = declared
+            .into_iter()
+            .map(|(name, _)| (name, "declared for the data set".to_owned()));
+        self.reasons.extend(declared);
         Ok(())
+    }
+
+    /// The types that are declared for the data set.
+    fn declared(&self) -> Vec<(String, TypeHint)> {
+        self.strict
+            .as_ref()
+            .map_or_else(Vec::new, |strict| strict.declared.clone())
     }
 
     fn warn_of_double_members(&mut self, mut names: Vec<String>) {
@@ -399,7 +367,7 @@ impl Loading {
         if self.task.format == Some(ImportFormat::Tsv) {
             options.delimiter.get_or_insert('\t');
         }
-        let key = self.task.key.clone();
+        let (key, declared) = (self.task.key.clone(), self.declared());
         let dialect = Dialect::find(&text.head, text.is_whole, &options);
         let layout = csv::Layout {
             has_header: options
@@ -407,16 +375,20 @@ impl Loading {
                 .unwrap_or_else(|| dialect.has_header(&text.head, text.is_whole)),
             dialect,
             options: &options,
+            declared: &declared,
             key: key.as_deref(),
+            keeps_raw: self.strict.is_some() && options.on_error == OnError::Quarantine,
         };
         let columns = csv::infer(text.open("looking at the columns")?, &layout, CHUNK, self.threads)?;
         let encoder = self.stored.parts.encoder();
+        // The thread that reads also stores, in turns.
+        let refusals = RefCell::new(&mut self.refusals);
         let mut records = csv::CsvRecords::open(text.open("reading")?, &layout)?;
         pipeline::run(
             self.threads,
-            || records.next(CHUNK, &columns, &mut self.refusals),
-            |rows| encoder.encode(columns.chunk(&rows)?),
-            |encoded| self.stored.add(encoded),
+            || records.next(CHUNK, &columns, &mut refusals.borrow_mut()),
+            |mut rows| strict::encode(self.strict.as_ref(), &encoder, columns.chunk(&mut rows)?),
+            |judged| self.stored.add_sound(judged, &mut refusals.borrow_mut()),
         )?;
         let reasons = columns.reasons().map(|(name, why)| (name.to_owned(), why.to_owned()));
         self.reasons.extend(reasons);
@@ -445,8 +417,8 @@ impl Loading {
         pipeline::run(
             self.threads,
             || records.next_chunk(),
-            |chunk| encoder.encode(chunk),
-            |encoded| self.stored.add(encoded),
+            |chunk| strict::encode(self.strict.as_ref(), &encoder, chunk),
+            |judged| self.stored.add_sound(judged, &mut self.refusals),
         )?;
         self.warnings.extend(records.into_warnings());
         Ok(FileShape::of(format))
@@ -470,20 +442,5 @@ impl Loading {
             sheet: Some(name),
             ..FileShape::of(format)
         })
-    }
-}
-
-fn no_records(left_out: u64, first: Option<&Refusal>) -> Error {
-    match first {
-        None => Error::new(Code::NoRecords, "the file has no records").hint("load a file with at least one record"),
-        Some(first) => {
-            let message = format!(
-                "none of the {left_out} records could be read; the first: {}",
-                first.reason
-            );
-            Error::new(Code::NoRecords, message)
-                .hint("look whether the options suit the file")
-                .at(first.line, None)
-        }
     }
 }

@@ -35,7 +35,10 @@ pub(super) fn unused(task: &ImportTask, format: ImportFormat) -> Option<String> 
         ("decimal", options.decimal.is_some() && !is_csv),
         ("ragged", options.ragged != Ragged::Refuse && !is_csv),
         ("sheet", options.sheet.is_some() && !is_sheet),
-        ("on_error", options.on_error != OnError::Abort && !is_text && !is_sheet),
+        (
+            "on_error",
+            options.on_error != OnError::Abort && !is_text && !is_sheet && task.rules.is_none(),
+        ),
     ];
     let names: Vec<String> = said
         .iter()

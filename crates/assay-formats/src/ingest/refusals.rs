@@ -160,3 +160,19 @@ fn failed(error: object_store::Error) -> Error {
     tracing::error!(%error, "cannot store the records that were left out");
     Error::new(Code::StoreFailed, "the records that were left out cannot be stored").hint("see the log of the server")
 }
+
+/// The error of a file of which nothing was read: so many records were left out, `first` of them the first.
+pub(super) fn no_records(left_out: u64, first: Option<&Refusal>) -> Error {
+    match first {
+        None => Error::new(Code::NoRecords, "the file has no records").hint("load a file with at least one record"),
+        Some(first) => {
+            let message = format!(
+                "none of the {left_out} records could be read; the first: {}",
+                first.reason
+            );
+            Error::new(Code::NoRecords, message)
+                .hint("look whether the options suit the file")
+                .at(first.line, None)
+        }
+    }
+}

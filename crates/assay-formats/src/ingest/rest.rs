@@ -162,6 +162,7 @@ pub fn folded(chunk: &Chunk, kept: &Kept) -> Result<Option<Chunk>> {
     }
     let mut schema = TableSchema {
         attributes: stay.iter().map(|at| attributes[*at].clone()).collect(),
+        spans: chunk.schema.spans.clone(),
     };
     schema.attributes.push(attribute(objects));
     let mut arrays: Vec<ArrayRef> = stay.iter().map(|at| Arc::clone(batch.column(*at))).collect();
@@ -175,6 +176,7 @@ pub fn folded(chunk: &Chunk, kept: &Kept) -> Result<Option<Chunk>> {
         has_rest: true,
         lines: chunk.lines.clone(),
         keys: chunk.keys.clone(),
+        raw: Vec::new(),
     }))
 }
 

@@ -13,8 +13,8 @@ use serde_json::{Map, Number, Value, json};
 
 use super::csv::names;
 use super::source::Upload;
-use super::temporal;
-use crate::encode::temporal as written;
+use assay_core::temporal::read as temporal;
+use assay_core::temporal::write as written;
 
 const ZIP: &[u8] = b"PK\x03\x04";
 /// Old Office documents, and new ones with a password.

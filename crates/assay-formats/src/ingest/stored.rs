@@ -8,11 +8,14 @@ use object_store::ObjectStore;
 use super::keys::Keys;
 use super::meter::Meter;
 use super::parts::{Encoded, Parts};
+use super::refusals::Refusals;
 use super::rest::{Kept, folded};
+use super::strict::Judged;
 
 /// The attributes that have columns whatever comes: those of the data set, that of the keys, those of named types.
 fn columns_of(task: &ImportTask) -> impl Iterator<Item = String> {
-    let hinted = task.read.types.iter().map(|(name, _)| name);
+    let declared = task.rules.as_ref().map_or(&[][..], |rules| rules.declared());
+    let hinted = task.read.types.iter().chain(declared).map(|(name, _)| name);
     task.attributes.iter().chain(&task.key).chain(hinted).cloned()
 }
 
@@ -24,6 +27,8 @@ pub(super) struct Stored {
     pub(super) rows: u64,
     /// Of them, those of the files before.
     rows_before: u64,
+    /// Records of this file that were judged by rules.
+    judged: u64,
     keys: Option<Keys>,
     meter: Meter,
 }
@@ -36,6 +41,7 @@ impl Stored {
             schema: TableSchema::default(),
             rows: 0,
             rows_before: 0,
+            judged: 0,
             keys: task.key.as_deref().map(Keys::new),
             meter,
         }
@@ -44,10 +50,24 @@ impl Stored {
     /// What is added from now on is of the next file.
     pub(super) fn begin_file(&mut self) {
         self.rows_before = self.rows;
+        self.judged = 0;
     }
 
     pub(super) fn rows_of_file(&self) -> u64 {
         self.rows - self.rows_before
+    }
+
+    /// Tells the records that break the rules, and stores the others.
+    pub(super) fn add_sound(&mut self, judged: Judged, refusals: &mut Refusals) -> Result<()> {
+        let Judged { sound, faulty, rows } = judged;
+        for record in faulty {
+            record.refuse(self.judged, refusals)?;
+        }
+        self.judged += rows;
+        match sound {
+            Some(encoded) => self.add(encoded),
+            None => Ok(()),
+        }
     }
 
     /// Checks the keys of the next chunk and stores it as one part.

@@ -9,8 +9,8 @@ use arrow::error::ArrowError;
 use assay_core::{Attribute, Code, Error, Field, Kind, Result, Seen, TableSchema};
 
 use super::chunk::{Chunk, ChunkSize};
-use super::number;
 use crate::kinds;
+use assay_core::number;
 
 type Batches = Box<dyn Iterator<Item = Result<RecordBatch, ArrowError>>>;
 
@@ -116,6 +116,7 @@ impl TypedRecords {
             has_rest: false,
             lines: Vec::new(),
             keys: None,
+            raw: Vec::new(),
         }))
     }
 }

@@ -1,6 +1,6 @@
 //! Many records at once, written by their keys.
 
-use assay_core::{Author, Change, Code, Condition, DatasetName, Error, RecordWrite, Result, Version, WriteOutcome};
+use assay_core::{Author, Change, Code, Condition, Dataset, Error, RecordWrite, Result, Version, WriteOutcome};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
@@ -9,7 +9,8 @@ use crate::app::{App, Shared};
 use crate::asker::Asker;
 use crate::document::{Document, Node};
 use crate::extract::{self, Path};
-use crate::problem::Problem;
+use crate::problem::{Fault, Problem};
+use crate::rules::Ruled;
 use crate::wire::record::{OutcomeError, RecordOutcome, WrittenRecords, word};
 use crate::{pins, stored, when};
 
@@ -57,12 +58,8 @@ pub(crate) async fn write_records(
     let mode = mode_of(mode.as_deref())?;
     let bytes = extract::bytes(body, MAX_BODY).await?;
     let name = pins::known_name(&app, &name).await?;
-    let dataset = app.catalog.find(&name).await?;
-    let key = match dataset {
-        Some(dataset) => dataset.key,
-        // Its error names what there is.
-        None => app.catalog.snapshot(&name, None).await?.key,
-    };
+    let ruled = Ruled::of(&app, &name).await?;
+    let key = ruled.dataset.key.clone();
     if key.is_none() && mode == Mode::Merge {
         let message = format!("the records of `{name}` have no key, so none can be merged into another");
         return Err(Error::new(Code::InvalidParameter, message)
@@ -84,7 +81,7 @@ pub(crate) async fn write_records(
         let batch = batch
             .into_iter()
             .map(|record| record.and_then(|node| Record::of(node, key.as_deref())));
-        let done = write_batch(&app, &name, key.as_deref(), mode, batch.collect(), &by, &mut written).await;
+        let done = write_batch(&app, &ruled, mode, batch.collect(), &by, &mut written).await;
         match done {
             Ok(()) => {}
             Err(error) if written.outcomes.is_empty() => return Err(error.into()),
@@ -177,8 +174,7 @@ fn lines(text: &str) -> Vec<Result<Node>> {
 /// Writes records as one version, and notes what became of each.
 async fn write_batch(
     app: &App,
-    name: &DatasetName,
-    attribute: Option<&str>,
+    ruled: &Ruled,
     mode: Mode,
     batch: Vec<Result<Record>>,
     by: &Author,
@@ -187,6 +183,12 @@ async fn write_batch(
     if batch.is_empty() {
         return Ok(());
     }
+    let attribute = ruled.dataset.key.as_deref();
+    // What a merge makes of a record is looked at when it is made.
+    let batch = match mode {
+        Mode::Merge => batch,
+        Mode::Insert | Mode::Upsert => sound(ruled, batch).await?,
+    };
     let (mut writes, mut told) = (Vec::new(), Vec::with_capacity(batch.len()));
     for record in batch {
         told.push(match record {
@@ -199,8 +201,8 @@ async fn write_batch(
         });
     }
     let mut outcomes = match (mode, attribute) {
-        (Mode::Merge, Some(attribute)) => merge(app, name, attribute, writes, by, &mut all.version).await?,
-        _ => put(app, name, mode, writes, by, &mut all.version).await?,
+        (Mode::Merge, Some(attribute)) => merge(app, ruled, attribute, writes, by, &mut all.version).await?,
+        _ => put(app, ruled, mode, writes, by, &mut all.version).await?,
     }
     .into_iter();
     for (key, read) in told {
@@ -231,11 +233,29 @@ async fn write_batch(
             error: error.map(|error| OutcomeError {
                 code: error.code.as_str(),
                 message: error.message,
+                errors: error.errors.iter().map(Fault::from).collect(),
                 index,
             }),
         });
     }
     Ok(())
+}
+
+/// The records with those that break the rules refused.
+async fn sound(ruled: &Ruled, batch: Vec<Result<Record>>) -> Result<Vec<Result<Record>>> {
+    if ruled.dataset.rules.is_none() {
+        return Ok(batch);
+    }
+    let text = |record: &Result<Record>| record.as_ref().ok().map(|record| record.document.node().to_text());
+    let mut faults = ruled.check(batch.iter().filter_map(text).collect()).await?.into_iter();
+    let looked = batch.into_iter().map(|record| {
+        let record = record?;
+        match faults.next().flatten() {
+            Some(fault) => Err(fault),
+            None => Ok(record),
+        }
+    });
+    Ok(looked.collect())
 }
 
 /// Notes for the records that were not come to why they were not.
@@ -248,6 +268,7 @@ fn refuse_rest(written: &mut WrittenRecords, total: usize, error: &Error) {
             error: Some(OutcomeError {
                 code: error.code.as_str(),
                 message: error.message.clone(),
+                errors: Vec::new(),
                 index: index as u64,
             }),
         });
@@ -258,7 +279,7 @@ type Outcomes = Vec<Result<WriteOutcome>>;
 
 async fn put(
     app: &App,
-    name: &DatasetName,
+    ruled: &Ruled,
     mode: Mode,
     records: Vec<Record>,
     by: &Author,
@@ -273,7 +294,8 @@ async fn put(
         condition,
         change: Change::Put(record.document.node().to_text()),
     });
-    let written = app.records.write(name, writes.collect(), by.clone()).await?;
+    let Dataset { name, ruled, .. } = &ruled.dataset;
+    let written = app.records.write(name, writes.collect(), *ruled, by.clone()).await?;
     *version = written.version.0;
     Ok(written.outcomes.into_iter().map(Ok).collect())
 }
@@ -281,7 +303,7 @@ async fn put(
 /// Merges records into those with their keys; those that others write meanwhile are merged anew.
 async fn merge(
     app: &App,
-    name: &DatasetName,
+    ruled: &Ruled,
     attribute: &str,
     records: Vec<Record>,
     by: &Author,
@@ -296,7 +318,7 @@ async fn merge(
         let (turn, later): (Vec<_>, Vec<_>) = open
             .into_iter()
             .partition(|(_, record)| seen.insert(record.key.clone()));
-        let again = merge_turn(app, name, attribute, turn, by, version, &mut outcomes).await?;
+        let again = merge_turn(app, ruled, attribute, turn, by, version, &mut outcomes).await?;
         misses += usize::from(!again.is_empty());
         open = again.into_iter().chain(later).collect();
         open.sort_by_key(|(at, _)| *at);
@@ -310,7 +332,7 @@ async fn merge(
 
 async fn merge_turn(
     app: &App,
-    name: &DatasetName,
+    ruled: &Ruled,
     attribute: &str,
     turn: Vec<(usize, Record)>,
     by: &Author,
@@ -318,6 +340,7 @@ async fn merge_turn(
     outcomes: &mut [Option<Result<WriteOutcome>>],
 ) -> Result<Vec<(usize, Record)>> {
     let keys: Vec<String> = turn.iter().filter_map(|(_, record)| record.key.clone()).collect();
+    let name = &ruled.dataset.name;
     let found = app.records.find(name, &keys, None).await?;
     let written: Vec<Option<Version>> = found
         .records
@@ -325,22 +348,32 @@ async fn merge_turn(
         .map(|record| record.as_ref().map(|record| record.written))
         .collect();
     let texts = stored::texts(app, &found.dataset, attribute, &keys, found.records).await?;
-    let mut writes = Vec::with_capacity(turn.len());
-    for (((_, record), text), written) in turn.iter().zip(&texts).zip(&written) {
+    let mut merged = Vec::with_capacity(turn.len());
+    for ((_, record), text) in turn.iter().zip(&texts) {
         let before = match text {
             Some(text) => Node::parse(text)?,
             None => Node::Object(Vec::new()),
         };
+        merged.push(before.merged(record.document.node().clone()).to_text());
+    }
+    let faults = ruled.check(merged.clone()).await?;
+    let (mut writes, mut sound) = (Vec::with_capacity(turn.len()), Vec::with_capacity(turn.len()));
+    for ((((at, record), text), written), fault) in turn.into_iter().zip(merged).zip(&written).zip(faults) {
+        if let Some(fault) = fault {
+            outcomes[at] = Some(Err(fault));
+            continue;
+        }
         writes.push(RecordWrite {
             key: record.key.clone(),
             condition: written.map_or(Condition::Absent, Condition::Written),
-            change: Change::Put(before.merged(record.document.node().clone()).to_text()),
+            change: Change::Put(text),
         });
+        sound.push((at, record));
     }
-    let done = app.records.write(name, writes, by.clone()).await?;
+    let done = app.records.write(name, writes, ruled.dataset.ruled, by.clone()).await?;
     *version = done.version.0;
     let mut again = Vec::new();
-    for ((at, record), outcome) in turn.into_iter().zip(done.outcomes) {
+    for ((at, record), outcome) in sound.into_iter().zip(done.outcomes) {
         match outcome {
             WriteOutcome::Unmet(_) => again.push((at, record)),
             outcome => outcomes[at] = Some(Ok(outcome)),

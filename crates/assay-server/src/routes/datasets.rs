@@ -1,6 +1,8 @@
 //! Data sets and their schemas.
 
-use assay_core::{PageRequest, Result};
+use std::collections::BTreeMap;
+
+use assay_core::{PageRequest, Result, Snapshot, Spans, TableSchema};
 use axum::Json;
 use axum::extract::{RawQuery, State};
 use axum::response::IntoResponse;
@@ -61,12 +63,15 @@ pub(crate) async fn get_dataset(
     let Some(found) = app.catalog.find(&name).await? else {
         return Err(assay_core::Error::internal("finding the data set").into());
     };
-    let mut form = dataset::Dataset::from(found);
+    let mut form = dataset::Dataset::whole(found);
     form.attributes = Some(attributes);
     Ok(Json(form))
 }
 
 /// Look at the attributes of a data set: their types, and what was seen under each.
+///
+/// `seen` counts the values of each JSON type, `versions` tells which versions wrote the first and the last of them.
+/// Rows of files that were deleted or replaced are counted until their part is written anew in the background.
 #[utoipa::path(
     get, path = "/v1/datasets/{name}/schema", tag = "data sets",
     params(("name" = String, Path), ("at" = Option<String>, Query, description = "a version, or a time in RFC 3339; the newest by default")),
@@ -81,8 +86,34 @@ pub(crate) async fn get_schema(
     let name = pins::known_name(&app, &name).await?;
     let version = when::version(&app, &name, at.as_deref(), "at").await?;
     let mut snapshot = app.catalog.snapshot(&name, version).await?;
+    let written = spans(&snapshot).await?;
     if !snapshot.hot.is_empty() {
         snapshot.schema = read::schema(&app, snapshot.clone().into()).await?;
     }
+    snapshot.schema.spans = written;
     Ok(Json(dataset::Schema::from(snapshot)))
+}
+
+/// The versions that wrote the values of each attribute, in parts and beside them.
+async fn spans(snapshot: &Snapshot) -> Result<BTreeMap<String, Spans>> {
+    let parts = snapshot.parts.clone();
+    let hot: Vec<_> = snapshot
+        .hot
+        .iter()
+        .map(|record| (record.written, record.json.clone()))
+        .collect();
+    let look = move || {
+        let all = parts.iter().fold(TableSchema::default(), |all, live| {
+            all.union(&live.part.schema.dated(live.added))
+        });
+        let beside = TableSchema {
+            spans: Spans::of_records(hot.iter().map(|(version, json)| (*version, json.as_str()))),
+            ..TableSchema::default()
+        };
+        all.union(&beside).spans
+    };
+    tokio::task::spawn_blocking(look).await.map_err(|error| {
+        tracing::error!(%error, "looking for the versions of attributes panicked");
+        assay_core::Error::internal("reading the schema")
+    })
 }

@@ -152,7 +152,10 @@ async fn delete(
             change: Change::Delete,
         })
     });
-    let done = app.records.write(name, writes.collect(), by.clone()).await?;
+    let done = app
+        .records
+        .write(name, writes.collect(), assay_core::Version(0), by.clone())
+        .await?;
     told.version = done.version.0;
     let deleted = done
         .outcomes

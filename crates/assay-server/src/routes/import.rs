@@ -59,7 +59,7 @@ const TIMEOUT_MS: u64 = 6 * 3_600_000;
         ("decimal" = Option<String>, Query, description = "`.` or `,`, before the fraction of a number in CSV; found by default"),
         ("ragged" = Option<String>, Query, description = "rows of CSV with too few or too many cells: `refuse` (default), `pad` or `skip`"),
         ("sheet" = Option<String>, Query, description = "the sheet of a spreadsheet; the first with cells by default"),
-        ("types" = Option<String>, Query, description = "types of columns, e.g. `zip:text,day:date[%d.%m.%Y]`: `text`, `int64`, `double`, `bool`, `json`, `date`, `timestamp`"),
+        ("types" = Option<String>, Query, description = "types of columns, e.g. `zip:text,day:date[%d.%m.%Y]`: `text`, `int64`, `double`, `bool`, `decimal(10,2)`, `json`, `date`, `timestamp`"),
         ("upload" = Option<Vec<String>>, Query, description = "finished uploads to load instead of a body; several, named one by one or with commas between them, become one version, or none of them does"),
         ("on_error" = Option<String>, Query, description = "a record that cannot be read: `abort` (default) loads nothing, `skip` leaves it out and tells it, `quarantine` also keeps it"),
         ("notify" = Option<Vec<String>>, Query, description = "whom to tell of the end: the address of a webhook or of mail; may come many times"),

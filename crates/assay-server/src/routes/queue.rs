@@ -185,7 +185,11 @@ async fn is_paused(app: &App, analysis: Option<&str>) -> Result<bool> {
 
 async fn request(app: &App, headers: &HeaderMap, body: Body) -> Result<queue::PauseRequest> {
     let asked: queue::PauseRequest = extract::json(headers, body, app.settings.max_body_bytes).await?;
-    if let Some(name) = asked.analysis.as_deref().filter(|name| *name != assay_core::IMPORT) {
+    if let Some(name) = asked
+        .analysis
+        .as_deref()
+        .filter(|name| ![assay_core::IMPORT, assay_core::RETYPE].contains(name))
+    {
         app.analysis(name).map_err(|error| error.pointing("/analysis"))?;
     }
     if asked.reason.chars().count() > MAX_REASON_CHARS {

@@ -17,6 +17,7 @@ use crate::asker::Asker;
 use crate::document::{Document, Node, Patch};
 use crate::extract::{self, Path};
 use crate::problem::Problem;
+use crate::rules::Ruled;
 use crate::wire::record::WrittenRecord;
 use crate::{answer, pins, stored, when};
 
@@ -97,10 +98,13 @@ pub(crate) async fn put_record(
     let text = body_text(&app, body).await?;
     let name = pins::known_name(&app, &name).await?;
     let document = Document::of(Node::parse(&text)?)?;
-    let attribute = key_attribute(&app, &name).await?;
-    let document = with_key(&app, &name, &attribute, &key, document).await?;
-    let change = Change::Put(document.node().to_text());
-    let written = write(&app, &name, &key, condition, change, by).await?;
+    let ruled = Ruled::of(&app, &name).await?;
+    let attribute = ruled.key(&app).await?;
+    let document = with_key(&app, &ruled, &attribute, &key, document).await?;
+    let text = document.node().to_text();
+    ruled.check_one(&text).await?;
+    let change = Change::Put(text);
+    let written = write(&app, &name, &key, condition, change, ruled.dataset.ruled, by).await?;
     Ok(told(&name, &key, &written)?.into_response())
 }
 
@@ -141,6 +145,7 @@ pub(crate) async fn patch_record(
     for turn in 0..TRIES {
         // Who came too late a few times lets the others go first.
         tokio::time::sleep(Duration::from_millis(turn.saturating_sub(3))).await;
+        let ruled = Ruled::of(&app, &name).await?;
         let mut found = app.records.find(&name, std::slice::from_ref(&key), None).await?;
         let record = found
             .records
@@ -154,9 +159,11 @@ pub(crate) async fn patch_record(
         let before = stored::text(&app, &found.dataset, &found.key, record).await?;
         let document = Document::of(changes.apply(Node::parse(&before)?)?)?;
         same_key(&found.key, &key, document.key(&found.key)?)?;
-        let change = Change::Put(document.node().to_text());
+        let text = document.node().to_text();
+        ruled.check_one(&text).await?;
+        let change = Change::Put(text);
         let condition = Condition::Written(current);
-        match write(&app, &name, &key, condition, change, by.clone()).await {
+        match write(&app, &name, &key, condition, change, ruled.dataset.ruled, by.clone()).await {
             // Somebody else was faster: the patch is made of what is there now.
             Err(error) if error.code == Code::PreconditionFailed => {}
             written => return Ok(told(&name, &key, &written?)?.into_response()),
@@ -192,7 +199,7 @@ pub(crate) async fn delete_record(
     let by = author(&asker, query.as_deref())?;
     let condition = condition(&headers)?;
     let name = pins::known_name(&app, &name).await?;
-    let written = write(&app, &name, &key, condition, Change::Delete, by).await?;
+    let written = write(&app, &name, &key, condition, Change::Delete, Version(0), by).await?;
     if written.outcomes.first() == Some(&WriteOutcome::Missing) {
         return Err(unknown(&name, &key).into());
     }
@@ -207,6 +214,7 @@ async fn write(
     key: &str,
     condition: Condition,
     change: Change,
+    ruled: Version,
     by: Author,
 ) -> Result<Written> {
     let write = RecordWrite {
@@ -214,7 +222,7 @@ async fn write(
         condition,
         change,
     };
-    let written = app.records.write(name, vec![write], by).await?;
+    let written = app.records.write(name, vec![write], ruled, by).await?;
     match written.outcomes.first() {
         Some(WriteOutcome::Unmet(current)) => Err(unmet(name, key, *current)),
         _ => Ok(written),
@@ -321,29 +329,30 @@ pub(crate) async fn key_attribute(app: &App, name: &DatasetName) -> Result<Strin
     Ok(app.records.find(name, &[], None).await?.key)
 }
 
-async fn with_key(
-    app: &App,
-    name: &DatasetName,
-    attribute: &str,
-    key: &str,
-    mut document: Document,
-) -> Result<Document> {
+async fn with_key(app: &App, ruled: &Ruled, attribute: &str, key: &str, mut document: Document) -> Result<Document> {
     match document.key(attribute)? {
         Some(there) => same_key(attribute, key, Some(there))?,
         None => {
-            let value = key_value(app, name, attribute, key).await?;
+            let value = key_value(app, ruled, attribute, key).await?;
             document.add_key(attribute, value);
         }
     }
     Ok(document)
 }
 
-/// The key as a value: a number in a data set whose keys are numbers.
-async fn key_value(app: &App, name: &DatasetName, attribute: &str, key: &str) -> Result<Node> {
+/// The key as a value: a number in a data set whose keys are numbers, or declared to be.
+async fn key_value(app: &App, ruled: &Ruled, attribute: &str, key: &str) -> Result<Node> {
     let is_number = key.parse::<i64>().is_ok_and(|number| number.to_string() == key);
     if is_number {
-        let snapshot = app.catalog.snapshot(name, None).await?;
-        let kind = snapshot.schema.find(attribute).map(|attribute| attribute.kind.clone());
+        let declared = ruled.dataset.rules.as_ref().map_or(&[][..], |rules| rules.declared());
+        let declared = declared.iter().find(|(name, _)| name == attribute);
+        let kind = match declared {
+            Some((_, kind)) => Some(kind.kind()),
+            None => {
+                let snapshot = app.catalog.snapshot(&ruled.dataset.name, None).await?;
+                snapshot.schema.find(attribute).map(|attribute| attribute.kind.clone())
+            }
+        };
         if kind == Some(Kind::Int64) {
             return Ok(Node::Scalar(key.to_owned()));
         }

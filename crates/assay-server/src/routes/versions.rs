@@ -13,11 +13,13 @@ use crate::app::Shared;
 use crate::asker::Asker;
 use crate::extract::{self, Path};
 use crate::problem::Problem;
+use crate::rules::{Ruled, Said};
 use crate::wire::dataset;
-use crate::wire::record::{NewDataset, Restoration, VersionEntry, VersionPage};
+use crate::wire::record::{DatasetChange, NewDataset, Restoration, VersionEntry, VersionPage};
 use crate::{answer, pins, when};
 
 const MAX_KEY: usize = 255;
+const MAX_DESCRIPTION: usize = 2_000;
 
 /// Make a data set without records.
 ///
@@ -52,10 +54,72 @@ pub(crate) async fn create_dataset(
         let message = format!("`key` is longer than {MAX_KEY} bytes");
         return Err(Error::new(Code::InvalidParameter, message).pointing("/key").into());
     }
-    let made = app.catalog.create(assay_core::NewDataset { name, key }, by).await?;
+    let description = form.description.filter(|text| !text.is_empty());
+    check_description(description.as_deref())?;
+    let said = Said {
+        mode: form.mode,
+        types: form.types,
+        required: form.required,
+        schema: form.schema,
+    };
+    let rules = said.rules(None, key.as_deref())?.flatten();
+    let new = assay_core::NewDataset {
+        name,
+        key,
+        description,
+        rules,
+    };
+    let made = app.catalog.create(new, by).await?;
     let mut headers = HeaderMap::new();
     answer::set(&mut headers, header::LOCATION, &format!("/v1/datasets/{}", made.name));
-    Ok((StatusCode::CREATED, headers, Json(dataset::Dataset::from(made))).into_response())
+    Ok((StatusCode::CREATED, headers, Json(dataset::Dataset::whole(made))).into_response())
+}
+
+fn check_description(description: Option<&str>) -> Result<()> {
+    if description.is_some_and(|text| text.chars().count() > MAX_DESCRIPTION) {
+        let message = format!("`description` is longer than {MAX_DESCRIPTION} characters");
+        let error = Error::new(Code::InvalidParameter, message);
+        return Err(error.hint("say it in fewer words").pointing("/description"));
+    }
+    Ok(())
+}
+
+/// Change the description, the mode and the rules of a data set.
+///
+/// Other rules are a version of their own, with the same records, and hold for what is written from then on: records
+/// that are there stay as they are, whatever the rules say of them.
+#[utoipa::path(
+    patch, path = "/v1/datasets/{name}", tag = "data sets",
+    params(("name" = String, Path)),
+    request_body = DatasetChange,
+    responses(
+        (status = 200, body = dataset::Dataset),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn change_dataset(
+    State(app): State<Shared>,
+    asker: Asker,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<dataset::Dataset>, Problem> {
+    let form: DatasetChange = extract::json(&headers, body, app.settings.max_body_bytes).await?;
+    let by = when::author(&asker, form.message)?;
+    let name = pins::known_name(&app, &name).await?;
+    let before = Ruled::of(&app, &name).await?.dataset;
+    let description = form.description.map(|text| text.filter(|text| !text.is_empty()));
+    check_description(description.as_ref().and_then(Option::as_deref))?;
+    let said = Said {
+        mode: form.mode,
+        types: form.types,
+        required: form.required,
+        schema: form.schema,
+    };
+    let rules = said.rules(before.rules.as_ref(), before.key.as_deref())?;
+    let change = assay_core::DatasetChange { description, rules };
+    let changed = app.catalog.change(&name, change, by).await?;
+    Ok(Json(dataset::Dataset::whole(changed)))
 }
 
 /// Remove a data set with all its versions.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use assay_core::{Attempt, JobId, PinnedInput, StoredResult};
+use assay_core::{Attempt, IMPORT, JobId, PinnedInput, StoredResult};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -157,6 +157,9 @@ pub(crate) struct Links {
     pub(crate) cancel: String,
     /// Why it waits.
     pub(crate) wait: String,
+    /// The records that a load has left out and kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rejects: Option<String>,
 }
 
 /// A page of jobs, newest first.
@@ -177,7 +180,8 @@ impl Job {
 
     /// As in a list. The store leaves out the rows there.
     pub(crate) fn listed(job: assay_core::Job) -> Self {
-        let links = Links::of(&job.id);
+        let mut links = Links::of(&job.id);
+        links.rejects = rejects(&job);
         let spec = job.spec;
         let is_running = job.state == assay_core::State::Running;
         Self {
@@ -226,9 +230,19 @@ impl Links {
             events: format!("{itself}/events"),
             cancel: format!("{itself}/cancel"),
             wait: format!("{itself}/wait"),
+            rejects: None,
             itself,
         }
     }
+}
+
+/// Where the records are that a load has left out and kept.
+fn rejects(job: &assay_core::Job) -> Option<String> {
+    let (wrote, result) = (job.wrote.as_ref()?, job.result.as_ref()?);
+    let rejected = result.set.summary.get("rejected")?.as_u64()?;
+    let policy = job.spec.params.get("read")?.get("on_error")?.as_str()?;
+    let is_kept = job.spec.analysis == IMPORT && policy == "quarantine" && rejected > 0;
+    is_kept.then(|| format!("/v1/datasets/{}/rejects?_at={}", wrote.name, wrote.version))
 }
 
 /// Where a job is found.

@@ -3,7 +3,11 @@
 use assay_core::{Version, WriteOutcome};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
+
+use super::notify::TargetForm;
+use crate::problem::Fault;
 
 /// A record that was written.
 #[derive(Debug, Serialize, ToSchema)]
@@ -65,6 +69,9 @@ pub(crate) struct RecordOutcome {
 pub(crate) struct OutcomeError {
     pub(crate) code: &'static str,
     pub(crate) message: String,
+    /// Each fault with its place in the record.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) errors: Vec<Fault>,
     /// Its number in the request, from 0.
     pub(crate) index: u64,
 }
@@ -90,16 +97,67 @@ pub(crate) struct NewDataset {
     /// The attribute that identifies a record.
     #[serde(default)]
     pub(crate) key: Option<String>,
+    /// What it holds.
+    #[serde(default)]
+    pub(crate) description: Option<String>,
+    /// `flexible` (default), or `strict`: every record that is written is checked against `types` or `schema`.
+    #[serde(default)]
+    #[schema(example = "strict")]
+    pub(crate) mode: Option<String>,
+    /// The type of each attribute that records may have: `text`, `int64`, `double`, `bool`, `decimal(10,2)`, `json`,
+    /// `date` or `timestamp`.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>, example = json!({"zip": "text", "n": "int64"}))]
+    pub(crate) types: Option<Map<String, Value>>,
+    /// The attributes of `types` that every record must have.
+    #[serde(default)]
+    pub(crate) required: Option<Vec<String>>,
+    /// A JSON Schema that every record must meet, complete in itself.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    pub(crate) schema: Option<Value>,
     /// A word for the history.
     #[serde(default)]
     pub(crate) message: Option<String>,
+}
+
+/// What is to be changed of a data set; what is absent stays.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DatasetChange {
+    /// `null` takes it away.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
+    pub(crate) description: Option<Option<String>>,
+    /// `strict` needs rules, if there are none yet; `flexible` takes them away.
+    #[serde(default)]
+    pub(crate) mode: Option<String>,
+    /// All types, in the place of the rules before.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    pub(crate) types: Option<Map<String, Value>>,
+    /// Those of `types` that every record must have.
+    #[serde(default)]
+    pub(crate) required: Option<Vec<String>>,
+    /// A JSON Schema, in the place of the rules before.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    pub(crate) schema: Option<Value>,
+    /// A word for the history.
+    #[serde(default)]
+    pub(crate) message: Option<String>,
+}
+
+/// What is there, be it null.
+fn given<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
 }
 
 /// A version in the history of a data set.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct VersionEntry {
     pub(crate) version: u64,
-    /// `create`, `replace`, `append`, `upsert`, `write`, `restore` or `compact`.
+    /// `create`, `replace`, `append`, `upsert`, `write`, `restore`, `compact`, `declare` or `retype`.
     pub(crate) operation: &'static str,
     pub(crate) created_at: String,
     /// Records in it.
@@ -170,6 +228,24 @@ pub(crate) struct DiffItem {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Object)]
     pub(crate) after: Option<Box<RawValue>>,
+}
+
+/// Other types for attributes.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Retyping {
+    /// As `types=` of a load: `text`, `int64`, `double`, `bool`, `decimal(10,2)`, `json`, `date[…]`, `timestamp[…]`.
+    #[schema(value_type = Object, example = json!({"zip": "text", "when": "timestamp[%d/%m/%Y]"}))]
+    pub(crate) types: Map<String, Value>,
+    /// `abort`: a value that does not fit ends the job, and nothing is changed.
+    #[serde(default)]
+    pub(crate) on_error: Option<String>,
+    /// A word for the history.
+    #[serde(default)]
+    pub(crate) message: Option<String>,
+    /// Whom to tell of the end.
+    #[serde(default)]
+    pub(crate) notify: Vec<TargetForm>,
 }
 
 /// A version to come back.

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use assay_core::{Catalog as _, Code, Error, Result, Timestamp, UPLOADS, UploadId};
+use assay_core::{Code, Error, Result, Timestamp, UPLOADS, Upkeep as _, UploadId};
 use object_store::ObjectStore as _;
 use object_store::path::Path;
 

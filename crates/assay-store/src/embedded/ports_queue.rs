@@ -1,12 +1,14 @@
 //! The ports that steer and tidy the queue, on the embedded store.
 
+use std::collections::HashSet;
+
 use assay_core::{
     Changes, Finding, Idempotency, Job, JobChange, JobId, Pause, Queue, QueueStats, Result, Share, ShareLimits, Swept,
     Upkeep, UserName, Wait,
 };
 use async_trait::async_trait;
 
-use super::{EmbeddedStore, changes, check, leftovers, queue, stats, submit, sweep};
+use super::{EmbeddedStore, changes, check, data, leftovers, queue, stats, submit, sweep};
 
 #[async_trait]
 impl Queue for EmbeddedStore {
@@ -106,5 +108,9 @@ impl Upkeep for EmbeddedStore {
             0
         });
         Ok(Swept { leftovers, ..swept })
+    }
+
+    async fn referenced_objects(&self) -> Result<HashSet<String>> {
+        self.inner.reads.run("list its objects", data::referenced_objects).await
     }
 }

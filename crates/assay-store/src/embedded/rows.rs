@@ -7,7 +7,8 @@ use std::sync::LazyLock;
 
 use assay_core::{
     Attempt, AttemptOutcome, Code, DatasetName, Error, Event, EventId, EventKind, Fence, IMPORT, ImportParams, Job,
-    JobId, PinnedInput, ResultData, ScheduleName, State, StoredResult, Timestamp, UserName, Version, WorkerId,
+    JobId, PinnedInput, RETYPE, ResultData, RetypeParams, ScheduleName, State, StoredResult, Timestamp, UserName,
+    Version, WorkerId,
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde::{Deserialize as _, Serialize};
@@ -131,6 +132,11 @@ pub(super) fn insert_job(
         && let Ok(import) = ImportParams::deserialize(&spec.params)
     {
         insert_job_dataset(connection, id, &import.dataset)?;
+    }
+    if spec.analysis == RETYPE
+        && let Ok(retype) = RetypeParams::deserialize(&spec.params)
+    {
+        insert_job_dataset(connection, id, &retype.dataset)?;
     }
     insert_tags(connection, job)?;
     Ok(seq)

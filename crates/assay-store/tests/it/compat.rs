@@ -142,8 +142,41 @@ async fn a_store_of_format_3_goes_on() {
     );
     // Its parts have no index of keys; until compaction makes them one, single records cannot be written.
     let write = crate::warehouse::put("a", "{}");
-    let refused = store.write(&genes, vec![write], Default::default()).await.unwrap_err();
+    let refused = store
+        .write(&genes, vec![write], Version(0), Default::default())
+        .await
+        .unwrap_err();
     assert_eq!(refused.code, Code::Overloaded);
     let task = store.wants_compaction().await.unwrap().unwrap();
     assert_eq!((task.parts.len(), task.hot.len()), (2, 0));
+}
+
+#[tokio::test]
+async fn a_store_of_format_4_goes_on() {
+    let harness = EmbeddedHarness::new();
+    let migrations = [
+        include_str!("../../migrations/0001.sql"),
+        include_str!("../../migrations/0002.sql"),
+        include_str!("../../migrations/0003.sql"),
+        include_str!("../../migrations/0004.sql"),
+    ];
+    write(harness.folder(), 4, &migrations, include_str!("../compat/0004.sql"));
+    let store = open(harness.folder());
+    let genes = "genes".parse().unwrap();
+    let newest = store.snapshot(&genes, None).await.unwrap();
+    let deleted: Vec<u32> = newest.parts[0].deleted.iter().collect();
+    assert_eq!(
+        (newest.rows, newest.hot.len(), deleted, newest.schema.attributes.len()),
+        (7, 1, vec![2], 1)
+    );
+    assert_eq!(store.rejects(&genes, None, 10).await.unwrap(), []);
+    let older = store.snapshot(&genes, Some(Version(2))).await.unwrap();
+    assert_eq!((older.hot.len(), older.parts[0].deleted.len()), (0, 0));
+    let write = crate::warehouse::delete("HGNC:9");
+    let refused = store
+        .write(&genes, vec![write], Version(0), Default::default())
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code, Code::Overloaded);
+    assert_eq!(store.check(false).await.unwrap(), []);
 }

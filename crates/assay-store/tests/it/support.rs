@@ -388,6 +388,8 @@ pub fn commit(mode: CommitMode, name: &str, path: &str) -> Commit {
         }],
         author: Author::default(),
         rejects: None,
+        ruled: Version(0),
+        rewrites: None,
     }
 }
 

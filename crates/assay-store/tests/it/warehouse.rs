@@ -149,7 +149,10 @@ pub fn delete(key: &str) -> RecordWrite {
 impl Scene {
     /// Writes to the data set `d`.
     pub async fn put(&self, writes: Vec<RecordWrite>) -> Written {
-        self.records().write(&name(), writes, Author::default()).await.unwrap()
+        self.records()
+            .write(&name(), writes, Version(0), Author::default())
+            .await
+            .unwrap()
     }
 
     /// Finishes a job that loads `parts` into `d`.
@@ -162,6 +165,8 @@ impl Scene {
             parts,
             author: Author::default(),
             rejects: None,
+            ruled: Version(0),
+            rewrites: None,
         };
         self.jobs()
             .finish(&lease, crate::support::committed(commit))

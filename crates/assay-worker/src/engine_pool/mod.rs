@@ -116,7 +116,7 @@ impl ProcessRunner {
 
     fn slots(&self, task: &Task) -> &Semaphore {
         match task {
-            Task::Analyze { .. } | Task::Import(_) | Task::Compact(_) => &self.jobs,
+            Task::Analyze { .. } | Task::Import(_) | Task::Compact(_) | Task::Retype(_) => &self.jobs,
             Task::Check { .. } | Task::Records(_) | Task::Count(_) | Task::Schema(_) | Task::Export { .. } => {
                 &self.reads
             }

@@ -276,7 +276,7 @@ fn answer(request: Option<Request>, error: Error) {
 
 /// Reads are too short for the clock of the kernel, and nobody is told what they used.
 fn is_measured(task: &Task) -> bool {
-    matches!(task, Task::Analyze { .. } | Task::Import(_))
+    matches!(task, Task::Analyze { .. } | Task::Import(_) | Task::Retype(_))
 }
 
 /// Tells what the order has used, as far as it can be measured: nothing of a process that is gone.

@@ -183,6 +183,6 @@ async fn delete_output(ports: &WorkerPorts, lease: &Lease, outcome: &Outcome) {
         commit: Some(commit), ..
     } = outcome
     {
-        leftovers::delete_parts(&*ports.objects, commit).await;
+        leftovers::delete_commit(&*ports.objects, commit).await;
     }
 }

@@ -17,9 +17,12 @@ pub(super) async fn delete_scratch(objects: &dyn ObjectStore, scratch: &str) {
     }
 }
 
-/// Deletes the parts of a commit that was refused.
-pub(super) async fn delete_parts(objects: &dyn ObjectStore, commit: &Commit) {
+/// Deletes the parts of a commit that was refused, and what its load put aside.
+pub(super) async fn delete_commit(objects: &dyn ObjectStore, commit: &Commit) {
     delete_all(objects, &commit.parts).await;
+    if let Some(rejects) = &commit.rejects {
+        delete(objects, &rejects.path).await;
+    }
 }
 
 /// Deletes parts with their indexes.

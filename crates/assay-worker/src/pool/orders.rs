@@ -2,7 +2,10 @@
 //!
 //! Whether the job makes sense was checked when it was submitted.
 
-use assay_core::{Author, Code, Error, IMPORT, ImportFile, ImportParams, ImportTask, Job, Lease, Order, Result, Task};
+use assay_core::{
+    Author, Code, CompactTask, Error, IMPORT, ImportFile, ImportParams, ImportTask, Job, Lease, Order, RETYPE, Result,
+    RetypeParams, RetypeTask, Task, Version,
+};
 
 use super::{WorkerPorts, inputs, uploads};
 
@@ -20,10 +23,10 @@ pub(super) fn scratch(lease: &Lease) -> String {
 /// What [`inputs::of`] says; `InvalidParameter` for an import without sound parameters.
 pub(super) async fn make(ports: &WorkerPorts, lease: &Lease, job: &Job, threads: usize) -> Result<Order> {
     let scratch = scratch(lease);
-    let task = if job.spec.analysis == IMPORT {
-        import(ports, job).await?
-    } else {
-        analyze(ports, job, &scratch).await?
+    let task = match job.spec.analysis.as_str() {
+        IMPORT => import(ports, job).await?,
+        RETYPE => retype(ports, job).await?,
+        _ => analyze(ports, job, &scratch).await?,
     };
     Ok(Order {
         scratch,
@@ -57,7 +60,11 @@ async fn import(ports: &WorkerPorts, job: &Job) -> Result<Task> {
         Some(upload) => vec![ImportFile::of_object(upload.clone(), upload_bytes)],
         None => uploads::files(&*ports.objects, files).await?,
     };
-    let known = match mode.keeps() && ports.catalog.find(&dataset).await?.is_some() {
+    let entry = ports.catalog.find(&dataset).await?;
+    let (rules, ruled) = entry
+        .as_ref()
+        .map_or((None, Version(0)), |known| (known.rules.clone(), known.ruled));
+    let known = match mode.keeps() && entry.is_some() {
         true => Some(ports.catalog.snapshot(&dataset, None).await?),
         false => None,
     };
@@ -80,6 +87,42 @@ async fn import(ports: &WorkerPorts, job: &Job) -> Result<Task> {
         author,
         folder,
         attributes,
+        rules,
+        ruled,
+    })))
+}
+
+/// All records of the newest version, to be written with other types.
+async fn retype(ports: &WorkerPorts, job: &Job) -> Result<Task> {
+    let RetypeParams {
+        dataset,
+        types,
+        message,
+    } = serde_json::from_value(job.spec.params.clone()).map_err(|fault| {
+        let message = format!("the parameters of the change of types could not be read: {fault}");
+        Error::new(Code::InvalidParameter, message).hint("submit it again")
+    })?;
+    // Rules that are changed between the two are noticed when the version is made.
+    let known = ports.catalog.find(&dataset).await?;
+    let snapshot = ports.catalog.snapshot(&dataset, None).await?;
+    let (rules, ruled) = known.map_or((None, Version(0)), |known| (known.rules, known.ruled));
+    Ok(Task::Retype(Box::new(RetypeTask {
+        records: CompactTask {
+            folder: format!("datasets/{}", snapshot.name.folded()),
+            dataset: snapshot.name,
+            key: snapshot.key,
+            version: snapshot.version,
+            parts: snapshot.parts,
+            hot: snapshot.hot,
+            declared: snapshot.declared,
+        },
+        types,
+        rules,
+        ruled,
+        author: Author {
+            user: Some(job.spec.owner.clone()),
+            message,
+        },
     })))
 }
 

@@ -338,6 +338,8 @@ pub fn commit(name: &str, mode: CommitMode, key: Option<&str>, path: &str) -> Co
         parts: vec![part],
         author: Author::default(),
         rejects: None,
+        ruled: assay_core::Version(0),
+        rewrites: None,
     }
 }
 

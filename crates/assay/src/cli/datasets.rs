@@ -1,6 +1,8 @@
 //! `assay datasets`: what is there, and what one of them looks like.
 
-use assay_client::{Attribute, Dataset, Exact, SeenTypes};
+use std::collections::BTreeMap;
+
+use assay_client::{Attribute, Dataset, Exact, SeenIn, SeenTypes};
 use clap::Args;
 
 use super::Failure;
@@ -102,8 +104,16 @@ fn about(dataset: &Dataset) -> String {
         .key
         .as_ref()
         .map_or_else(String::new, |key| format!(" · key `{key}`"));
+    let mode = match dataset.mode.as_deref() {
+        Some("strict") => " · strict",
+        _ => "",
+    };
+    let description = dataset
+        .description
+        .as_ref()
+        .map_or_else(String::new, |text| format!(" {}\n", text::printable(text)));
     format!(
-        " {} · version {} · {} · {}{key}\n\n",
+        " {} · version {} · {} · {}{key}{mode}\n{description}\n",
         dataset.name,
         dataset.version,
         text::counted(dataset.rows, "record"),
@@ -118,6 +128,7 @@ pub(super) fn attributes(attributes: &[Exact<Attribute>]) -> Sheet {
         Heading::number("present"),
         Heading::number("missing"),
         Heading::text("seen"),
+        Heading::text("in versions"),
     ];
     let row = |attribute: &Exact<Attribute>| {
         vec![
@@ -126,12 +137,22 @@ pub(super) fn attributes(attributes: &[Exact<Attribute>]) -> Sheet {
             Some(attribute.present.to_string()),
             Some(attribute.missing.to_string()),
             Some(seen(&attribute.seen)),
+            Some(versions(&attribute.versions)),
         ]
     };
     Sheet {
         headings,
         rows: attributes.iter().map(row).collect(),
     }
+}
+
+/// The versions that wrote values of each type, e.g. `text 1-4, int 2`.
+fn versions(spans: &BTreeMap<String, SeenIn>) -> String {
+    let told = spans.iter().map(|(name, SeenIn { first, last })| match first == last {
+        true => format!("{name} {first}"),
+        false => format!("{name} {first}-{last}"),
+    });
+    told.collect::<Vec<_>>().join(", ")
 }
 
 /// Which JSON types came under an attribute, e.g. `text 593, int 14`.

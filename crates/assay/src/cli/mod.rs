@@ -20,6 +20,9 @@ mod query;
 mod queue;
 mod reading;
 mod records;
+mod rejects;
+mod retype;
+mod rules;
 mod run;
 mod schedule;
 mod serve;
@@ -116,6 +119,8 @@ pub enum Command {
     Datasets(datasets::DatasetsArgs),
     /// Make a data set without records
     Create(versions::CreateArgs),
+    /// Change the description, the mode and the rules of a data set
+    Alter(rules::AlterArgs),
     /// Remove a data set with all its versions
     Drop(versions::DropArgs),
     /// Read, write and delete single records
@@ -125,6 +130,10 @@ pub enum Command {
     Export(export::ExportArgs),
     /// Show the attributes of a data set and their types
     Schema(versions::SchemaArgs),
+    /// Give attributes other types, without loading again
+    Retype(retype::RetypeArgs),
+    /// Show the records that loads have left out and kept
+    Rejects(rejects::RejectsArgs),
     /// List the versions of a data set
     Versions(versions::VersionsArgs),
     /// Compare two versions of a data set
@@ -192,10 +201,13 @@ pub async fn run(cli: Cli, host: &dyn Host) -> Result<(), Failure> {
         Command::Load(args) => load::run(&context()?, args).await,
         Command::Datasets(args) => datasets::run(&context()?, args).await,
         Command::Create(args) => versions::create(&context()?, args).await,
+        Command::Alter(args) => rules::alter(&context()?, args).await,
         Command::Drop(args) => versions::drop(&context()?, args).await,
         Command::Records(command) => records::run(&context()?, command).await,
         Command::Export(args) => export::run(&context()?, args).await,
         Command::Schema(args) => versions::schema(&context()?, args).await,
+        Command::Retype(args) => retype::run(&context()?, args).await,
+        Command::Rejects(args) => rejects::run(&context()?, args).await,
         Command::Versions(args) => versions::list(&context()?, args).await,
         Command::Diff(args) => versions::diff(&context()?, args).await,
         Command::Restore(args) => versions::restore(&context()?, args).await,

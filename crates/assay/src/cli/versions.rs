@@ -1,9 +1,10 @@
 //! `assay versions`, `restore`, `diff`, `schema`, `create`, `drop`: a data set over time.
 
-use assay_client::{DiffItem, DiffPage, Exact, VersionEntry};
+use assay_client::{DiffItem, DiffPage, Exact, NewDataset, VersionEntry};
 use clap::Args;
 
 use super::context::{Context, FormatArgs, OutputFormat};
+use super::rules::RuleArgs;
 use super::{Failure, datasets};
 use crate::output;
 use crate::output::table::{Heading, Sheet};
@@ -16,6 +17,8 @@ pub struct CreateArgs {
     /// Attribute that identifies a record
     #[arg(long, value_name = "ATTRIBUTE")]
     pub key: Option<String>,
+    #[command(flatten)]
+    pub rules: RuleArgs,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -76,7 +79,12 @@ pub struct DiffArgs {
 }
 
 pub async fn create(context: &Context, args: CreateArgs) -> Result<(), Failure> {
-    let made = context.client.create_dataset(&args.name, args.key.as_deref()).await?;
+    let new = NewDataset {
+        name: args.name,
+        key: args.key,
+        rules: args.rules.read()?,
+    };
+    let made = context.client.create_dataset(&new).await?;
     if context.wants_json() {
         return Ok(output::print(&format!("{}\n", made.text.get()))?);
     }

@@ -349,6 +349,8 @@ async fn who_reads_while_there_is_no_time_is_told_when_to_come_again() {
         parts: vec![part],
         author: Default::default(),
         rejects: None,
+        ruled: assay_core::Version(0),
+        rewrites: None,
     };
     let result = StoredResult {
         set: ResultSet {

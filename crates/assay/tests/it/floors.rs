@@ -7,14 +7,15 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// Which crates of ours each crate may use.
 const FLOORS: &[(&str, u8)] = &[
-    ("assay", 4),
-    ("assay-analyses", 3),
+    ("assay", 5),
+    ("assay-analyses", 4),
     ("assay-store", 1),
-    ("assay-engine", 2),
+    ("assay-engine", 3),
     ("assay-worker", 1),
-    ("assay-server", 1),
+    ("assay-server", 2),
     ("assay-client", 1),
-    ("assay-formats", 1),
+    ("assay-formats", 2),
+    ("assay-rules", 1),
     ("assay-core", 0),
 ];
 
@@ -23,6 +24,7 @@ const KEEPERS: &[(&str, &[&str])] = &[
     ("datafusion", &["assay-engine"]),
     ("arrow", &["assay-engine", "assay-formats"]),
     ("parquet", &["assay-engine", "assay-formats"]),
+    ("jsonschema", &["assay-rules", "assay-server"]),
     ("rusqlite", &["assay-store"]),
     ("axum", &["assay-server"]),
     ("utoipa", &["assay-server"]),

@@ -62,7 +62,7 @@ async fn options_that_mean_nothing_are_refused_before_the_file_is_read() {
         ("on_error=skipp", "did you mean `skip`?"),
         (
             "types=a:integer",
-            "there are `text`, `int64`, `double`, `bool`, `json`, `date`, `timestamp`",
+            "there are `text`, `int64`, `double`, `bool`, `decimal`, `json`, `date`, `timestamp`",
         ),
         ("delimeter=,", "did you mean `delimiter`?"),
         ("header=true&header=false", "give it once"),

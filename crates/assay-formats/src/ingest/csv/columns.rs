@@ -7,8 +7,8 @@ use assay_core::{Code, Decimal, Error, Kind, ReadOptions, Result, TypeHint};
 
 use super::nulls::{ESCAPED, Nulls, WordCounts, is_word};
 use crate::ingest::cells::{Reading, with_point};
-use crate::ingest::number::{self, Number};
-use crate::ingest::temporal;
+use assay_core::number::{self, Number};
+use assay_core::temporal::read as temporal;
 
 const MAX_COLUMNS: usize = 65_536;
 /// So many characters of a cell are shown.
@@ -254,6 +254,8 @@ impl Possible {
 /// What the columns of a file are, from what was seen in them.
 pub(super) struct Findings<'o> {
     pub(super) options: &'o ReadOptions,
+    /// The types that are declared for the data set.
+    pub(super) declared: &'o [(String, TypeHint)],
     /// The attribute of the keys.
     pub(super) key: Option<&'o str>,
     pub(super) delimiter: u8,
@@ -262,13 +264,15 @@ pub(super) struct Findings<'o> {
 impl Findings<'_> {
     /// The column `name`. The keys are text where they are not whole numbers: a key is what is written.
     pub(super) fn column(&self, name: &str, possible: &Possible) -> Column {
-        let hint = self.options.types.iter().find(|(hinted, _)| hinted == name);
-        if let Some((_, hint)) = hint {
+        let find = |types: &'_ [(String, TypeHint)]| types.iter().find(|(hinted, _)| hinted == name).cloned();
+        let named = find(&self.options.types).map(|(_, hint)| (hint, "named in `types`"));
+        let declared = || find(self.declared).map(|(_, hint)| (hint, "declared for the data set"));
+        if let Some((hint, why)) = named.or_else(declared) {
             return Column {
                 name: name.to_owned(),
-                reading: Reading::of_hint(hint, self.options.decimal == Some(Decimal::Comma)),
+                reading: Reading::of_hint(&hint, self.options.decimal == Some(Decimal::Comma)),
                 is_hinted: true,
-                why: "named in `types`".to_owned(),
+                why: why.to_owned(),
             };
         }
         let (reading, why) = possible.reading(self.options.decimal, self.delimiter == b';');

@@ -11,7 +11,7 @@ mod table;
 use std::io::Read;
 
 use arrow::array::RecordBatch;
-use assay_core::{Attribute, Code, Error, OnError, Ragged, ReadOptions, Result, TableSchema};
+use assay_core::{Attribute, Code, Error, OnError, Ragged, ReadOptions, Result, TableSchema, TypeHint};
 
 use self::columns::{Column, Findings, Possible, spread_words};
 pub(super) use self::columns::{names, refuse_unknown_hints};
@@ -31,8 +31,12 @@ pub(super) struct Layout<'o> {
     pub(super) dialect: Dialect,
     pub(super) has_header: bool,
     pub(super) options: &'o ReadOptions,
+    /// The types that are declared for the data set.
+    pub(super) declared: &'o [(String, TypeHint)],
     /// The attribute of the keys.
     pub(super) key: Option<&'o str>,
+    /// Whether records are wanted as they are in the file, too.
+    pub(super) keeps_raw: bool,
 }
 
 /// What was learned of a file.
@@ -92,6 +96,7 @@ struct Records<R> {
     /// The first row is a record that was not given yet.
     is_pending: bool,
     ragged: Ragged,
+    keeps_raw: bool,
 }
 
 impl<R: Read> Records<R> {
@@ -112,6 +117,7 @@ impl<R: Read> Records<R> {
             first,
             is_pending: any && !layout.has_header,
             ragged: layout.options.ragged,
+            keeps_raw: false,
         })
     }
 
@@ -170,6 +176,9 @@ impl<R: Read> Records<R> {
         let mut table = Table::default();
         while table.rows() < size.records && table.bytes() < size.bytes && self.next(faults, hinted, nulls)? {
             table.push(&self.rows.row, self.rows.line());
+            if self.keeps_raw {
+                table.raw.push(self.rows.raw().to_vec());
+            }
         }
         Ok((table.rows() > 0).then_some(table))
     }
@@ -181,8 +190,8 @@ impl<R: Read> Records<R> {
                 let (line, name) = (self.rows.line(), &column.name);
                 let shown: String = cell.chars().take(60).collect();
                 let kind = column.reading.kind();
-                let message =
-                    format!("column `{name}` holds `{shown}` at line {line}, which is no {kind} as named in `types`");
+                let why = &column.why;
+                let message = format!("column `{name}` holds `{shown}` at line {line}, which is no {kind} as {why}");
                 let hint = "name another type, or leave such records out by `on_error=skip`";
                 return Some(Error::new(Code::TypeMismatch, message).hint(hint).at(line, None));
             }
@@ -219,6 +228,7 @@ pub(super) fn infer<R: Read>(reader: R, layout: &Layout<'_>, size: ChunkSize, th
     refuse_unknown_hints(&layout.options.types, &names)?;
     let findings = Findings {
         options: layout.options,
+        declared: layout.declared,
         key: layout.key,
         delimiter: layout.dialect.delimiter,
     };
@@ -287,7 +297,8 @@ impl<R: Read> CsvRecords<R> {
     /// # Errors
     /// As [`infer`].
     pub(super) fn open(reader: R, layout: &Layout<'_>) -> Result<Self> {
-        let records = Records::open(reader, layout)?;
+        let mut records = Records::open(reader, layout)?;
+        records.keeps_raw = layout.keeps_raw;
         Ok(Self { records })
     }
 
@@ -311,7 +322,8 @@ impl Columns {
     ///
     /// # Errors
     /// `Internal` for a cell that cannot be read as was found before.
-    pub(super) fn chunk(&self, table: &Table) -> Result<Chunk> {
+    pub(super) fn chunk(&self, table: &mut Table) -> Result<Chunk> {
+        let raw = std::mem::take(&mut table.raw);
         let cells = table.cells()?;
         let rows = table.rows();
         let width = self.columns.len();
@@ -358,6 +370,7 @@ impl Columns {
             has_rest: false,
             lines: table.lines.clone(),
             keys: None,
+            raw,
         })
     }
 }

@@ -13,6 +13,8 @@ pub(in crate::ingest) struct Table {
     /// Where the cells of each row end among all.
     rows: Vec<usize>,
     pub(super) lines: Vec<u64>,
+    /// The rows as they are in the file, where that is wanted.
+    pub(super) raw: Vec<Vec<u8>>,
 }
 
 impl Table {

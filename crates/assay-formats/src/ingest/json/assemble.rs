@@ -67,8 +67,14 @@ pub(super) fn batch(
     let mut schema = TableSchema::default();
     let mut arrays = Vec::with_capacity(members.columns.len());
     for column in &members.columns {
-        if let Some(reading) = hints.find(&column.name) {
-            let (array, seen) = hinted::array(column, reading, rows, place)?;
+        let hinted = match hints.find(&column.name) {
+            None => None,
+            Some(reading) => match hinted::array(column, reading, rows, place) {
+                Err(_) if hints.is_soft => None,
+                built => Some((reading, built?)),
+            },
+        };
+        if let Some((reading, (array, seen))) = hinted {
             schema.attributes.push(Attribute {
                 name: column.name.clone().into_owned(),
                 kind: reading.kind(),

@@ -13,9 +13,9 @@ use assay_core::{Field, Kind, Seen};
 use super::columns::{self, Column, Members};
 use super::document;
 use super::scan::MAX_DEPTH;
-use crate::ingest::number::{self, Number};
-use crate::ingest::temporal;
 use crate::kinds;
+use assay_core::number::{self, Number};
+use assay_core::temporal::read as temporal;
 
 /// An attribute with more leaves than this in one chunk, or nested deeper, is kept as JSON text.
 const MAX_LEAVES: usize = 256;
@@ -259,7 +259,7 @@ fn timestamps(texts: &StringArray) -> Option<(Kind, ArrayRef)> {
 pub(super) fn json(column: &Column<'_>, length: usize) -> Built {
     for (row, text) in column.rows.iter().zip(&column.texts) {
         if text.contains("\\u") {
-            serde_json::from_str::<serde_json::Value>(text).map_err(|error| refused(*row as usize, &error))?;
+            columns::check_strings(text).map_err(|error| refused(*row as usize, &error))?;
         }
     }
     // A record is given out on one line.

@@ -143,24 +143,50 @@ impl<'de> Visitor<'de> for ObjectSeed<'_, 'de> {
 /// # Errors
 /// What is not valid JSON.
 pub(super) fn items<'a>(text: &'a str, out: &mut Vec<&'a str>) -> serde_json::Result<()> {
-    struct Items<'v, 'a>(&'v mut Vec<&'a str>);
-    impl<'de> Visitor<'de> for Items<'_, 'de> {
-        type Value = ();
-
-        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            f.write_str("a list")
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-            while let Some(item) = seq.next_element::<&'de RawValue>()? {
-                self.0.push(item.get());
-            }
-            Ok(())
-        }
-    }
     let mut json = serde_json::Deserializer::from_str(text);
     json.deserialize_seq(Items(out))?;
     json.end()
+}
+
+/// Takes the texts of items and of members.
+struct Items<'v, 'a>(&'v mut Vec<&'a str>);
+
+impl<'de> Visitor<'de> for Items<'_, 'de> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        while let Some(item) = seq.next_element::<&'de RawValue>()? {
+            self.0.push(item.get());
+        }
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some((Name(_), value)) = map.next_entry::<Name<'de>, &'de RawValue>()? {
+            self.0.push(value.get());
+        }
+        Ok(())
+    }
+}
+
+/// Looks at all strings in the JSON text of a value.
+///
+/// # Errors
+/// Escapes that stand for no character.
+pub(in crate::ingest) fn check_strings(text: &str) -> serde_json::Result<()> {
+    match text.trim_start().as_bytes().first() {
+        Some(b'"') => string(text).map(drop),
+        Some(b'{' | b'[') => {
+            let mut all = Vec::new();
+            serde_json::Deserializer::from_str(text).deserialize_any(Items(&mut all))?;
+            all.into_iter().try_for_each(check_strings)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The string that the JSON text of one stands for.

@@ -14,18 +14,38 @@ const SHOWN: usize = 60;
 
 /// The kinds that a user names.
 #[derive(Debug, Default)]
-pub(in crate::ingest) struct Hints(Vec<(String, Reading)>);
+pub(in crate::ingest) struct Hints {
+    readings: Vec<(String, Reading)>,
+    /// An attribute with other values is read as ever.
+    pub(super) is_soft: bool,
+}
 
 impl Hints {
-    pub(in crate::ingest) fn new(types: &[(String, TypeHint)]) -> Self {
+    /// Of `types`, and of `declared` for what they do not name.
+    pub(in crate::ingest) fn new(types: &[(String, TypeHint)], declared: &[(String, TypeHint)]) -> Self {
+        let others = declared
+            .iter()
+            .filter(|(name, _)| !types.iter().any(|(known, _)| known == name));
         let readings = types
             .iter()
+            .chain(others)
             .map(|(name, hint)| (name.clone(), Reading::of_hint(hint, false)));
-        Self(readings.collect())
+        Self {
+            readings: readings.collect(),
+            is_soft: false,
+        }
+    }
+
+    /// Types that were declared after some of the records may have been written.
+    pub(super) fn soft(declared: &[(String, TypeHint)]) -> Self {
+        Self {
+            is_soft: true,
+            ..Self::new(&[], declared)
+        }
     }
 
     pub(super) fn find(&self, name: &str) -> Option<&Reading> {
-        self.0
+        self.readings
             .iter()
             .find(|(known, _)| known == name)
             .map(|(_, reading)| reading)
@@ -131,9 +151,36 @@ pub(super) fn check(text: &[u8], place: Place, hints: &Hints) -> Result<()> {
             array(column, reading, 1, |_| place)?;
         }
         for text in column.texts.iter().filter(|text| text.contains("\\u")) {
-            serde_json::from_str::<serde_json::Value>(text)
-                .map_err(|error| Fault::Invalid(reason(&error)).at(&column.name, place))?;
+            columns::check_strings(text).map_err(|error| Fault::Invalid(reason(&error)).at(&column.name, place))?;
         }
     }
     Ok(())
+}
+
+/// The column `name` as `hint` wants it, from the JSON texts of its values, of which some are not there. `number` gives
+/// the place of a row, for messages.
+///
+/// # Errors
+/// `TypeMismatch` for a value that is not of the kind.
+pub(in crate::ingest) fn of_texts(
+    name: &str,
+    hint: &TypeHint,
+    texts: &[Option<String>],
+    line: impl Fn(u32) -> u64,
+) -> Result<(ArrayRef, Seen)> {
+    let mut column = Column {
+        name: name.into(),
+        ..Column::default()
+    };
+    for (row, text) in (0..).zip(texts) {
+        if let Some(text) = text {
+            column.rows.push(row);
+            column.texts.push(text);
+        }
+    }
+    let place = |row| Place {
+        line: line(row),
+        column: 1,
+    };
+    array(&column, &Reading::of_hint(hint, false), texts.len(), place)
 }

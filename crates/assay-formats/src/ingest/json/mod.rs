@@ -13,19 +13,21 @@ mod scan;
 use std::io::Read;
 
 use arrow::array::{ArrayRef, StringArray};
-use assay_core::{Kind, Result};
+use assay_core::{Kind, Result, TypeHint};
+use assay_rules::Checker;
 
 use self::assemble::{Added, Source};
 pub use self::build::seen_in;
-pub(super) use self::columns::string;
 pub(super) use self::columns::{Column, Members};
-pub(super) use self::hinted::Hints;
+pub(super) use self::columns::{check_strings, string};
+pub(super) use self::hinted::{Hints, of_texts};
 use self::records::{Located, RecordText, Records};
 use self::scan::Place;
 use super::chunk::{Chunk, ChunkSize};
 use super::keys::{self, NotAKey};
 use super::refusals::Refusals;
 use super::rest::{self, Kept};
+use super::strict;
 
 /// So many different names are no attributes any more but values.
 const MAX_NAMES: usize = 200_000;
@@ -84,17 +86,17 @@ impl<R: Read> JsonRecords<R> {
     pub(in crate::ingest) fn next(
         &mut self,
         size: ChunkSize,
-        hints: &Hints,
+        decoder: &Decoder<'_>,
         refusals: &mut Refusals,
     ) -> Result<Option<RecordTexts>> {
         let mut text = Vec::new();
         let mut records = Vec::new();
         while records.len() < size.records && text.len() < size.bytes {
             match self.records.next(&mut text)? {
-                // Every record is looked at alone where one may be left out.
-                Some(record) if !refusals.ends_load() => {
+                // Every record is looked at alone where one may be left out, and where there are rules.
+                Some(record) if !refusals.ends_load() || decoder.checker.is_some() => {
                     let begin = record.range.start;
-                    let checked = hinted::check(&text[record.range.clone()], record.place, hints);
+                    let checked = decoder.check(&text[record.range.clone()], &record);
                     match checked {
                         Ok(()) => records.push(record),
                         Err(fault) => {
@@ -117,9 +119,32 @@ pub(in crate::ingest) struct Decoder<'a> {
     pub(in crate::ingest) key: Option<&'a str>,
     pub(in crate::ingest) hints: Hints,
     pub(in crate::ingest) kept: Kept,
+    /// What every record must meet.
+    pub(in crate::ingest) checker: Option<&'a Checker>,
 }
 
 impl Decoder<'_> {
+    /// Looks whether a record can be read, and meets the rules.
+    fn check(&self, text: &[u8], record: &RecordText) -> Result<()> {
+        let Some(checker) = self.checker else {
+            return hinted::check(text, record.place, &self.hints);
+        };
+        // What cannot be read at all is told as such; a type that does not fit is a matter of the rules first.
+        hinted::check(text, record.place, &Hints::default())?;
+        let line = record.place.line;
+        let object = std::str::from_utf8(text).unwrap_or_default();
+        let name = self.key.unwrap_or(KEY_ATTRIBUTE);
+        let checked = match &record.key {
+            Some(key) if !document::has_member(object, name) => {
+                let key = serde_json::Value::from(key.as_str()).to_string();
+                checker.check(&document::with_member(&document::compact(object), name, &key))
+            }
+            _ => checker.check(object),
+        };
+        checked.map_err(|fault| strict::at_line(fault, line))?;
+        hinted::check(text, record.place, &self.hints)
+    }
+
     /// The records as columns, and the members that came twice in one.
     ///
     /// # Errors
@@ -159,16 +184,24 @@ impl Decoder<'_> {
             schema,
             lines: records.iter().map(|record| record.place.line).collect(),
             keys,
+            raw: Vec::new(),
         };
         Ok((chunk, std::mem::take(&mut members.duplicates)))
     }
 }
 
-/// Records whose texts are at hand; `key` is the key attribute, which attributes have columns is for `kept` to say. A fault is told as that of the line of its number.
+/// Records whose texts are at hand; `key` is the key attribute, which attributes have columns is for `kept` to say. Those
+/// that are `declared` have these types where all their values are of them. A fault is told as that of the line of its
+/// number.
 ///
 /// # Errors
 /// `InvalidJson` with the place.
-pub fn decode<T: AsRef<str>>(texts: &[T], key: Option<&str>, kept: &Kept) -> Result<Chunk> {
+pub fn decode<T: AsRef<str>>(
+    texts: &[T],
+    key: Option<&str>,
+    kept: &Kept,
+    declared: &[(String, TypeHint)],
+) -> Result<Chunk> {
     let sources: Vec<Source<'_>> = (1..)
         .zip(texts)
         .map(|(line, text)| Source {
@@ -182,7 +215,7 @@ pub fn decode<T: AsRef<str>>(texts: &[T], key: Option<&str>, kept: &Kept) -> Res
     };
     let mut members = assemble::members(&sources, &added, usize::MAX)?;
     let rest = rest::take(&mut members, kept)?;
-    let (batch, schema) = assemble::batch(&members, &sources, key, &Hints::default(), rest.as_ref())?;
+    let (batch, schema) = assemble::batch(&members, &sources, key, &Hints::soft(declared), rest.as_ref())?;
     Ok(Chunk {
         batch,
         documents: assemble::documents(&sources, &added, &schema, rest.as_ref()),
@@ -190,6 +223,7 @@ pub fn decode<T: AsRef<str>>(texts: &[T], key: Option<&str>, kept: &Kept) -> Res
         schema,
         lines: Vec::new(),
         keys: None,
+        raw: Vec::new(),
     })
 }
 

@@ -93,3 +93,12 @@ async fn the_features_of_a_collection_are_its_records() {
     );
     assert_eq!(magnitudes.iter().filter(|magnitude| **magnitude >= 4.5).count(), 85);
 }
+
+/// Beside an escaped character, numbers that no double holds are numbers all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn numbers_beyond_doubles_stand_beside_escapes() {
+    let imported = load(b"{\"a\":{\"\\u00e9\":0.1E310}}\n{\"a\":\"x\"}\n").await.unwrap();
+    assert_eq!(kinds(&imported), [("a", "json".to_owned())]);
+    let error = refused(b"{\"a\":[{\"b\":\"\\ud800\"}]}\n{\"a\":1}\n").await;
+    assert_eq!(error.code, Code::InvalidJson);
+}

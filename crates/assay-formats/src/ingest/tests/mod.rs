@@ -63,6 +63,8 @@ async fn load_by(bytes: &[u8], options: Options, threads: usize) -> (Result<Impo
         author: Author::default(),
         folder: "datasets/d".into(),
         attributes: Vec::new(),
+        rules: None,
+        ruled: assay_core::Version(0),
     };
     let imported = import(objects.clone(), &task, threads, &RunControl::unattended()).await;
     (imported, objects)

@@ -52,6 +52,8 @@ async fn load_all(files: &[File], key: Option<&str>, read: &[(&str, &str)]) -> (
         author: Author::default(),
         folder: "datasets/d".into(),
         attributes: Vec::new(),
+        rules: None,
+        ruled: assay_core::Version(0),
     };
     let imported = import(objects.clone(), &task, 2, &RunControl::unattended()).await;
     (imported, objects)

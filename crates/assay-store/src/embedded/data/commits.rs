@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use assay_core::{
-    Author, Code, Commit, CommitMode, Error, Job, KeyIndex, NewDataset, PinnedInput, Result, RowSet, TableSchema,
-    Version,
+    Author, Code, Commit, CommitMode, CompactTask, Compacted, DatasetName, Error, Job, KeyIndex, NewDataset, Operation,
+    PinnedInput, Result, RowSet, TableSchema, Version,
 };
 use rusqlite::{Connection, params};
 
+use super::compaction::{self, Made};
 use super::places::{Indexed, indexed, not_indexed};
 use super::shelf::Shelf;
 use super::versions::{self, Counts};
-use super::{entries, snapshots};
+use super::{entries, rejects, snapshots};
 use crate::embedded::EmbeddedStore;
 use crate::embedded::desk::Desk;
 use crate::embedded::failure::Fallible;
@@ -34,6 +35,9 @@ impl EmbeddedStore {
     /// # Errors
     /// `StoreFailed`; `Overloaded` while parts have no index.
     pub(in crate::embedded) async fn clashes(&self, commit: &Commit) -> Result<Clashes> {
+        if commit.rewrites.is_some() {
+            return Ok(Clashes::default());
+        }
         let name = commit.name.clone();
         let keeps = commit.mode.keeps();
         let read = move |connection: &Connection| {
@@ -84,18 +88,27 @@ pub(in crate::embedded) fn publish(
     commit: Commit,
     clashes: &Clashes,
 ) -> Fallible<Option<PinnedInput>> {
+    if let Some(task) = commit.rewrites.clone() {
+        return rewrite(desk, job, commit, *task).map(Some);
+    }
     let connection = desk.connection;
     let before = entries::find(connection, &commit.name)?;
     if before.as_ref().map(|entry| entry.layout) != clashes.layout {
         return Ok(None);
     }
     let key = commit.key_after(before.as_ref().map(|entry| &entry.shown.key))?;
+    let ruled = before.as_ref().map(|entry| entry.shown.ruled);
+    if ruled.is_some_and(|ruled| ruled != commit.ruled) {
+        return Err(ruled_otherwise(&commit.name).into());
+    }
     let mut new = match before {
         None => Some(versions::fresh(
             desk,
             NewDataset {
                 name: commit.name.clone(),
                 key: key.clone(),
+                description: None,
+                rules: None,
             },
         )?),
         Some(_) => None,
@@ -114,14 +127,48 @@ pub(in crate::embedded) fn publish(
         user: commit.author.user.clone().or_else(|| Some(job.spec.owner.clone())),
         message: commit.author.message.clone(),
     };
-    let operation = commit.mode.operation();
+    let (operation, aside) = (commit.mode.operation(), commit.rejects.clone());
     let counts = take_in(connection, shelf, commit, key, version, clashes)?;
     shelf.entry.layout = version;
     shelf.advance(connection, version, now)?;
     versions::note(connection, shelf, operation, counts, Some(&job.id), &by)?;
+    if let Some(aside) = aside {
+        rejects::note(connection, &shelf.folded(), version, &job.id, &aside)?;
+    }
     insert_job_dataset(connection, &job.id, &wrote.name)?;
     desk.news.data = true;
     Ok(Some(wrote))
+}
+
+/// Puts the parts of `commit` in the place of what they were made of.
+fn rewrite(desk: &mut Desk<'_>, job: &Job, commit: Commit, task: CompactTask) -> Fallible<PinnedInput> {
+    let connection = desk.connection;
+    let entry = entries::get(connection, &commit.name)?;
+    if entry.shown.ruled != commit.ruled {
+        return Err(ruled_otherwise(&commit.name).into());
+    }
+    let by = Author {
+        user: commit.author.user.or_else(|| Some(job.spec.owner.clone())),
+        message: commit.author.message,
+    };
+    let rewritten = Compacted {
+        task,
+        parts: commit.parts,
+    };
+    let made = Made {
+        operation: Operation::Retype,
+        job: Some(&job.id),
+        by: &by,
+    };
+    let Some(version) = compaction::replace(desk, &rewritten, &made)? else {
+        let message = format!("data set `{}` was loaded, restored or compacted meanwhile", commit.name);
+        return Err(Error::new(Code::Conflict, message).hint("submit it again").into());
+    };
+    insert_job_dataset(connection, &job.id, &commit.name)?;
+    Ok(PinnedInput {
+        name: commit.name,
+        version,
+    })
 }
 
 fn take_in(
@@ -168,6 +215,12 @@ fn take_in(
     shelf.write_schema(connection, version, &schema)?;
     shelf.count_hot(connection)?;
     Ok(counts)
+}
+
+/// The fault of records that were checked with other rules than those that hold now.
+pub(super) fn ruled_otherwise(name: &DatasetName) -> Error {
+    let message = format!("the rules of data set `{name}` were changed meanwhile");
+    Error::new(Code::Conflict, message).hint("send it again")
 }
 
 /// Rows of the parts on the shelf whose keys come again, by their place there.

@@ -1,6 +1,8 @@
 //! Hot records become parts, and many small parts few: what wants it, and how it takes effect.
 
-use assay_core::{Author, CompactTask, Compacted, DatasetName, LivePart, Operation, RowSet, TableSchema};
+use assay_core::{
+    Author, CompactTask, Compacted, DatasetName, JobId, LivePart, Operation, RowSet, TableSchema, Version,
+};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::shelf::Shelf;
@@ -136,6 +138,10 @@ fn task(
         parts,
         hot,
         folder: format!("datasets/{folded}"),
+        declared: entry
+            .shown
+            .rules
+            .map_or_else(Vec::new, |rules| rules.declared().to_vec()),
     })
 }
 
@@ -155,17 +161,34 @@ impl Output {
     }
 }
 
+/// How a version came about that holds the records of the one before.
+pub(super) struct Made<'a> {
+    pub operation: Operation,
+    pub job: Option<&'a JobId>,
+    pub by: &'a Author,
+}
+
 /// Puts the new parts in the place of what they were made of, with what was written since then. Answers whether it
 /// did.
 pub(super) fn compact(desk: &mut Desk<'_>, compacted: &Compacted) -> Fallible<bool> {
-    let Compacted { task, parts } = compacted;
-    let (connection, now) = (desk.connection, desk.now);
-    if entries::find(connection, &task.dataset)?.is_none() {
+    if entries::find(desk.connection, &compacted.task.dataset)?.is_none() {
         return Ok(false);
     }
+    let made = Made {
+        operation: Operation::Compact,
+        job: None,
+        by: &Author::default(),
+    };
+    Ok(replace(desk, compacted, &made)?.is_some())
+}
+
+/// As [`compact`], of a data set that is there; gives the new version.
+pub(super) fn replace(desk: &mut Desk<'_>, compacted: &Compacted, made: &Made<'_>) -> Fallible<Option<Version>> {
+    let Compacted { task, parts } = compacted;
+    let (connection, now) = (desk.connection, desk.now);
     let shelf = desk.shelves.get(connection, &task.dataset)?;
     let Some(output) = output(connection, shelf, compacted)? else {
-        return Ok(false);
+        return Ok(None);
     };
     let version = shelf.next_version();
     let is_old = |path: &str| task.parts.iter().any(|part| part.part.path == path);
@@ -194,16 +217,10 @@ pub(super) fn compact(desk: &mut Desk<'_>, compacted: &Compacted) -> Fallible<bo
         );
         return Err(Fault::Stored(message));
     }
-    versions::note(
-        connection,
-        shelf,
-        Operation::Compact,
-        Counts::default(),
-        None,
-        &Author::default(),
-    )?;
+    let Made { operation, job, by } = made;
+    versions::note(connection, shelf, *operation, Counts::default(), *job, by)?;
     desk.news.data = true;
-    Ok(true)
+    Ok(Some(version))
 }
 
 /// Which rows of the new parts were written anew or deleted while they were made. `None` when something they were made

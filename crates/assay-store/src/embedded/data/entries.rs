@@ -5,13 +5,15 @@ use std::collections::HashSet;
 use assay_core::{Code, Dataset, DatasetName, Error, IMPORT, Timestamp, UPLOADS, Version, names};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
+use super::rejects;
 use crate::embedded::failure::Fallible;
 use crate::embedded::rows::{parsed, signed, text, unsigned};
 
 /// Most names that are read for hints and listings.
 const MAX_NAMES: usize = 10_000;
 
-const ENTRY: &str = "SELECT name, key, version, rows, bytes, created_at, updated_at, layout, oldest FROM dataset";
+const ENTRY: &str = "SELECT name, key, version, rows, bytes, created_at, updated_at, layout, oldest, description, ruled,
+    (SELECT rules FROM dataset_rules WHERE dataset_rules.dataset = folded AND dataset_rules.version = ruled) FROM dataset";
 
 /// An entry, and what only the store needs to know.
 #[derive(Debug, Clone)]
@@ -24,6 +26,7 @@ pub(super) struct Entry {
 }
 
 fn entry_of(row: &Row<'_>) -> Fallible<Entry> {
+    let rules: Option<String> = row.get(11)?;
     let shown = Dataset {
         name: parsed(text(row, 0)?)?,
         key: row.get(1)?,
@@ -32,6 +35,9 @@ fn entry_of(row: &Row<'_>) -> Fallible<Entry> {
         bytes: unsigned(row.get(4)?),
         created_at: Timestamp(row.get(5)?),
         updated_at: Timestamp(row.get(6)?),
+        description: row.get(9)?,
+        rules: rules.map(|text| serde_json::from_str(&text)).transpose()?,
+        ruled: Version(unsigned(row.get(10)?)),
     };
     Ok(Entry {
         shown,
@@ -92,11 +98,12 @@ pub(super) fn write(connection: &Connection, entry: &Entry, hot_rows: u64, hot_b
     connection
         .prepare_cached(
             "INSERT INTO dataset (folded, name, key, version, rows, bytes, created_at, updated_at, layout, oldest,
-                                  hot_rows, hot_bytes)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+                                  hot_rows, hot_bytes, description, ruled)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
              ON CONFLICT (folded) DO UPDATE SET name = excluded.name, key = excluded.key, version = excluded.version,
                  rows = excluded.rows, bytes = excluded.bytes, updated_at = excluded.updated_at,
-                 layout = excluded.layout, hot_rows = excluded.hot_rows, hot_bytes = excluded.hot_bytes",
+                 layout = excluded.layout, hot_rows = excluded.hot_rows, hot_bytes = excluded.hot_bytes,
+                 description = excluded.description, ruled = excluded.ruled",
         )?
         .execute(params![
             shown.name.folded(),
@@ -111,6 +118,8 @@ pub(super) fn write(connection: &Connection, entry: &Entry, hot_rows: u64, hot_b
             signed(oldest.0),
             signed(hot_rows),
             signed(hot_bytes),
+            shown.description,
+            signed(shown.ruled.0),
         ])?;
     Ok(())
 }
@@ -122,7 +131,8 @@ pub(super) fn write(connection: &Connection, entry: &Entry, hot_rows: u64, hot_b
 pub(super) fn remove(connection: &Connection, name: &DatasetName) -> Fallible<Vec<String>> {
     let entry = get(connection, name)?;
     let folded = entry.shown.name.folded();
-    let objects = part_objects(connection, "dataset = ?1", &folded)?;
+    let mut objects = part_objects(connection, "dataset = ?1", &folded)?;
+    objects.extend(rejects::remove(connection, &folded)?);
     connection
         .prepare_cached(
             "INSERT INTO dataset_removed (folded, version) VALUES (?1, ?2)
@@ -135,6 +145,7 @@ pub(super) fn remove(connection: &Connection, name: &DatasetName) -> Fallible<Ve
         "DELETE FROM record WHERE dataset = ?1",
         "DELETE FROM record_deletion WHERE dataset = ?1",
         "DELETE FROM dataset_schema WHERE dataset = ?1",
+        "DELETE FROM dataset_rules WHERE dataset = ?1",
         "DELETE FROM dataset_version WHERE dataset = ?1",
         "DELETE FROM dataset WHERE folded = ?1",
     ] {
@@ -159,10 +170,12 @@ pub(super) fn part_objects(connection: &Connection, condition: &str, value: &str
     Ok(objects)
 }
 
-/// The objects of all versions and results, and the uploads of unfinished jobs: objects, and folders of pieces.
-pub(super) fn referenced_objects(connection: &Connection) -> Fallible<HashSet<String>> {
+/// The objects of all versions, of what their loads put aside, and of results, and the uploads of unfinished jobs:
+/// objects, and folders of pieces.
+pub(in crate::embedded) fn referenced_objects(connection: &Connection) -> Fallible<HashSet<String>> {
     let mut statement = connection.prepare(
         "SELECT path FROM result WHERE path IS NOT NULL
+         UNION SELECT path FROM dataset_reject
          UNION SELECT json_extract(spec, '$.upload') FROM job JOIN job_spec ON job_spec.job = job.seq
                WHERE state IN ('scheduled', 'queued', 'running') AND json_extract(spec, '$.upload') IS NOT NULL
          UNION SELECT ?1 || '/' || json_extract(file.value, '$.upload')

@@ -3,7 +3,7 @@
 use assay_core::{Swept, Timestamp, Version};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::entries;
+use super::{entries, rejects};
 use crate::embedded::desk::Desk;
 use crate::embedded::failure::Fallible;
 use crate::embedded::rows::{signed, unsigned};
@@ -92,6 +92,9 @@ fn prune(connection: &Connection, swept: &mut Swept) -> Fallible<()> {
             swept.objects.extend(objects);
         }
     }
+    let aside = rejects::expire(connection, MAX_ROWS)?;
+    swept.more |= aside.len() as u64 == MAX_ROWS;
+    swept.objects.extend(aside);
     for sql in [
         "DELETE FROM record WHERE id IN (SELECT record.id FROM dataset CROSS JOIN record
              ON record.dataset = folded AND record.removed <= oldest LIMIT ?1)",
@@ -102,6 +105,11 @@ fn prune(connection: &Connection, swept: &mut Swept) -> Fallible<()> {
              (SELECT old.dataset, old.version FROM dataset CROSS JOIN dataset_schema AS old
               ON old.dataset = folded AND old.version < oldest
               WHERE EXISTS (SELECT 1 FROM dataset_schema AS next WHERE next.dataset = folded
+                            AND next.version > old.version AND next.version <= oldest) LIMIT ?1)",
+        "DELETE FROM dataset_rules WHERE (dataset, version) IN
+             (SELECT old.dataset, old.version FROM dataset CROSS JOIN dataset_rules AS old
+              ON old.dataset = folded AND old.version < oldest
+              WHERE EXISTS (SELECT 1 FROM dataset_rules AS next WHERE next.dataset = folded
                             AND next.version > old.version AND next.version <= oldest) LIMIT ?1)",
         "DELETE FROM dataset_version WHERE (dataset, version) IN
              (SELECT old.dataset, old.version FROM dataset CROSS JOIN dataset_version AS old

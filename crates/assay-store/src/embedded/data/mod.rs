@@ -13,13 +13,16 @@ mod expiry;
 mod indexes;
 mod places;
 mod ports;
+mod rejects;
 mod restore;
+mod rules;
 mod shelf;
 mod snapshots;
 mod versions;
 mod writes;
 
 pub(super) use commits::{Clashes, publish};
+pub(super) use entries::referenced_objects;
 pub(super) use expiry::expire;
 pub(super) use indexes::Indexes;
 pub(super) use ports::{TRIES, restless};

@@ -1,16 +1,15 @@
 //! The ports of data sets and records on the embedded store.
 
-use std::collections::HashSet;
-
 use assay_core::{
-    Author, Catalog, CompactTask, Compacted, Dataset, DatasetName, Difference, Error, Found, NewDataset, Page,
-    PageRequest, RecordWrite, Records, Result, Snapshot, Timestamp, Version, VersionChanges, VersionEntry, Written,
+    Author, Catalog, CompactTask, Compacted, Dataset, DatasetChange, DatasetName, Difference, Error, Found, NewDataset,
+    Page, PageRequest, RecordWrite, Records, RejectedLoad, Result, Snapshot, Timestamp, Version, VersionChanges,
+    VersionEntry, Written,
 };
 use async_trait::async_trait;
 use rusqlite::Connection;
 use tokio::sync::watch;
 
-use super::{changes, compaction, differences, entries, restore, snapshots, versions, writes};
+use super::{changes, compaction, differences, entries, rejects, restore, rules, snapshots, versions, writes};
 use crate::embedded::{EmbeddedStore, reads};
 
 /// How often what was looked up is looked up again because the parts changed meanwhile.
@@ -56,6 +55,12 @@ impl Catalog for EmbeddedStore {
             .await
     }
 
+    async fn change(&self, name: &DatasetName, change: DatasetChange, by: Author) -> Result<Dataset> {
+        let name = name.clone();
+        self.write("change a data set", move |desk| rules::change(desk, &name, change, &by))
+            .await
+    }
+
     async fn versions(&self, name: &DatasetName, page: PageRequest) -> Result<Page<VersionEntry>> {
         let name = name.clone();
         let read = move |connection: &Connection| versions::list(connection, &name, &page);
@@ -87,13 +92,6 @@ impl Catalog for EmbeddedStore {
     async fn names(&self) -> Result<Vec<String>> {
         self.inner.reads.run("list data sets", entries::all_names).await
     }
-
-    async fn referenced_objects(&self) -> Result<HashSet<String>> {
-        self.inner
-            .reads
-            .run("list its objects", entries::referenced_objects)
-            .await
-    }
 }
 
 #[async_trait]
@@ -102,14 +100,14 @@ impl Records for EmbeddedStore {
         self.find_records(name, keys, version).await
     }
 
-    async fn write(&self, name: &DatasetName, writes: Vec<RecordWrite>, by: Author) -> Result<Written> {
+    async fn write(&self, name: &DatasetName, writes: Vec<RecordWrite>, ruled: Version, by: Author) -> Result<Written> {
         for _ in 0..TRIES {
             let keys: Vec<&str> = writes.iter().filter_map(|write| write.key.as_deref()).collect();
             let places = self.places(name, &keys).await?;
             let (name, writes, by) = (name.clone(), writes.clone(), by.clone());
             let written = self
                 .write_move("write records", move |desk| {
-                    writes::write(desk, &name, writes, &places, &by)
+                    writes::write(desk, &name, writes, ruled, &places, &by)
                 })
                 .await?;
             if let Some(written) = written {
@@ -129,6 +127,12 @@ impl Records for EmbeddedStore {
         let name = name.clone();
         let read = move |connection: &Connection| differences::difference(connection, &name, from, to);
         self.inner.reads.run("compare versions", read).await
+    }
+
+    async fn rejects(&self, name: &DatasetName, newest: Option<Version>, limit: usize) -> Result<Vec<RejectedLoad>> {
+        let name = name.clone();
+        let read = move |connection: &Connection| rejects::list(connection, &name, newest, limit);
+        self.inner.reads.run("read what loads put aside", read).await
     }
 
     async fn wants_compaction(&self) -> Result<Option<CompactTask>> {

@@ -6,6 +6,7 @@ use assay_core::{
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::entries::{self, Entry};
+use super::rules;
 use crate::embedded::failure::{Fallible, Fault};
 use crate::embedded::rows::{parsed, signed, text, unsigned};
 
@@ -36,6 +37,7 @@ pub(super) fn snapshot(connection: &Connection, name: &DatasetName, version: Opt
         bytes: unsigned(row.get(3)?),
         created_at: Timestamp(row.get(4)?),
         written_by: job.as_deref().map(parsed).transpose()?,
+        declared: rules::at(connection, &folded, version)?.map_or_else(Vec::new, |rules| rules.declared().to_vec()),
     })
 }
 

@@ -39,6 +39,9 @@ pub(super) fn note(
         bytes,
         created_at: _,
         updated_at,
+        description: _,
+        rules: _,
+        ruled: _,
     } = &shelf.entry.shown;
     connection
         .prepare_cached(
@@ -155,8 +158,12 @@ pub(super) fn create(desk: &mut Desk<'_>, new: NewDataset, by: &Author) -> Falli
             .hint("choose another name, or remove it first")
             .into());
     }
+    let rules = new.rules.clone();
     let mut shelf = fresh(desk, new)?;
     let version = shelf.version();
+    if rules.is_some() {
+        super::rules::set(desk.connection, &mut shelf, version, rules)?;
+    }
     shelf.write_schema(desk.connection, version, &TableSchema::default())?;
     shelf.advance(desk.connection, version, desk.now)?;
     note(desk.connection, &shelf, Operation::Create, Counts::default(), None, by)?;
@@ -177,6 +184,9 @@ pub(super) fn fresh(desk: &Desk<'_>, new: NewDataset) -> Fallible<Shelf> {
             bytes: 0,
             created_at: desk.now,
             updated_at: desk.now,
+            description: new.description,
+            rules: None,
+            ruled: Version(0),
         },
         layout: version,
         oldest: version,

@@ -7,6 +7,7 @@ use assay_core::{
 };
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::commits::ruled_otherwise;
 use super::places::{Candidate, Places, no_key};
 use super::shelf::Shelf;
 use super::versions::{self, Counts};
@@ -50,6 +51,7 @@ pub(super) fn write(
     desk: &mut Desk<'_>,
     name: &DatasetName,
     writes: Vec<RecordWrite>,
+    ruled: Version,
     places: &Places,
     by: &Author,
 ) -> Fallible<Option<Written>> {
@@ -58,7 +60,7 @@ pub(super) fn write(
     if shelf.entry.layout != places.layout {
         return Ok(None);
     }
-    check(shelf, &writes)?;
+    check(shelf, &writes, ruled)?;
     let version = shelf.next_version();
     let (mut slots, mut loose) = (HashMap::new(), Vec::new());
     let mut outcomes = Vec::with_capacity(writes.len());
@@ -95,7 +97,7 @@ pub(super) fn write(
     Ok(Some(Written { version, outcomes }))
 }
 
-fn check(shelf: &Shelf, writes: &[RecordWrite]) -> Fallible<()> {
+fn check(shelf: &Shelf, writes: &[RecordWrite], ruled: Version) -> Fallible<()> {
     let name = &shelf.entry.shown.name;
     match shelf.entry.shown.key {
         None if writes.iter().any(|write| write.key.is_some()) => return Err(no_key(name).into()),
@@ -106,6 +108,9 @@ fn check(shelf: &Shelf, writes: &[RecordWrite]) -> Fallible<()> {
         _ => {}
     }
     let is_deleting = writes.iter().all(|write| write.change == Change::Delete);
+    if !is_deleting && shelf.entry.shown.ruled != ruled {
+        return Err(ruled_otherwise(name).into());
+    }
     if !is_deleting && (shelf.hot_rows > MAX_HOT_ROWS || shelf.hot_bytes > MAX_HOT_BYTES) {
         let message = format!("too many records were written to data set `{name}` of late");
         return Err(Error::new(Code::Overloaded, message)

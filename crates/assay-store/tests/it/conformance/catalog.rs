@@ -174,13 +174,7 @@ pub async fn what_is_referred_to_is_known(scene: Scene) {
     scene.submit_as(|job| upload(&mut job.upload, "uploads/waiting")).await;
     let done: JobId = scene.submit_as(|job| upload(&mut job.upload, "uploads/done")).await;
     scene.jobs().cancel(&done).await.unwrap();
-    let mut referenced: Vec<_> = scene
-        .catalog()
-        .referenced_objects()
-        .await
-        .unwrap()
-        .into_iter()
-        .collect();
+    let mut referenced: Vec<_> = scene.upkeep().referenced_objects().await.unwrap().into_iter().collect();
     referenced.sort();
     assert_eq!(
         referenced,

@@ -133,6 +133,9 @@ macro_rules! conformance {
                 a_version_that_a_job_reads_stays,
                 a_data_set_made_anew_goes_on_counting,
                 a_data_set_is_made_once,
+                what_a_load_puts_aside_is_kept_as_long_as_its_version,
+                other_rules_are_a_version_and_hold_for_what_follows,
+                a_load_that_was_checked_with_other_rules_is_refused,
             );
             $crate::conformance!(@area $harness, shares:
                 a_newcomer_does_not_wait_behind_a_backlog,

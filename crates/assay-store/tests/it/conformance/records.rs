@@ -11,6 +11,8 @@ async fn made(scene: &Scene) {
     let new = NewDataset {
         name: name(),
         key: Some("id".to_owned()),
+        description: None,
+        rules: None,
     };
     scene.catalog().create(new, Default::default()).await.unwrap();
 }
@@ -318,6 +320,8 @@ pub async fn records_without_a_key_are_added_only(scene: Scene) {
     let new = NewDataset {
         name: name(),
         key: None,
+        description: None,
+        rules: None,
     };
     scene.catalog().create(new, Default::default()).await.unwrap();
     let add = || RecordWrite {
@@ -331,7 +335,7 @@ pub async fn records_without_a_key_are_added_only(scene: Scene) {
     assert_eq!((snapshot.rows, snapshot.hot.len()), (2, 2));
     let keyed = scene
         .records()
-        .write(&name(), vec![put("a", "{}")], Default::default())
+        .write(&name(), vec![put("a", "{}")], Version(0), Default::default())
         .await;
     assert_eq!(refused(keyed), Code::InvalidRequest);
     assert_eq!(
@@ -343,7 +347,7 @@ pub async fn records_without_a_key_are_added_only(scene: Scene) {
 pub async fn an_unknown_data_set_takes_no_records(scene: Scene) {
     let written = scene
         .records()
-        .write(&name(), vec![put("a", "{}")], Default::default())
+        .write(&name(), vec![put("a", "{}")], Version(0), Default::default())
         .await;
     assert_eq!(refused(written), Code::UnknownDataset);
     assert_eq!(

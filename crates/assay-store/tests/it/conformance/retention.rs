@@ -36,14 +36,7 @@ pub async fn an_answer_goes_after_its_time_and_its_job_stays(mut scene: Scene) {
     scene.reopen();
     let job = scene.get(&id).await;
     assert_eq!((job.state, job.result, job.expires_at), (State::Succeeded, None, None));
-    assert!(
-        !scene
-            .catalog()
-            .referenced_objects()
-            .await
-            .unwrap()
-            .contains("results/a")
-    );
+    assert!(!scene.upkeep().referenced_objects().await.unwrap().contains("results/a"));
     scene.is_sound().await;
 }
 

@@ -1,11 +1,11 @@
 //! Versions of data sets.
 
 use assay_core::{
-    Author, Clock as _, Code, CommitMode, NewDataset, Operation, PageRequest, PinnedInput, Timestamp, Version,
-    WriteOutcome,
+    Author, Clock as _, Code, Commit, CommitMode, DatasetChange, DeclaredTypes, NewDataset, Operation, PageRequest,
+    PinnedInput, Rejects, Rules, Timestamp, Version, WriteOutcome,
 };
 
-use crate::support::{Scene, refused};
+use crate::support::{Scene, committed, refused};
 use crate::warehouse::{Warehouse, delete, name, put};
 
 const DAY: i64 = 24 * 3_600_000;
@@ -14,6 +14,8 @@ fn new() -> NewDataset {
     NewDataset {
         name: name(),
         key: Some("id".to_owned()),
+        description: None,
+        rules: None,
     }
 }
 
@@ -240,7 +242,7 @@ pub async fn old_versions_go_with_what_only_they_held(scene: Scene) {
     );
     assert_eq!(scene.records().changes(&name(), Version(4), 10).await.unwrap().len(), 2);
     assert_eq!(scene.catalog().versions(&name(), page()).await.unwrap().items.len(), 2);
-    let referenced = scene.catalog().referenced_objects().await.unwrap();
+    let referenced = scene.upkeep().referenced_objects().await.unwrap();
     assert!(referenced.contains("datasets/d/1") && !referenced.contains("datasets/d/0"));
     assert_eq!(
         scene.ports().upkeep.sweep().await.unwrap().objects,
@@ -276,7 +278,7 @@ pub async fn a_data_set_made_anew_goes_on_counting(scene: Scene) {
         refused(scene.catalog().snapshot(&name(), None).await),
         Code::UnknownDataset
     );
-    assert!(scene.catalog().referenced_objects().await.unwrap().is_empty());
+    assert!(scene.upkeep().referenced_objects().await.unwrap().is_empty());
     let made = scene.catalog().create(new(), Author::default()).await.unwrap();
     assert_eq!((made.version, made.rows), (Version(3), 0));
     assert_eq!(scene.put(vec![put("a", "1")]).await.version, Version(4));
@@ -296,9 +298,153 @@ pub async fn a_data_set_is_made_once(scene: Scene) {
     let other = NewDataset {
         name: "D".parse().unwrap(),
         key: None,
+        description: None,
+        rules: None,
     };
     assert_eq!(
         refused(scene.catalog().create(other, Author::default()).await),
         Code::Conflict
     );
+}
+
+/// A load of one record that puts `count` aside.
+async fn loaded_aside(scene: &Scene, warehouse: &Warehouse, mode: CommitMode, key: &str, count: u64) {
+    let part = warehouse
+        .part(scene, vec![(key.to_owned(), "{}".to_owned())], None)
+        .await;
+    let lease = scene.running().await;
+    let commit = Commit {
+        name: name(),
+        key: Some("id".to_owned()),
+        mode,
+        parts: vec![part],
+        author: Author::default(),
+        rejects: Some(Rejects {
+            path: format!("datasets/d/{key}.rejects"),
+            count,
+        }),
+        ruled: Version(0),
+        rewrites: None,
+    };
+    let job = scene.jobs().finish(&lease, committed(commit)).await.unwrap();
+    assert_eq!(job.error, None);
+}
+
+pub async fn what_a_load_puts_aside_is_kept_as_long_as_its_version(mut scene: Scene) {
+    let warehouse = Warehouse::default();
+    loaded_aside(&scene, &warehouse, CommitMode::Replace, "a", 3).await;
+    scene.put(vec![put("h", "1")]).await;
+    loaded_aside(&scene, &warehouse, CommitMode::Append, "b", 1).await;
+    scene.reopen();
+    let told = async |scene: &Scene, newest: Option<u64>, limit| {
+        let loads = scene
+            .records()
+            .rejects(&name(), newest.map(Version), limit)
+            .await
+            .unwrap();
+        loads
+            .into_iter()
+            .map(|load| (load.version.0, load.rejects.count))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(told(&scene, None, 10).await, [(3, 1), (1, 3)]);
+    assert_eq!(told(&scene, None, 1).await, [(3, 1)]);
+    assert_eq!(told(&scene, Some(2), 10).await, [(1, 3)]);
+    let unknown = scene.records().rejects(&name(), Some(Version(4)), 1).await;
+    assert_eq!(refused(unknown), Code::UnknownVersion);
+    let referenced = scene.upkeep().referenced_objects().await.unwrap();
+    assert!(referenced.contains("datasets/d/a.rejects") && referenced.contains("datasets/d/b.rejects"));
+    scene.advance(8 * DAY);
+    let swept = scene.ports().upkeep.sweep().await.unwrap();
+    assert_eq!(swept.objects, ["datasets/d/a.rejects"]);
+    assert_eq!(told(&scene, None, 10).await, [(3, 1)]);
+    let expired = scene.records().rejects(&name(), Some(Version(1)), 1).await;
+    assert_eq!(refused(expired), Code::VersionExpired);
+    scene.catalog().remove(&name()).await.unwrap();
+    assert!(scene.upkeep().referenced_objects().await.unwrap().is_empty());
+    let gone = scene.records().rejects(&name(), None, 1).await;
+    assert_eq!(refused(gone), Code::UnknownDataset);
+}
+
+fn declared(types: &[(&str, &str)]) -> Rules {
+    Rules::Types(DeclaredTypes::parse(types.iter().copied(), &[], Some("id")).unwrap())
+}
+
+pub async fn other_rules_are_a_version_and_hold_for_what_follows(mut scene: Scene) {
+    let name = name();
+    let rules = declared(&[("id", "text")]);
+    let strict = NewDataset {
+        description: Some("first".to_owned()),
+        rules: Some(rules.clone()),
+        ..new()
+    };
+    let made = scene.catalog().create(strict, Author::default()).await.unwrap();
+    assert_eq!((made.ruled, made.rules.as_ref()), (Version(1), Some(&rules)));
+    let write = |ruled| {
+        scene
+            .records()
+            .write(&name, vec![put("a", "{}")], Version(ruled), Author::default())
+    };
+    assert_eq!(refused(write(0).await), Code::Conflict);
+    assert_eq!(write(1).await.unwrap().version, Version(2));
+    let change = |description: Option<&str>, rules: Option<Option<Rules>>| {
+        let description = description.map(|text| Some(text.to_owned()));
+        let change = DatasetChange { description, rules };
+        scene.catalog().change(&name, change, Author::default())
+    };
+    // What is so already, and a description, make no version.
+    assert_eq!(
+        change(Some("first"), Some(Some(rules.clone()))).await.unwrap().version,
+        Version(2)
+    );
+    assert_eq!(change(Some("second"), None).await.unwrap().version, Version(2));
+    let wider = declared(&[("id", "text"), ("n", "int64")]);
+    let changed = change(None, Some(Some(wider.clone()))).await.unwrap();
+    assert_eq!(
+        (changed.version, changed.ruled, changed.rules),
+        (Version(3), Version(3), Some(wider))
+    );
+    assert_eq!(refused(write(1).await), Code::Conflict);
+    // To delete, nobody needs to know the rules.
+    let deleted = scene
+        .records()
+        .write(&name, vec![delete("a")], Version(0), Author::default());
+    assert_eq!(deleted.await.unwrap().version, Version(4));
+    scene.reopen();
+    let change = DatasetChange {
+        rules: Some(None),
+        ..DatasetChange::default()
+    };
+    let flexible = scene.catalog().change(&name, change, Author::default()).await.unwrap();
+    assert_eq!((flexible.rules, flexible.ruled), (None, Version(5)));
+    assert_eq!(flexible.description.as_deref(), Some("second"));
+    let known = async |version| {
+        let snapshot = scene.catalog().snapshot(&name, Some(Version(version))).await.unwrap();
+        snapshot.declared.len()
+    };
+    assert_eq!(
+        (known(1).await, known(2).await, known(4).await, known(5).await),
+        (1, 1, 2, 0)
+    );
+    let entries = scene.catalog().versions(&name, page()).await.unwrap().items;
+    assert_eq!(
+        (entries[0].operation, entries[2].operation),
+        (Operation::Declare, Operation::Declare)
+    );
+    scene.is_sound().await;
+}
+
+pub async fn a_load_that_was_checked_with_other_rules_is_refused(scene: Scene) {
+    let warehouse = Warehouse::default();
+    let strict = NewDataset {
+        rules: Some(declared(&[("id", "text")])),
+        ..new()
+    };
+    scene.catalog().create(strict, Author::default()).await.unwrap();
+    let part = warehouse
+        .part(&scene, vec![("a".to_owned(), "{}".to_owned())], None)
+        .await;
+    let job = scene.load_parts(CommitMode::Replace, vec![part]).await;
+    assert_eq!(job.error.unwrap().code, Code::Conflict);
+    assert_eq!(keys(&scene, &warehouse, None).await, [] as [String; 0]);
 }

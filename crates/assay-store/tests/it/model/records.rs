@@ -83,6 +83,8 @@ impl Run {
         let new = NewDataset {
             name: name(),
             key: Some("id".to_owned()),
+            description: None,
+            rules: None,
         };
         scene.catalog().create(new, Author::default()).await.unwrap();
         Self {
@@ -218,6 +220,7 @@ impl Run {
             parts: chosen.map(|(_, part)| part).collect(),
             hot: if with_hot { snapshot.hot } else { Vec::new() },
             folder: "datasets/d".to_owned(),
+            declared: Vec::new(),
         };
         let compacted = self.warehouse.compact(&self.scene, task, size).await;
         self.begun.push(compacted);

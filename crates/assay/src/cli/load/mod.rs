@@ -186,6 +186,12 @@ fn left_out(job: &Job) -> Vec<String> {
     if count > REASONS as u64 {
         lines.push("  … the job tells more".to_owned());
     }
+    if let Some(wrote) = job.wrote.as_ref().filter(|_| job.links.rejects.is_some()) {
+        let (name, version) = (&wrote.dataset, wrote.version);
+        lines.push(format!(
+            "  `assay rejects {name} --at {version}` shows them with their text"
+        ));
+    }
     lines
 }
 

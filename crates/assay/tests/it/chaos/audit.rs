@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use assay_core::{AttemptOutcome, Catalog as _, Jobs as _, ResultData, State, SystemClock};
+use assay_core::{AttemptOutcome, Jobs as _, ResultData, State, SystemClock, Upkeep as _};
 use assay_store::{EmbeddedStore, StoreSettings};
 use futures::{StreamExt as _, stream};
 use serde_json::{Value, json};

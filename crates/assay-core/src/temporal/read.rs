@@ -2,12 +2,13 @@
 
 use jiff::civil::Date;
 
-use crate::encode::temporal as written;
+use super::write as written;
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
 
 /// Days since 1970-01-01 of a text that is exactly `YYYY-MM-DD`.
-pub(super) fn date(text: &str) -> Option<i32> {
+#[must_use]
+pub fn date(text: &str) -> Option<i32> {
     let bytes = text.as_bytes();
     if bytes.len() != 10 || bytes[4] != b'-' || bytes[7] != b'-' {
         return None;
@@ -18,7 +19,8 @@ pub(super) fn date(text: &str) -> Option<i32> {
     days(Date::new(year, month, day).ok()?)
 }
 
-pub(super) fn days(date: Date) -> Option<i32> {
+#[must_use]
+pub fn days(date: Date) -> Option<i32> {
     let epoch = Date::constant(1970, 1, 1);
     date.since((jiff::Unit::Day, epoch)).ok().map(|span| span.get_days())
 }
@@ -29,7 +31,8 @@ fn number(digits: &[u8]) -> Option<i64> {
 }
 
 /// Microseconds since 1970 of a time in RFC 3339 that is written as it would be given back.
-pub(super) fn canonical_timestamp(text: &str) -> Option<i64> {
+#[must_use]
+pub fn canonical_timestamp(text: &str) -> Option<i64> {
     if !text.ends_with('Z') {
         return None;
     }
@@ -38,7 +41,8 @@ pub(super) fn canonical_timestamp(text: &str) -> Option<i64> {
 
 /// Microseconds since 1970 of `YYYY-MM-DD` or the ordinal `YYYY-DDD`, then `T` or a blank, a time of day, and `Z`, an
 /// offset or nothing, which is UTC. More than six digits of a second are refused unless they are zeros.
-pub(super) fn timestamp(text: &str) -> Option<i64> {
+#[must_use]
+pub fn timestamp(text: &str) -> Option<i64> {
     if !text.is_ascii() {
         return None;
     }

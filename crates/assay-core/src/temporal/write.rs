@@ -1,16 +1,18 @@
 //! Dates and points in time as text: RFC 3339 in UTC with as many digits of a second as there are.
 //!
-//! It only writes; reading them is the business of ingest.
+//! It only writes; reading them is for its neighbor.
 
 const DAY_MICROS: i64 = 86_400_000_000;
 
 /// `YYYY-MM-DD` of a number of days since 1970-01-01.
+#[must_use]
 pub fn date(days: i32) -> String {
     let (year, month, day) = civil(i64::from(days));
     format!("{}-{month:02}-{day:02}", year_text(year))
 }
 
 /// RFC 3339 with `Z` of a number of microseconds since 1970-01-01T00:00:00Z.
+#[must_use]
 pub fn timestamp(micros: i64) -> String {
     let (days, rest) = (micros.div_euclid(DAY_MICROS), micros.rem_euclid(DAY_MICROS));
     let (year, month, day) = civil(days);

@@ -89,6 +89,40 @@ fn digits(text: &str) -> impl Iterator<Item = u8> + '_ {
     mantissa[first..end].iter().copied().filter(u8::is_ascii_digit)
 }
 
+/// The number in `text`, as in JSON, in units of the last of `scale` digits behind the point; `None` when it has more
+/// than `precision` digits then, or digits beyond the scale.
+#[must_use]
+pub fn decimal(text: &str, precision: u8, scale: i8) -> Option<i128> {
+    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i64>().ok()?),
+        None => (text, 0),
+    };
+    let unsigned = mantissa.strip_prefix('-').unwrap_or(mantissa);
+    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
+    let all = format!("{whole}{fraction}");
+    if all.is_empty() || !all.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let digits = all.trim_start_matches('0');
+    let kept = digits.trim_end_matches('0');
+    if kept.is_empty() {
+        return Some(0);
+    }
+    let cut = i64::try_from(digits.len() - kept.len()).ok()?;
+    let fraction = i64::try_from(fraction.len()).ok()?;
+    // Zeros behind the digits that are kept, in units of the last place.
+    let zeros = exponent
+        .checked_sub(fraction)?
+        .checked_add(cut)?
+        .checked_add(i64::from(scale))?;
+    let zeros = usize::try_from(zeros).ok()?;
+    if kept.len().checked_add(zeros)? > usize::from(precision) {
+        return None;
+    }
+    let value: i128 = format!("{kept}{}", "0".repeat(zeros)).parse().ok()?;
+    Some(if mantissa.starts_with('-') { -value } else { value })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,5 +156,29 @@ mod tests {
         for (text, number) in cases {
             assert_eq!(read(text), number, "{text}");
         }
+    }
+
+    #[test]
+    fn decimals_keep_every_digit_or_are_none() {
+        for (text, expected) in [
+            ("1", Some(100)),
+            ("-1.5", Some(-150)),
+            ("123.45", Some(12_345)),
+            ("1.50000", Some(150)),
+            ("1.2e2", Some(12_000)),
+            ("1200e-2", Some(1_200)),
+            ("0.00", Some(0)),
+            ("-0", Some(0)),
+            ("1.234", None),
+            ("1234", None),
+            ("1e400", None),
+            ("1e-400", None),
+            ("", None),
+            ("1,5", None),
+        ] {
+            assert_eq!(decimal(text, 5, 2), expected, "{text}");
+        }
+        let most = "9".repeat(38);
+        assert_eq!(decimal(&most, 38, 0), most.parse().ok());
     }
 }

@@ -1,17 +1,17 @@
 //! What is seen under the attributes of a part after rows of it were deleted.
 
+use super::json::seen_in;
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{Decimal128Type, Float64Type, Int64Type};
-use assay_core::{Attribute, Kind, Seen, TableSchema};
-use assay_formats::ingest::number;
-use assay_formats::ingest::seen_in;
+use assay_core::{Attribute, Kind, Seen, TableSchema, number};
 
 /// The attributes of `before` with the counts of `arrays`, the values that are left.
 ///
 /// Values are counted as the kind of their column; among doubles, as many whole ones as were there before count as
 /// integers. Nulls are counted as nulls where there were some before: of a column alone, nobody knows which records
 /// had no such member.
-pub(super) fn of_what_is_left(before: &TableSchema, arrays: &[ArrayRef]) -> TableSchema {
+#[must_use]
+pub fn of_what_is_left(before: &TableSchema, arrays: &[ArrayRef]) -> TableSchema {
     let attribute = |(attribute, array): (&Attribute, &ArrayRef)| Attribute {
         name: attribute.name.clone(),
         kind: attribute.kind.clone(),
@@ -22,6 +22,7 @@ pub(super) fn of_what_is_left(before: &TableSchema, arrays: &[ArrayRef]) -> Tabl
     };
     TableSchema {
         attributes: before.attributes.iter().zip(arrays).map(attribute).collect(),
+        spans: before.spans.clone(),
     }
 }
 
