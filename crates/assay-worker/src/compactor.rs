@@ -11,12 +11,14 @@ use assay_core::{
 };
 use object_store::ObjectStore;
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::pool::leftovers;
 
 /// Writes that come together are looked at together.
 const AFTER_WRITES: Duration = Duration::from_millis(200);
+/// How long to wait for a write before looking again.
+const WITHOUT_WRITES: Duration = Duration::from_secs(5);
 /// How long a compaction that failed is left alone.
 const AFTER_FAULT: Duration = Duration::from_secs(10);
 /// One takes seconds; this is for an engine that hangs.
@@ -43,10 +45,12 @@ pub async fn compact_until(
                     continue;
                 }
             }
-            if written.changed().await.is_err() {
-                return;
+            // A data set that is left alone wants it later.
+            match timeout(WITHOUT_WRITES, written.changed()).await {
+                Ok(Err(_)) => return,
+                Ok(Ok(())) => sleep(AFTER_WRITES).await,
+                Err(_) => {}
             }
-            sleep(AFTER_WRITES).await;
         }
     };
     tokio::select! {

@@ -85,7 +85,13 @@ pub(super) fn take(members: &mut Members<'_>, kept: &Kept) -> Result<Option<Rest
     let mut objects = BTreeMap::<u32, String>::new();
     for column in members.columns.extract_if(.., |column| beyond.contains(&*column.name)) {
         let name = serde_json::Value::from(&*column.name).to_string();
-        for (row, text) in column.rows.iter().zip(&column.texts) {
+        // That a member is null is told by the text of the record.
+        let values = column
+            .rows
+            .iter()
+            .zip(&column.texts)
+            .filter(|(_, text)| **text != "null");
+        for (row, text) in values {
             let object = objects.entry(*row).or_default();
             object.push(if object.is_empty() { '{' } else { ',' });
             object.push_str(&name);

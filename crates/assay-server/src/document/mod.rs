@@ -15,7 +15,7 @@ const MAX_DEPTH: usize = 64;
 /// Bytes of a key that is written by itself: more make no address.
 const MAX_KEY: usize = 4_096;
 /// Attributes of one record.
-const MAX_MEMBERS: usize = 1_000;
+const MAX_MEMBERS: usize = 10_000;
 
 /// A JSON value. Numbers, strings and words stay the texts they were.
 #[derive(Debug, Clone)]

@@ -42,7 +42,7 @@ use object_store::{ObjectStore, ObjectStoreExt as _};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::objects::DurableFolder;
-use data::Indexes;
+use data::{Futile, Indexes};
 use desk::{Desk, Fences, LiveProgress};
 use failure::Fallible;
 use files::Files;
@@ -111,6 +111,7 @@ struct Inner {
     indexes: Indexes,
     leftovers: Leftovers,
     leftover_ms: u64,
+    futile: Arc<Futile>,
     clock: Arc<dyn Clock>,
 }
 
@@ -166,6 +167,7 @@ impl EmbeddedStore {
                 objects,
                 leftovers: Leftovers::default(),
                 leftover_ms,
+                futile: Arc::default(),
                 clock,
             }),
         })

@@ -79,21 +79,11 @@ impl<R: Read> Scanner<R> {
         self.buffer.drain(..self.next);
         self.next = 0;
         let kept = self.buffer.len();
-        self.buffer.resize(kept + READ_SIZE, 0);
-        let read = loop {
-            match self.reader.read(&mut self.buffer[kept..]) {
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                other => break other,
-            }
-        };
-        let read = match read {
-            Ok(read) => read,
-            Err(error) => {
-                self.buffer.truncate(kept);
-                return Err(crate::ingest::source::reading_failed(error));
-            }
-        };
-        self.buffer.truncate(kept + read);
+        self.buffer.reserve(READ_SIZE);
+        // Readers may give few bytes at a time.
+        let mut piece = self.reader.by_ref().take(READ_SIZE as u64);
+        let read = piece.read_to_end(&mut self.buffer);
+        let read = read.map_err(crate::ingest::source::reading_failed)?;
         self.ended = read == 0;
         if kept == 0 && self.place == (Place { line: 1, column: 1 }) && self.buffer.starts_with(b"\xef\xbb\xbf") {
             self.next = 3;

@@ -1,10 +1,11 @@
 //! Hot records become parts, and many small parts few: what wants it, and how it takes effect.
 
 use assay_core::{
-    Author, CompactTask, Compacted, DatasetName, JobId, LivePart, Operation, RowSet, TableSchema, Version,
+    Author, CompactTask, Compacted, DatasetName, JobId, LivePart, Operation, RowSet, TableSchema, Timestamp, Version,
 };
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::futile::Futile;
 use super::shelf::Shelf;
 use super::versions::{self, Counts};
 use super::{entries, snapshots};
@@ -20,7 +21,12 @@ const HOT_BYTES: u64 = 1 << 20;
 const LARGE_ROWS: u64 = 100_000;
 /// So many parts of one class of size become one. Each class is eight times the one before, so a record is written
 /// again at most once for each class.
-const ALIKE: usize = 8;
+const ALIKE: i64 = 8;
+/// When nothing was written for so long, already so few small parts of any size become one.
+const QUIET_MS: i64 = 5_000;
+const FEW: i64 = 3;
+/// So many data sets are looked at for one whose parts can be joined.
+const CANDIDATES: i64 = 100;
 /// Most parts, and most rows, of one turn.
 const MAX_PARTS: usize = 64;
 const MAX_ROWS: u64 = 1_000_000;
@@ -29,7 +35,7 @@ const MAX_ROWS: u64 = 1_000_000;
 const MAX_HOT_BYTES: usize = 16 << 20;
 
 /// Something that needs to be compacted; not always the same, so that one that fails does not hold up the others.
-pub(super) fn wanted(connection: &Connection) -> Fallible<Option<CompactTask>> {
+pub(super) fn wanted(connection: &Connection, now: Timestamp, futile: &Futile) -> Fallible<Option<CompactTask>> {
     let mut statement = connection
         .prepare_cached("SELECT name FROM dataset WHERE hot_rows >= ?1 OR hot_bytes >= ?2 ORDER BY random() LIMIT 1")?;
     let mut rows = statement.query(params![signed(HOT_ROWS), signed(HOT_BYTES)])?;
@@ -46,16 +52,20 @@ pub(super) fn wanted(connection: &Connection) -> Fallible<Option<CompactTask>> {
             return task(connection, &name, choose, false).map(Some);
         }
     }
-    let crowded: Option<(String, i64)> = crowded(connection)?;
-    let Some((name, class)) = crowded else { return Ok(None) };
-    let name = parsed(&name)?;
-    task(
-        connection,
-        &name,
-        |part| is_small(part) && class_of(part.part.rows) == class,
-        false,
-    )
-    .map(Some)
+    for (name, class) in crowded(connection)? {
+        let is_of_class = |part: &LivePart| is_small(part) && class_of(part.part.rows) == class;
+        let task = task(connection, &parsed(&name)?, is_of_class, false)?;
+        if !futile.is(&task) {
+            return Ok(Some(task));
+        }
+    }
+    for name in quiet(connection, now)? {
+        let task = task(connection, &parsed(&name)?, is_small, false)?;
+        if !futile.is(&task) {
+            return Ok(Some(task));
+        }
+    }
+    Ok(None)
 }
 
 type Choice = fn(&LivePart) -> bool;
@@ -73,7 +83,7 @@ const PARTS: [(&str, Choice); 2] = [
     ),
 ];
 
-fn is_sparse(part: &LivePart) -> bool {
+pub(super) fn is_sparse(part: &LivePart) -> bool {
     part.deleted.len() * 3 > part.part.rows
 }
 
@@ -90,19 +100,31 @@ fn class_of(rows: u64) -> i64 {
     }
 }
 
-/// A data set with too many parts of one class of size, and the class.
-fn crowded(connection: &Connection) -> Fallible<Option<(String, i64)>> {
+/// Data sets that were left alone for a while with some small parts, which then become one.
+fn quiet(connection: &Connection, now: Timestamp) -> Fallible<Vec<String>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT dataset.name FROM dataset_part JOIN dataset ON dataset.folded = dataset_part.dataset
+         WHERE removed IS NULL AND dataset_part.rows < ?1 AND updated_at < ?2 GROUP BY dataset HAVING count(*) >= ?3
+         ORDER BY random() LIMIT ?4",
+    )?;
+    let before = now.0 - QUIET_MS;
+    let names = statement.query_map(params![signed(LARGE_ROWS), before, FEW, CANDIDATES], |row| row.get(0))?;
+    Ok(names.collect::<Result<_, _>>()?)
+}
+
+/// Data sets with too many parts of one class of size, and the class.
+fn crowded(connection: &Connection) -> Fallible<Vec<(String, i64)>> {
     let mut statement = connection.prepare_cached(
         "SELECT dataset.name, CASE WHEN dataset_part.rows < 4000 THEN 0 WHEN dataset_part.rows < 32000 THEN 1 ELSE 2 END
                 AS class
          FROM dataset_part JOIN dataset ON dataset.folded = dataset_part.dataset
-         WHERE removed IS NULL AND dataset_part.rows < ?1 GROUP BY dataset, class HAVING count(*) >= ?2 LIMIT 1",
+         WHERE removed IS NULL AND dataset_part.rows < ?1 GROUP BY dataset, class HAVING count(*) >= ?2
+         ORDER BY random() LIMIT ?3",
     )?;
-    let mut rows = statement.query(params![signed(LARGE_ROWS), signed(ALIKE as u64)])?;
-    match rows.next()? {
-        Some(row) => Ok(Some((row.get(0)?, row.get(1)?))),
-        None => Ok(None),
-    }
+    let found = statement.query_map(params![signed(LARGE_ROWS), ALIKE, CANDIDATES], |row| {
+        Ok((row.get(0)?, row.get(1)?))
+    })?;
+    Ok(found.collect::<Result<_, _>>()?)
 }
 
 fn task(

@@ -1,5 +1,7 @@
 //! The ports of data sets and records on the embedded store.
 
+use std::sync::Arc;
+
 use assay_core::{
     Author, Catalog, CompactTask, Compacted, Dataset, DatasetChange, DatasetName, Difference, Error, Found, NewDataset,
     Page, PageRequest, RecordWrite, Records, RejectedLoad, Result, Snapshot, Timestamp, Version, VersionChanges,
@@ -136,13 +138,15 @@ impl Records for EmbeddedStore {
     }
 
     async fn wants_compaction(&self) -> Result<Option<CompactTask>> {
-        self.inner
-            .reads
-            .run("look for what to compact", compaction::wanted)
-            .await
+        let (now, futile) = (self.inner.clock.now(), Arc::clone(&self.inner.futile));
+        let read = move |connection: &Connection| compaction::wanted(connection, now, &futile);
+        self.inner.reads.run("look for what to compact", read).await
     }
 
     async fn compact(&self, compacted: Compacted) -> Result<bool> {
+        if self.inner.futile.learn(&compacted) {
+            return Ok(false);
+        }
         self.write("compact a data set", move |desk| compaction::compact(desk, &compacted))
             .await
     }

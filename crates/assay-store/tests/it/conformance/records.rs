@@ -245,6 +245,34 @@ pub async fn compaction_of_what_is_gone_does_nothing(scene: Scene) {
     scene.catalog().remove(&name()).await.unwrap();
 }
 
+pub async fn few_small_parts_of_a_data_set_that_is_left_alone_become_one(scene: Scene) {
+    let warehouse = Warehouse::default();
+    for part in 0..3 {
+        let rows = rows(part * 10..part * 10 + 10, "a");
+        let part = warehouse.part(&scene, rows, None).await;
+        scene.load_parts(CommitMode::Append, vec![part]).await;
+    }
+    assert_eq!(scene.records().wants_compaction().await.unwrap(), None);
+    scene.advance(6_000);
+    let before = records(&scene, &warehouse, None).await;
+    let task = scene.records().wants_compaction().await.unwrap().unwrap();
+    assert_eq!((task.parts.len(), task.hot.len()), (3, 0));
+    // What makes no fewer parts takes no effect and is not tried again,
+    let compacted = warehouse.compact(&scene, task.clone(), 10).await;
+    assert!(!scene.records().compact(compacted).await.unwrap());
+    assert_eq!(scene.records().wants_compaction().await.unwrap(), None);
+    // unless there are others.
+    let part = warehouse.part(&scene, rows(30..40, "a"), None).await;
+    scene.load_parts(CommitMode::Append, vec![part]).await;
+    scene.advance(6_000);
+    let task = scene.records().wants_compaction().await.unwrap().unwrap();
+    let compacted = warehouse.compact(&scene, task, 1_000).await;
+    assert!(scene.records().compact(compacted).await.unwrap());
+    assert_eq!(records(&scene, &warehouse, None).await.len(), before.len() + 10);
+    scene.advance(6_000);
+    assert_eq!(scene.records().wants_compaction().await.unwrap(), None);
+}
+
 pub async fn small_parts_become_few(scene: Scene) {
     let warehouse = Warehouse::default();
     for part in 0..8 {
