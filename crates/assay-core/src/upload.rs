@@ -68,6 +68,12 @@ impl UploadId {
         format!("{UPLOADS}/{self}/{offset:0DIGITS$}")
     }
 
+    /// The object that names the `number`th job to load it: the one of the highest number has it.
+    #[must_use]
+    pub fn claim(&self, number: u64) -> String {
+        format!("{UPLOADS}/{self}/claim-{number}")
+    }
+
     /// The place in the name of an object of this upload, when it is a piece.
     fn place(&self, object: &str) -> Option<u64> {
         let name = object.strip_prefix(UPLOADS)?.strip_prefix('/')?;

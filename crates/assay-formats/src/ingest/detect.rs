@@ -128,8 +128,14 @@ fn unsupported(name: &str) -> Error {
         .hint("load NDJSON, JSON, CSV, a spreadsheet, Parquet or Arrow, or one of them compressed by gzip or zstd")
 }
 
-/// Whether the first line is a whole object and the next one begins another. One object alone on one line is a
-/// document.
+/// Whether nothing is known yet of what comes behind the first line.
+pub(super) fn is_one_line(head: &[u8]) -> bool {
+    let text = head.trim_ascii_start();
+    memchr::memchr(b'\n', text).is_none_or(|end| text[end..].trim_ascii_start().is_empty())
+}
+
+/// Whether the first line is a whole object and something comes behind it, whatever it is. One object alone on one line
+/// is a document.
 fn is_lines(text: &[u8]) -> bool {
     let text = text.trim_ascii_start();
     let Some(end) = memchr::memchr(b'\n', text) else {
@@ -137,7 +143,7 @@ fn is_lines(text: &[u8]) -> bool {
     };
     let next = text[end..].trim_ascii_start().first();
     let first = &text[..end];
-    next == Some(&b'{') && std::str::from_utf8(first).is_ok_and(|line| serde_json::from_str::<serde::de::IgnoredAny>(line).is_ok())
+    next.is_some() && std::str::from_utf8(first).is_ok_and(|line| serde_json::from_str::<serde::de::IgnoredAny>(line).is_ok())
         // A first line that is broken in itself, with others of its kind below, is told as a broken line.
         || next == Some(&b'{') && first.trim_ascii_end().ends_with(b"}")
 }

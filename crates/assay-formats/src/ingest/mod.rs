@@ -279,7 +279,16 @@ impl Loading {
     }
 
     fn text(&mut self, text: &Text<'_>) -> Result<FileShape> {
-        let shape = match detect::text(&text.head, self.task.format, self.task.record_path.is_some())? {
+        let mut found = detect::text(&text.head, self.task.format, self.task.record_path.is_some())?;
+        let is_guess = self.task.format.is_none() && self.task.record_path.is_none() && !text.is_whole;
+        if matches!(found, TextFound::Document)
+            && is_guess
+            && detect::is_one_line(&text.head)
+            && json::are_lines(text.open("looking for a second record")?)
+        {
+            found = TextFound::Json(JsonLayout::Lines);
+        }
+        let shape = match found {
             TextFound::Json(layout) => {
                 let format = match layout {
                     JsonLayout::Lines => ImportFormat::Ndjson,

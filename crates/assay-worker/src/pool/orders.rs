@@ -58,7 +58,7 @@ async fn import(ports: &WorkerPorts, job: &Job) -> Result<Task> {
     })?;
     let files = match &job.spec.upload {
         Some(upload) => vec![ImportFile::of_object(upload.clone(), upload_bytes)],
-        None => uploads::files(&*ports.objects, files).await?,
+        None => uploads::files(ports, job, files).await?,
     };
     let entry = ports.catalog.find(&dataset).await?;
     let (rules, ruled) = entry

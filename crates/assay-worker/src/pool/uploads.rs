@@ -2,20 +2,25 @@
 //!
 //! A load that fails leaves them, so that it can be tried again with other options until they expire.
 
-use assay_core::{Code, Error, IMPORT, ImportFile, ImportParams, Job, Pieces, Result, UploadId, UploadedFile};
+use assay_core::{
+    Code, Error, IMPORT, ImportFile, ImportParams, Job, JobId, Pieces, Result, State, UploadId, UploadedFile,
+};
 use futures::TryStreamExt as _;
-use object_store::ObjectStore;
 use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload};
 
-use super::leftovers;
+use super::{WorkerPorts, leftovers};
 
 /// The files with the objects that hold their bytes.
 ///
 /// # Errors
-/// `UnknownUpload` when one is gone, e.g. because another job has loaded it; `StoreFailed`.
-pub(super) async fn files(objects: &dyn ObjectStore, files: Vec<UploadedFile>) -> Result<Vec<ImportFile>> {
+/// `UnknownUpload` when one is gone, e.g. because another job has loaded it; `Conflict` while another one does;
+/// `StoreFailed`.
+pub(super) async fn files(ports: &WorkerPorts, job: &Job, files: Vec<UploadedFile>) -> Result<Vec<ImportFile>> {
+    let objects = &*ports.objects;
     let mut found = Vec::with_capacity(files.len());
     for UploadedFile { upload, name, bytes } in files {
+        claim(ports, job, &upload).await?;
         let Pieces {
             pieces,
             offset,
@@ -34,6 +39,68 @@ pub(super) async fn files(objects: &dyn ObjectStore, files: Vec<UploadedFile>) -
         return Err(Error::new(Code::InvalidParameter, "the import has no uploaded file").hint("upload the file again"));
     }
     Ok(found)
+}
+
+/// Takes an upload for `job`, so that no other loads it too. Of those who take it over from a job that has failed, one
+/// makes the next claim.
+async fn claim(ports: &WorkerPorts, job: &Job, upload: &UploadId) -> Result<()> {
+    let failed = |cause: object_store::Error| {
+        tracing::error!(upload.id = %upload, error = %cause, "cannot claim an upload");
+        Error::new(Code::StoreFailed, "the uploaded file cannot be claimed in the store").hint("try again")
+    };
+    let mut number = 0;
+    loop {
+        let path = Path::from(upload.claim(number));
+        let create = PutOptions::from(PutMode::Create);
+        let name = PutPayload::from(job.id.to_string());
+        match ports.objects.put_opts(&path, name, create).await {
+            Err(object_store::Error::AlreadyExists { .. }) => {}
+            made => return made.map(drop).map_err(failed),
+        }
+        let is_last = match ports.objects.head(&Path::from(upload.claim(number + 1))).await {
+            Ok(_) => false,
+            Err(object_store::Error::NotFound { .. }) => true,
+            Err(cause) => return Err(failed(cause)),
+        };
+        let owner = ports
+            .objects
+            .get(&path)
+            .await
+            .map_err(failed)?
+            .bytes()
+            .await
+            .map_err(failed)?;
+        let owner = String::from_utf8_lossy(&owner).into_owned();
+        if is_last && owner == job.id.to_string() {
+            return Ok(());
+        }
+        if is_last {
+            match owner.parse::<JobId>() {
+                Ok(id) => refuse_unless_failed(ports, upload, &id).await?,
+                Err(_) => tracing::error!(upload.id = %upload, owner, "a claim names no job"),
+            }
+        }
+        number += 1;
+    }
+}
+
+async fn refuse_unless_failed(ports: &WorkerPorts, upload: &UploadId, owner: &JobId) -> Result<()> {
+    let state = match ports.jobs.get(owner).await {
+        Ok((job, _)) => job.state,
+        Err(error) if matches!(error.code, Code::UnknownJob | Code::JobExpired) => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    match state {
+        State::Failed | State::Canceled => Ok(()),
+        State::Succeeded => {
+            let message = format!("upload `{upload}` was loaded by job `{owner}`");
+            Err(Error::new(Code::UnknownUpload, message).hint("send the file again"))
+        }
+        _ => {
+            let message = format!("job `{owner}` is loading upload `{upload}`");
+            Err(Error::new(Code::Conflict, message).hint("wait for that job"))
+        }
+    }
 }
 
 async fn pieces(objects: &dyn ObjectStore, id: &UploadId) -> Result<Pieces> {

@@ -109,3 +109,27 @@ async fn an_import_of_uploads_has_no_body_and_is_repeated_by_its_key() {
     assert_eq!(jobs[0], jobs[1]);
     assert_eq!(server.get("/v1/datasets/d").await.1["version"], 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_is_loaded_once_however_many_jobs_want_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = TestServer::start(&folder);
+    let a = Sending::whole(&server, "a.ndjson", "{\"id\":1}\n").await;
+    let both = [&a];
+    let loads = (0..6).map(|_| load(&server, &both, "mode=append"));
+    let outcomes = futures::future::join_all(loads).await;
+    let succeeded = outcomes.iter().filter(|(_, job)| job["state"] == "succeeded").count();
+    assert_eq!(succeeded, 1, "{outcomes:#?}");
+    for (_, job) in outcomes.iter().filter(|(_, job)| job["state"] != "succeeded") {
+        let code = job["code"].as_str().or(job["error"]["code"].as_str());
+        assert!(matches!(code, Some("conflict" | "unknown_upload")), "{job:#}");
+    }
+    assert_eq!(server.rows("SELECT count(*) AS n FROM d").await, json!([{"n": 1}]));
+    // A load that failed leaves its upload to the next.
+    let b = Sending::whole(&server, "b.ndjson", "{\"id\":2}\nbroken\n").await;
+    let (_, job) = load(&server, &[&b], "mode=append").await;
+    assert_eq!(job["code"], "invalid_json", "{job:#}");
+    let (_, job) = load(&server, &[&b], "mode=append&on_error=skip").await;
+    assert_eq!(job["state"], "succeeded", "{job:#}");
+    assert_eq!(server.rows("SELECT sum(id) AS n FROM d").await, json!([{"n": 3}]));
+}

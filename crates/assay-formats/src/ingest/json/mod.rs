@@ -22,7 +22,7 @@ pub(super) use self::columns::{Column, Members};
 pub(super) use self::columns::{check_strings, string};
 pub(super) use self::hinted::{Hints, of_texts};
 use self::records::{Located, RecordText, Records};
-use self::scan::Place;
+use self::scan::{Place, Scanner};
 use super::chunk::{Chunk, ChunkSize};
 use super::keys::{self, NotAKey};
 use super::refusals::Refusals;
@@ -47,6 +47,12 @@ pub enum JsonLayout {
 
 /// Where in a document the records are, see [`locate`].
 pub type JsonPlace = Located;
+
+/// Whether an object is followed by another, as on lines.
+pub(in crate::ingest) fn are_lines<R: Read>(reader: R) -> bool {
+    let mut scanner = Scanner::new(reader);
+    scanner.value(&mut Vec::new()).is_ok() && scanner.peek().is_ok_and(|next| next == Some(b'{'))
+}
 
 /// Finds the records in a document, which `reader` gives from its beginning.
 ///

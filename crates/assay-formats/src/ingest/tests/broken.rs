@@ -214,7 +214,7 @@ async fn faults_of_json_have_line_and_column() {
         (
             "number beside objects",
             b"{\"a\":1}\n2\n".to_vec(),
-            "expected the end of the file",
+            "expected a record, which is an object",
             2,
             1,
         ),

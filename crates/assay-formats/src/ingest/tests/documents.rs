@@ -102,3 +102,19 @@ async fn numbers_beyond_doubles_stand_beside_escapes() {
     let error = refused(b"{\"a\":[{\"b\":\"\\ud800\"}]}\n{\"a\":1}\n").await;
     assert_eq!(error.code, Code::InvalidJson);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn lines_may_be_longer_than_what_is_looked_at() {
+    for length in [200_000, 262_130, 262_140, 300_000, 2_000_000] {
+        let lines = format!("{{\"a\":\"{}\"}}\n{{\"a\":\"y\"}}\n", "x".repeat(length));
+        let imported = load(lines.as_bytes()).await.unwrap();
+        assert_eq!(
+            (imported.rows, shape(&imported).format),
+            (2, ImportFormat::Ndjson),
+            "{length}"
+        );
+    }
+    let document = format!("{{\"text\":\"{}\",\"rows\":[{{\"a\":1}}]}}\n", "x".repeat(300_000));
+    let imported = load(document.as_bytes()).await.unwrap();
+    assert_eq!(shape(&imported).record_path.as_deref(), Some("/rows"));
+}
