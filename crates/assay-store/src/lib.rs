@@ -4,6 +4,8 @@
 
 pub mod embedded;
 pub mod objects;
+pub mod redis;
 
 pub use embedded::{EmbeddedStore, StoreSettings};
 pub use objects::DurableFolder;
+pub use redis::{RedisSettings, RedisStore};

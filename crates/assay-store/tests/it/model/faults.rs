@@ -142,12 +142,16 @@ struct FaultyHarness {
 impl Harness for FaultyHarness {
     fn open(&self, clock: Arc<dyn Clock>, bounds: Bounds) -> Ports {
         let mut ports = self.inner.open(clock, bounds);
-        ports.jobs = Arc::new(Faulty {
-            inner: ports.jobs,
+        ports.jobs = Some(Arc::new(Faulty {
+            inner: ports.jobs.unwrap(),
             fault: self.fault,
             newest: Mutex::default(),
-        });
+        }));
         ports
+    }
+
+    fn lost_after_ms(&self) -> i64 {
+        0
     }
 }
 

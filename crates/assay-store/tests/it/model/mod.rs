@@ -76,7 +76,9 @@ impl Model {
             Step::Reap => self.reap().await,
             Step::Reopen => {
                 self.scene.reopen();
-                self.queue.lose_all();
+                if self.scene.loses_at_once() {
+                    self.queue.lose_all();
+                }
             }
         }
     }
