@@ -7,9 +7,10 @@ use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
-use assay_core::{Result, Timestamp};
+use assay_core::{JobId, Result, Timestamp};
 
 use super::failure::{Fallible, Fault};
+use super::jobs::{Sheet, take, take_found};
 use super::step::Step;
 use super::{Inner, RedisStore};
 
@@ -22,15 +23,43 @@ pub(super) struct Desk {
     pub store: Arc<Inner>,
     pub now: Timestamp,
     pub step: Step,
+    pub sheet: Sheet,
 }
 
 impl Desk {
-    async fn open(store: &Arc<Inner>) -> Fallible<Self> {
-        Ok(Self {
-            now: store.now().await?,
+    /// Reads the time, and jobs that will be needed.
+    async fn open(store: &Arc<Inner>, ids: &[JobId]) -> Fallible<Self> {
+        let mut desk = Self {
+            now: Timestamp(0),
             store: Arc::clone(store),
             step: Step::default(),
-        })
+            sheet: Sheet::default(),
+        };
+        let mut pipeline = redis::pipe();
+        if store.clock.is_none() {
+            pipeline.cmd("TIME");
+        }
+        for id in ids {
+            Sheet::ask(&mut pipeline, &store.keys, id);
+        }
+        let mut found = Vec::new().into_iter();
+        if !pipeline.is_empty() {
+            let answers: Vec<redis::Value> = store.connection.pipe(&pipeline).await?;
+            found = answers.into_iter();
+        }
+        desk.now = match &store.clock {
+            Some(clock) => clock.now(),
+            None => super::time_of(take(&mut found)?),
+        };
+        for id in ids {
+            desk.sheet.put(id, take_found(&mut found)?)?;
+        }
+        Ok(desk)
+    }
+
+    async fn close(mut self) -> Fallible<()> {
+        self.sheet.write(&mut self.step, &self.store.keys)?;
+        self.step.apply(&self.store).await
     }
 }
 
@@ -41,19 +70,28 @@ impl RedisStore {
         F: Fn(Desk) -> W,
         W: Future<Output = (Desk, Fallible<T>)>,
     {
-        let done = self.try_to(work).await;
+        self.run_on(attempted, &[], work).await
+    }
+
+    /// As `run`, with jobs that are read together with the time.
+    pub(super) async fn run_on<T, F, W>(&self, attempted: &'static str, ids: &[JobId], work: F) -> Result<T>
+    where
+        F: Fn(Desk) -> W,
+        W: Future<Output = (Desk, Fallible<T>)>,
+    {
+        let done = self.attempt(ids, work).await;
         done.map_err(|fault| fault.into_error(attempted))
     }
 
-    async fn try_to<T, F, W>(&self, work: F) -> Fallible<T>
+    pub(super) async fn attempt<T, F, W>(&self, ids: &[JobId], work: F) -> Fallible<T>
     where
         F: Fn(Desk) -> W,
         W: Future<Output = (Desk, Fallible<T>)>,
     {
         for number in 0..TRIES {
-            let (desk, done) = work(Desk::open(&self.inner).await?).await;
+            let (desk, done) = work(Desk::open(&self.inner, ids).await?).await;
             let applied = match done {
-                Ok(answer) => desk.step.apply(&self.inner).await.map(|()| answer),
+                Ok(answer) => desk.close().await.map(|()| answer),
                 refused => refused,
             };
             match applied {

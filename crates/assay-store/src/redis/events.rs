@@ -73,6 +73,17 @@ pub(super) fn told(job: &JobId, owner: &UserName, revision: u64, at: Timestamp, 
     Ok(Told { job: job.clone(), json })
 }
 
+/// The JSON of [`told`] for a job that begins to run, as the parts before its job, before its owner, before its revision
+/// and after that.
+pub(super) fn begun_pattern(at: Timestamp) -> [String; 4] {
+    [
+        format!(r#""specversion":"1.0","source":"{SOURCE}","type":"{STATE}","subject":""#),
+        format!(r#"","time":"{at}","datacontenttype":"application/json","data":{{"owner":""#),
+        r#"","revision":"#.to_owned(),
+        r#","state":"running","cancel_requested":false}}"#.to_owned(),
+    ]
+}
+
 #[derive(Deserialize)]
 struct EventIn {
     id: String,
@@ -116,4 +127,32 @@ pub(super) fn read(json: &[u8]) -> Fallible<Event> {
         revision: data.revision,
         kind,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_is_read_back_and_the_pattern_is_of_the_same_form() {
+        let at = Timestamp(1_000_000_000_000);
+        let (job, owner) = (JobId::generate(at), UserName::local());
+        let begun = EventKind::State {
+            state: State::Running,
+            cancel_requested: false,
+        };
+        let told = told(&job, &owner, 7, at, &begun).unwrap();
+        let [first, second, third, last] = begun_pattern(at);
+        assert_eq!(told.json, format!("{first}{job}{second}{owner}{third}7{last}"));
+        let event = read(format!(r#"{{"id":"12",{}"#, told.json).as_bytes()).unwrap();
+        let expected = Event {
+            id: EventId(12),
+            at,
+            job,
+            owner,
+            revision: 7,
+            kind: begun,
+        };
+        assert_eq!(event, expected);
+    }
 }

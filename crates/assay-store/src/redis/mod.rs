@@ -5,15 +5,12 @@
 //! the server's. What happens is told in a stream, which every process hears (`tail`).
 
 mod connection;
-#[allow(dead_code, reason = "the rooms that write are being added")]
 mod desk;
-#[allow(dead_code, reason = "the rooms that write are being added")]
 mod events;
 mod failure;
-#[allow(dead_code, reason = "the rooms that write are being added")]
+mod jobs;
 mod keys;
 mod log;
-#[allow(dead_code, reason = "the rooms that write are being added")]
 mod step;
 mod tail;
 
@@ -142,8 +139,7 @@ impl Inner {
         if let Some(clock) = &self.clock {
             return Ok(clock.now());
         }
-        let (seconds, microseconds): (i64, i64) = self.connection.query(&redis::cmd("TIME")).await?;
-        Ok(Timestamp(seconds * 1_000 + microseconds / 1_000))
+        Ok(time_of(self.connection.query(&redis::cmd("TIME")).await?))
     }
 
     /// The first arguments of every script.
@@ -163,4 +159,9 @@ impl Drop for Inner {
     fn drop(&mut self) {
         self.tail.abort();
     }
+}
+
+/// What `TIME` answers: seconds and microseconds.
+fn time_of((seconds, microseconds): (i64, i64)) -> Timestamp {
+    Timestamp(seconds.saturating_mul(1_000).saturating_add(microseconds / 1_000))
 }

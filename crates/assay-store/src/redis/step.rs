@@ -84,6 +84,7 @@ pub(super) struct Step {
     writes: Args,
     users: BTreeSet<UserName>,
     wakes: BTreeSet<Wake>,
+    must_hold: bool,
 }
 
 /// Conditions.
@@ -138,6 +139,13 @@ impl Step {
     }
 }
 
+impl Step {
+    /// Has the conditions looked at though nothing is written: what was read must fit together.
+    pub(super) fn must_hold(&mut self) {
+        self.must_hold = true;
+    }
+}
+
 /// Writes, done in order.
 #[expect(clippy::needless_pass_by_value, reason = "texts and numbers are given as they are")]
 impl Step {
@@ -164,6 +172,7 @@ impl Step {
         self.writes.push("HINCRBY", &[&key, &field, &by]);
     }
 
+    #[allow(dead_code, reason = "for the rooms that are being added")]
     pub(super) fn set(&mut self, key: &str, value: impl Value) {
         self.writes.push("SET", &[&key, &value]);
     }
@@ -203,6 +212,7 @@ impl Step {
     }
 
     /// Lets the key go by itself after so many milliseconds.
+    #[allow(dead_code, reason = "for the rooms that are being added")]
     pub(super) fn expire(&mut self, key: &str, milliseconds: u64) {
         self.writes.push("PEXPIRE", &[&key, &milliseconds]);
     }
@@ -213,6 +223,7 @@ impl Step {
     }
 
     /// Writes the number of the event that was told last in this step.
+    #[allow(dead_code, reason = "for the rooms that are being added")]
     pub(super) fn hset_event_number(&mut self, key: &str, field: &str) {
         self.writes.push("event number", &[&key, &field]);
     }
@@ -221,6 +232,12 @@ impl Step {
     pub(super) fn correct(&mut self, user: &UserName, charged_ms: u64, took_ms: u64) {
         self.writes.push("correct", &[&user.as_str(), &charged_ms, &took_ms]);
         self.touch(user);
+    }
+
+    /// Learns from an attempt of the user what jobs of its analysis take.
+    pub(super) fn learn(&mut self, user: &UserName, analysis: &str, work_ms: u64, run_ms: u64) {
+        self.writes
+            .push("learn", &[&user.as_str(), &analysis, &work_ms, &run_ms]);
     }
 
     /// Has the place of the user in the ring of those who have a turn put right at the end of the step.
@@ -236,9 +253,9 @@ impl Step {
 }
 
 impl Step {
-    /// Whether there is nothing to do.
-    pub(super) fn is_empty(&self) -> bool {
-        self.writes.count == 0 && self.users.is_empty() && self.wakes.is_empty()
+    fn is_empty(&self) -> bool {
+        let writes_nothing = self.writes.count == 0 && self.users.is_empty() && self.wakes.is_empty();
+        writes_nothing && !self.must_hold
     }
 
     /// # Errors

@@ -233,7 +233,7 @@ async fn work_goes_on_after_a_caller_went_away() {
     let scene = Scene::new(EmbeddedHarness::new());
     let id = scene.submit().await;
     let lease = scene.claim_one().await;
-    let jobs = scene.ports().jobs.clone().unwrap();
+    let jobs = scene.ports().jobs.clone();
     let finishing = tokio::spawn(async move { jobs.finish(&lease, succeeded()).await });
     finishing.abort();
     let _ = finishing.await;

@@ -17,3 +17,20 @@ mod warehouse;
 use support::EmbeddedHarness;
 
 conformance!(embedded, EmbeddedHarness::new());
+conformance!(
+    on_redis,
+    redis::RedisHarness::new(),
+    [
+        submissions,
+        claims,
+        ends,
+        leases,
+        events,
+        lists,
+        changes,
+        shares,
+        sharing,
+        waiting,
+        restarts
+    ]
+);

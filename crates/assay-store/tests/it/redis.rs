@@ -98,9 +98,9 @@ impl Harness for RedisHarness {
 
 fn ports(store: &RedisStore) -> Ports {
     Ports {
-        jobs: None,
-        queue: None,
-        changes: None,
+        jobs: Arc::new(store.clone()),
+        queue: Arc::new(store.clone()),
+        changes: Arc::new(store.clone()),
         events: Arc::new(store.clone()),
         upkeep: None,
         catalog: None,

@@ -17,9 +17,9 @@ pub const LEASE_MS: i64 = 30_000;
 /// A store as its users see it. What is absent the store cannot do yet; cases that need it do not run on it.
 #[derive(Clone)]
 pub struct Ports {
-    pub jobs: Option<Arc<dyn Jobs>>,
-    pub queue: Option<Arc<dyn Queue>>,
-    pub changes: Option<Arc<dyn Changes>>,
+    pub jobs: Arc<dyn Jobs>,
+    pub queue: Arc<dyn Queue>,
+    pub changes: Arc<dyn Changes>,
     pub upkeep: Option<Arc<dyn Upkeep>>,
     pub catalog: Option<Arc<dyn Catalog>>,
     pub events: Arc<dyn Events>,
@@ -99,9 +99,9 @@ pub fn open(folder: &Path) -> EmbeddedStore {
 
 pub fn ports(store: &EmbeddedStore) -> Ports {
     Ports {
-        jobs: Some(Arc::new(store.clone())),
-        queue: Some(Arc::new(store.clone())),
-        changes: Some(Arc::new(store.clone())),
+        jobs: Arc::new(store.clone()),
+        queue: Arc::new(store.clone()),
+        changes: Arc::new(store.clone()),
         upkeep: Some(Arc::new(store.clone())),
         catalog: Some(Arc::new(store.clone())),
         events: Arc::new(store.clone()),
@@ -166,15 +166,15 @@ impl Scene {
     }
 
     pub fn jobs(&self) -> &dyn Jobs {
-        self.ports().jobs.as_deref().unwrap()
+        &*self.ports().jobs
     }
 
     pub fn queue(&self) -> &dyn Queue {
-        self.ports().queue.as_deref().unwrap()
+        &*self.ports().queue
     }
 
     pub fn changes(&self) -> &dyn Changes {
-        self.ports().changes.as_deref().unwrap()
+        &*self.ports().changes
     }
 
     pub fn upkeep(&self) -> &dyn Upkeep {

@@ -39,6 +39,7 @@ local own = {
   ['event'] = function(a) number = tell(ARGV[a], ARGV[a + 1]) end,
   ['event number'] = function(a) redis.call('HSET', ARGV[a], ARGV[a + 1], number) end,
   ['correct'] = function(a) correct(ARGV[a], tonumber(ARGV[a + 1]), tonumber(ARGV[a + 2])) end,
+  ['learn'] = function(a) learn(ARGV[a], ARGV[a + 1], tonumber(ARGV[a + 2]), tonumber(ARGV[a + 3])) end,
   ['mend'] = function(a) mend(ARGV[a]) end,
   ['wake'] = function(a) wake(ARGV[a]) end,
 }

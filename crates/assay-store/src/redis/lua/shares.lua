@@ -79,6 +79,28 @@ local function correct(user, charged_ms, took_ms)
   redis.call('HSET', key, 'pass', text(pass), 'charged_ms', text(charged))
 end
 
+-- Moves an average, in microseconds, by a new measurement: the newest ten or so count.
+local function average(key, field, new_ms)
+  local old, new = tonumber(redis.call('HGET', key, field) or nil), new_ms * 1000
+  redis.call('HSET', key, field, text(old and math.floor((old * 7 + new) / 8) or new))
+end
+
+-- Learns what jobs of an analysis take: those of all, and those of the user, whose data may be much larger.
+local function learn(user, analysis, work_ms, run_ms)
+  average(P .. 'costs', analysis, work_ms)
+  average(P .. 'costs:run', analysis, run_ms)
+  local own = P .. 'user:costs:' .. user
+  average(own, analysis, work_ms)
+  redis.call('EXPIRE', own, 30 * 24 * 3600)
+end
+
+-- What a claim is charged: what such jobs took of late, and a millisecond at least.
+local function expected_ms(user, analysis)
+  local own = redis.call('HGET', P .. 'user:costs:' .. user, analysis)
+  local cost = tonumber(own or redis.call('HGET', P .. 'costs', analysis) or 0)
+  return math.max(math.floor(cost / 1000), 1)
+end
+
 -- Tells an event of a job, given as CloudEvents JSON without its beginning. Returns its number.
 local function tell(job, json)
   local number = text(redis.call('INCR', P .. 'event:number'))

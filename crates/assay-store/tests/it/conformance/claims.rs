@@ -53,7 +53,7 @@ pub async fn no_job_is_given_to_two_of_eight_claimers(scene: Scene) {
     let barrier = Arc::new(Barrier::new(8));
     let tasks: Vec<_> = (0..8)
         .map(|number| {
-            let (jobs, barrier) = (scene.ports().jobs.clone().unwrap(), barrier.clone());
+            let (jobs, barrier) = (scene.ports().jobs.clone(), barrier.clone());
             tokio::spawn(async move {
                 barrier.wait().await;
                 let mut claimed = Vec::new();

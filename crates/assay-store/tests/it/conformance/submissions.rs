@@ -78,7 +78,7 @@ pub async fn fifty_at_once_with_one_key_make_one_job(scene: Scene) {
     let barrier = Arc::new(Barrier::new(50));
     let tasks: Vec<_> = (0..50)
         .map(|_| {
-            let (jobs, barrier) = (scene.ports().jobs.clone().unwrap(), barrier.clone());
+            let (jobs, barrier) = (scene.ports().jobs.clone(), barrier.clone());
             let new = new_job(scene.clock.now());
             tokio::spawn(async move {
                 barrier.wait().await;

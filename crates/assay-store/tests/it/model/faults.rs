@@ -142,11 +142,11 @@ struct FaultyHarness {
 impl Harness for FaultyHarness {
     fn open(&self, clock: Arc<dyn Clock>, bounds: Bounds) -> Ports {
         let mut ports = self.inner.open(clock, bounds);
-        ports.jobs = Some(Arc::new(Faulty {
-            inner: ports.jobs.unwrap(),
+        ports.jobs = Arc::new(Faulty {
+            inner: ports.jobs,
             fault: self.fault,
             newest: Mutex::default(),
-        }));
+        });
         ports
     }
 
