@@ -1,5 +1,7 @@
 //! A Redis server of the tests' own, and the store on it.
 
+mod doctor;
+
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -67,6 +69,11 @@ impl RedisHarness {
             server,
             tag: tag.to_owned(),
         }
+    }
+
+    /// A client that may do what no store does.
+    pub fn client(&self) -> redis::Client {
+        redis::Client::open(self.server.url()).unwrap()
     }
 
     pub fn settings(&self, clock: Arc<dyn Clock>, bounds: Bounds) -> RedisSettings {
