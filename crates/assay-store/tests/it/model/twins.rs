@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use assay_core::{
-    Beat, Directive, EventId, EventKind, JobChange, JobId, Lease, NewJob, Outcome, Reaped, Retry, Sharing, State,
-    TagChange, Timestamp,
+    AttemptOutcome, Beat, Code, Directive, Error, EventId, EventKind, JobChange, JobId, Lease, NewJob, Outcome, Reaped,
+    Retry, Sharing, State, TagChange, Timestamp,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -27,7 +27,7 @@ struct Twin {
 #[derive(Debug, PartialEq)]
 enum Answer {
     Nothing,
-    Refused(assay_core::Code),
+    Refused(Code),
     Job(usize, State, u64),
     Claimed(Vec<usize>),
     Told(Vec<Directive>),
@@ -37,10 +37,22 @@ enum Answer {
 /// A job as it is and what the log says of it, without what differs.
 #[derive(Debug, Default, PartialEq)]
 struct Seen {
-    job: Option<(State, u64, u32, bool, Option<Timestamp>, Option<usize>)>,
-    ended: Option<(Option<Timestamp>, Option<Timestamp>, Option<assay_core::Error>)>,
-    attempts: Vec<(u32, Option<assay_core::AttemptOutcome>, Option<Timestamp>)>,
+    job: Option<Standing>,
+    attempts: Vec<(u32, Option<AttemptOutcome>, Option<Timestamp>)>,
     told: Vec<(u64, Timestamp, EventKind)>,
+}
+
+#[derive(Debug, PartialEq)]
+struct Standing {
+    state: State,
+    revision: u64,
+    attempt: u32,
+    cancel_requested: bool,
+    shares: Option<usize>,
+    /// When it runs, began and ended.
+    times: [Option<Timestamp>; 3],
+    /// Messages name jobs, whose ids differ.
+    error: Option<Code>,
 }
 
 impl Twin {
@@ -93,10 +105,10 @@ impl Twin {
                 };
                 let outcome: Outcome = match end {
                     End::Succeeded => succeeded(),
-                    End::Failed => failed(assay_core::Code::UnknownColumn),
+                    End::Failed => failed(Code::UnknownColumn),
                     // The pause before the next attempt depends on the id.
                     End::Crashed => Outcome::Failed {
-                        error: assay_core::Error::new(assay_core::Code::UnknownFunction, "it went wrong"),
+                        error: Error::new(Code::UnknownFunction, "it went wrong"),
                         usage: usage(),
                     },
                     End::Canceled => canceled(),
@@ -209,15 +221,15 @@ impl Twin {
                 .iter()
                 .map(|attempt| (attempt.number, attempt.outcome, attempt.ended_at));
             all.push(Seen {
-                job: Some((
-                    job.state,
-                    job.revision,
-                    job.attempt,
-                    job.cancel_requested,
-                    job.run_at,
+                job: Some(Standing {
+                    state: job.state,
+                    revision: job.revision,
+                    attempt: job.attempt,
+                    cancel_requested: job.cancel_requested,
                     shares,
-                )),
-                ended: Some((job.started_at, job.finished_at, job.error.map(without_ids))),
+                    times: [job.run_at, job.started_at, job.finished_at],
+                    error: job.error.map(|error| error.code),
+                }),
                 attempts: attempts.collect(),
                 told: told.collect(),
             });
@@ -232,11 +244,6 @@ impl Twin {
             .map(|share| (share.user.to_string(), share.running, share.waiting, share.charged_ms))
             .collect()
     }
-}
-
-/// Messages name jobs, whose ids differ.
-fn without_ids(error: assay_core::Error) -> assay_core::Error {
-    assay_core::Error::new(error.code, "")
 }
 
 async fn compare(one: Scene, other: Scene, steps: Vec<Step>) {
