@@ -11,6 +11,7 @@ mod failure;
 mod jobs;
 mod keys;
 mod log;
+mod server;
 mod step;
 mod tail;
 
@@ -90,7 +91,8 @@ impl RedisStore {
     /// Opens the store; others may have it open as well. `objects` is where parts, results and uploads lie.
     ///
     /// # Errors
-    /// `InvalidParameter` when the URL cannot be read; `StoreFailed` when the server cannot be reached.
+    /// `InvalidParameter` when the URL cannot be read; `StoreFailed` when the server cannot be reached, is too old, or
+    /// removes keys when its memory is full.
     pub async fn open(settings: RedisSettings, objects: Arc<dyn ObjectStore>) -> Result<Self> {
         let RedisSettings {
             url,
@@ -100,6 +102,7 @@ impl RedisStore {
             store,
         } = settings;
         let connection = Connection::open(&url, timeout).await?;
+        server::check(&connection).await?;
         let keys = Keys::new(&tag);
         let channels = Channels::new();
         let tail = Tail::open(connection.clone(), keys.clone(), channels.clone())

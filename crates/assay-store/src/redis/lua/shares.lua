@@ -2,6 +2,7 @@
 -- the most running jobs of users without limits of their own, and how many events are kept.
 local P = KEYS[1]
 local DEFAULT_WEIGHT, DEFAULT_RUNNING, KEPT_EVENTS = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
+local MONTH_S = 30 * 24 * 3600
 local at = 3
 
 local function take()
@@ -47,11 +48,13 @@ local function mend(user)
   else
     redis.call('SREM', P .. 'full', user)
   end
-  -- `users` are those with limits of their own or unfinished jobs.
+  -- `users` are those with limits of their own or unfinished jobs; others are forgotten in time.
   if known[5] or running > 0 or tonumber(known[4] or 0) > 0 then
     redis.call('SADD', P .. 'users', user)
+    redis.call('PERSIST', key)
   else
     redis.call('SREM', P .. 'users', user)
+    redis.call('EXPIRE', key, MONTH_S)
   end
 end
 
@@ -91,7 +94,7 @@ local function learn(user, analysis, work_ms, run_ms)
   average(P .. 'costs:run', analysis, run_ms)
   local own = P .. 'user:costs:' .. user
   average(own, analysis, work_ms)
-  redis.call('EXPIRE', own, 30 * 24 * 3600)
+  redis.call('EXPIRE', own, MONTH_S)
 end
 
 -- What a claim is charged: what such jobs took of late, and a millisecond at least.

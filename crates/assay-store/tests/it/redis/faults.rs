@@ -130,3 +130,12 @@ async fn a_server_that_is_full_or_read_only_refuses_writes_and_nothing_is_half_d
     assert_eq!(told, [State::Queued, State::Running, State::Succeeded].map(Some));
     assert_eq!(assay_core::Queue::check(&store, false).await.unwrap(), []);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_removes_keys_when_it_is_full_is_refused() {
+    let server = Server::start();
+    server.command(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
+    let error = open(&server, |_| {}).await.unwrap_err();
+    assert_eq!(error.code, Code::StoreFailed);
+    assert!(error.message.contains("allkeys-lru"), "{error}");
+}
