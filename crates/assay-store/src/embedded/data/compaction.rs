@@ -22,8 +22,10 @@ const LARGE_ROWS: u64 = 100_000;
 /// So many parts of one class of size become one. Each class is eight times the one before, so a record is written
 /// again at most once for each class.
 const ALIKE: i64 = 8;
-/// When nothing was written for so long, already so few small parts of any size become one.
+/// When nothing was written for so long, already so few hot records become a part,
 const QUIET_MS: i64 = 5_000;
+const QUIET_HOT_ROWS: u64 = 64;
+/// and so few small parts of any size become one.
 const FEW: i64 = 3;
 /// So many data sets are looked at for one whose parts can be joined.
 const CANDIDATES: i64 = 100;
@@ -58,6 +60,9 @@ pub(super) fn wanted(connection: &Connection, now: Timestamp, futile: &Futile) -
         if !futile.is(&task) {
             return Ok(Some(task));
         }
+    }
+    if let Some(name) = cooling(connection, now)? {
+        return task(connection, &parsed(&name)?, |_| false, true).map(Some);
     }
     for name in quiet(connection, now)? {
         let task = task(connection, &parsed(&name)?, is_small, false)?;
@@ -98,6 +103,15 @@ fn class_of(rows: u64) -> i64 {
         4_000..32_000 => 1,
         _ => 2,
     }
+}
+
+/// A data set that was left alone for a while with some hot records.
+fn cooling(connection: &Connection, now: Timestamp) -> Fallible<Option<String>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT name FROM dataset WHERE hot_rows >= ?1 AND updated_at < ?2 ORDER BY random() LIMIT 1",
+    )?;
+    let found = statement.query_row(params![signed(QUIET_HOT_ROWS), now.0 - QUIET_MS], |row| row.get(0));
+    Ok(found.optional()?)
 }
 
 /// Data sets that were left alone for a while with some small parts, which then become one.
