@@ -4,6 +4,11 @@
 
 pub mod embedded;
 pub mod objects;
+pub mod redis;
+mod refusals;
+mod rules;
+mod spec;
 
 pub use embedded::{EmbeddedStore, StoreSettings};
 pub use objects::DurableFolder;
+pub use redis::{RedisSettings, RedisStore};

@@ -6,9 +6,7 @@ use rusqlite::params;
 use super::desk::Desk;
 use super::failure::Fallible;
 use super::rows::{json, unsigned};
-
-/// Progress of one job is written at most this often, unless its stage changes.
-const WRITE_EVERY_MS: u64 = 1_000;
+use crate::rules::{TELL_EVERY_MS, forward};
 
 pub(super) fn beat(desk: &mut Desk<'_>, beats: Vec<Beat>) -> Fallible<Vec<Directive>> {
     let mut directives = Vec::with_capacity(beats.len());
@@ -42,7 +40,7 @@ fn note(desk: &mut Desk<'_>, id: &JobId, progress: Progress) -> Fallible<()> {
     if progress == held.progress {
         return Ok(());
     }
-    let is_due = held.written_at.is_none_or(|at| now.millis_since(at) >= WRITE_EVERY_MS);
+    let is_due = held.written_at.is_none_or(|at| now.millis_since(at) >= TELL_EVERY_MS);
     held.progress = progress.clone();
     if is_due || stage_changes {
         held.written_at = Some(now);
@@ -62,14 +60,4 @@ fn write(desk: &mut Desk<'_>, id: &JobId, progress: Progress) -> Fallible<()> {
     let owner = desk.live(id)?.ticket.owner.clone();
     desk.tell(id, &owner, unsigned(revision), EventKind::Progress { progress })
         .map(drop)
-}
-
-/// Words may overtake each other on their way; within a stage progress never goes back.
-fn forward(old: &Progress, mut new: Progress) -> Progress {
-    if new.stage == old.stage {
-        new.done = new.done.max(old.done);
-        new.total = new.total.or(old.total);
-    }
-    new.rows = new.rows.max(old.rows);
-    new
 }

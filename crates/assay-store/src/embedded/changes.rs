@@ -1,6 +1,6 @@
 //! What users change of jobs that are there, and jobs that they remove.
 
-use assay_core::{Code, Error, Job, JobChange, JobId, Swept, UserName};
+use assay_core::{Job, JobChange, JobId, Swept, UserName};
 use rusqlite::OptionalExtension as _;
 
 use super::desk::Desk;
@@ -11,6 +11,7 @@ use super::rows::{self, parsed, state_of};
 use super::scheduler::Place;
 use super::submit::{self, is_sooner};
 use super::sweep;
+use crate::refusals;
 
 pub(super) fn change(desk: &mut Desk<'_>, id: &JobId, change: &JobChange) -> Fallible<Job> {
     let mut job = rows::load_job(desk.connection, id)?;
@@ -55,16 +56,10 @@ pub(super) fn remove(desk: &mut Desk<'_>, id: &JobId) -> Fallible<Vec<String>> {
         .prepare_cached("SELECT seq, state, owner FROM job WHERE id = ?1")?
         .query_row([id.as_str()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .optional()?;
-    let (seq, state, owner) = found.ok_or_else(|| rows::unknown_job(id))?;
+    let (seq, state, owner) = found.ok_or_else(|| refusals::unknown_job(id))?;
     let state = state_of(&state)?;
     if !state.is_terminal() {
-        let error = Error::new(
-            Code::JobNotFinished,
-            format!("job `{id}` is {state}, so it cannot be removed"),
-        );
-        return Err(error
-            .hint(format!("cancel it first; `assay job cancel {id}` does"))
-            .into());
+        return Err(refusals::unfinished(id, state).into());
     }
     let owner: UserName = parsed(&owner)?;
     let mut swept = Swept::default();

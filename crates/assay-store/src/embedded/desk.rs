@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use assay_core::{Code, Error, Event, EventId, EventKind, Fence, Job, JobId, Lease, Progress, Timestamp, UserName};
+use assay_core::{Event, EventId, EventKind, Fence, Job, JobId, Lease, Progress, Timestamp, UserName};
 use rusqlite::Connection;
 
 use super::StoreSettings;
@@ -16,6 +16,7 @@ use super::hot::Hot;
 use super::outbox::Outgoing;
 use super::rows;
 use super::scheduler::{Held, Live, Scheduler};
+use crate::refusals;
 
 /// The newest progress of running jobs, for readers; it is written to the database less often.
 #[derive(Debug, Default)]
@@ -93,14 +94,7 @@ impl Desk<'_> {
     }
 
     pub(super) fn held(&self, lease: &Lease) -> Fallible<(&JobId, &Held)> {
-        let lost = || {
-            let message = format!(
-                "the lease `{}` of job `{}` is not valid any more",
-                lease.fence, lease.job
-            );
-            Error::new(Code::LeaseLost, message).hint("stop working on it; nothing of this attempt was stored")
-        };
-        Ok(self.find_held(lease).ok_or_else(lost)?)
+        Ok(self.find_held(lease).ok_or_else(|| refusals::lost_lease(lease))?)
     }
 
     /// What the scheduler knows of an unfinished job; it knows every one.

@@ -9,6 +9,7 @@ use super::failure::Fallible;
 use super::outbox;
 use super::rows;
 use super::scheduler::{Held, Live, Place};
+use crate::refusals;
 
 /// How a job ends.
 #[derive(Debug, Clone)]
@@ -40,10 +41,9 @@ impl End {
     }
 
     pub(super) fn canceled() -> Self {
-        let error = Error::new(Code::Canceled, "the job was canceled on request").hint("submit it again to run it");
         Self {
             state: State::Canceled,
-            error: Some(error),
+            error: Some(refusals::canceled()),
             result: None,
             started_at: None,
         }
@@ -166,9 +166,7 @@ fn answered(desk: &mut Desk<'_>, job: &Job, followers: Vec<JobId>) -> Fallible<(
 fn tell_children(desk: &mut Desk<'_>, job: &Job, next: &mut VecDeque<(JobId, End)>) -> Fallible<()> {
     for child in children(desk, &job.id)? {
         if job.state != State::Succeeded {
-            let message = format!("job `{}`, which had to succeed before, has {}", job.id, job.state);
-            let error = Error::new(Code::DependencyFailed, message).hint("run that job again, then this one");
-            next.push_back((child, End::failed(error)));
+            next.push_back((child, End::failed(refusals::failed_dependency(job))));
         } else if desk.scheduler.unblock(&child) == Some(0) {
             release_child(desk, &child)?;
         }

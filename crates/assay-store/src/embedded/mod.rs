@@ -26,7 +26,6 @@ mod reads;
 mod rows;
 mod scheduler;
 mod schedules;
-mod spec;
 mod stats;
 mod submit;
 mod sweep;

@@ -4,8 +4,8 @@
 //! catalog is in `versions`.
 
 use assay_core::{
-    Attempt, AttemptOutcome, Code, Error, Job, JobId, Lease, Limits, Outcome, PinnedInput, Progress, Reaped, Retry,
-    State, StoredResult, Timestamp, Usage, WorkerId,
+    Attempt, AttemptOutcome, Code, Error, Job, JobId, Lease, Outcome, PinnedInput, Progress, Reaped, Retry, State,
+    StoredResult, Usage, WorkerId,
 };
 
 use super::data::{self, Clashes};
@@ -13,18 +13,9 @@ use super::desk::Desk;
 use super::ends::{self, End, settle};
 use super::failure::{Fallible, Fault};
 use super::rows;
-use super::scheduler::{Costs, Held, Place};
-
-/// Most jobs that one call claims, or that one reaping moves of each kind.
-const MAX_MOVES: usize = 1_024;
-/// How long a worker may go on beyond the time limit of an attempt, or after it was asked to stop, before the store ends
-/// the attempt itself.
-pub(super) const STOP_GRACE_MS: u64 = 15_000;
-
-/// When the store ends an attempt that its worker has not ended.
-pub(super) fn stop_at(started_at: Timestamp, limits: &Limits) -> Timestamp {
-    started_at.plus_millis(limits.timeout_ms.saturating_add(STOP_GRACE_MS))
-}
+use super::scheduler::{Held, Place};
+use crate::refusals;
+use crate::rules::{MAX_MOVES, STOP_GRACE_MS, stop_at, work_ms};
 
 pub(super) fn claim(desk: &mut Desk<'_>, worker: &WorkerId, max: usize) -> Fallible<Vec<(Lease, Job)>> {
     let slots = desk.scheduler.running_at(worker) + max as u64;
@@ -134,7 +125,7 @@ fn end_attempt(desk: &mut Desk<'_>, ending: &Ending, outcome: AttemptOutcome, er
         AttemptOutcome::Released => 0,
         // Nobody measured it.
         AttemptOutcome::Lost | AttemptOutcome::TimedOut => ending.held.charged_ms,
-        AttemptOutcome::Succeeded | AttemptOutcome::Failed | AttemptOutcome::Canceled => Costs::work_ms(ending.usage),
+        AttemptOutcome::Succeeded | AttemptOutcome::Failed | AttemptOutcome::Canceled => work_ms(ending.usage),
     };
     desk.scheduler.charge_for(&ending.job.id, took_ms);
     if outcome == AttemptOutcome::Succeeded {
@@ -241,8 +232,7 @@ pub(super) fn cancel(desk: &mut Desk<'_>, id: &JobId) -> Fallible<Job> {
         }
         State::Canceled => Ok(job),
         State::Succeeded | State::Failed => {
-            let error = Error::new(Code::JobFinished, format!("job `{id}` has {} already", job.state));
-            Err(error.hint("only jobs that wait or run can be canceled").into())
+            Err(refusals::ended(&job, "only jobs that wait or run can be canceled").into())
         }
     }
 }
@@ -286,12 +276,9 @@ fn stop(desk: &mut Desk<'_>, id: &JobId) -> Fallible<()> {
     let job = desk.known_job(id)?;
     let cancel_requested = held.as_ref().is_some_and(|held| held.cancel_requested);
     let error = if is_late {
-        Error::new(Code::DeadlineExceeded, "the job had not ended at its deadline")
-            .hint("give it a later `deadline`, a higher priority, or less to do")
+        refusals::deadline_exceeded()
     } else {
-        let timeout_ms = job.spec.limits.timeout_ms;
-        Error::new(Code::Timeout, format!("the attempt took longer than {timeout_ms} ms"))
-            .hint("raise `limits.timeout_ms`, or ask for less")
+        refusals::timed_out(job.spec.limits.timeout_ms)
     };
     let end = match (is_late, cancel_requested) {
         (false, true) => End::canceled(),
@@ -335,11 +322,7 @@ fn lose(desk: &mut Desk<'_>, id: &JobId) -> Fallible<()> {
     job.usage = usage;
     let mut ending = Ending { job, held, usage };
     let attempt = ending.job.attempt;
-    let error = Error::new(
-        Code::Lost,
-        format!("attempt {attempt} was lost: its worker gave no sign of life"),
-    )
-    .hint("look for a crash of the worker in its log, or submit the job again");
+    let error = refusals::lost_attempt(attempt);
     end_attempt(desk, &ending, AttemptOutcome::Lost, Some(&error))?;
     if ending.held.cancel_requested {
         return settle(desk, ending.job, End::canceled()).map(drop);

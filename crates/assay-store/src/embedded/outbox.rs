@@ -14,8 +14,8 @@ use rusqlite::{Connection, Row, params};
 use super::desk::Desk;
 use super::failure::{Fallible, Fault};
 use super::hooks;
-use super::reads::{page_limit, page_of};
 use super::rows::{json, parsed, signed, text, unsigned};
+use crate::rules::{page_limit, page_of};
 
 /// How long a delivery that was taken is given to nobody else.
 const TAKEN_MS: u64 = 60_000;

@@ -1,6 +1,6 @@
 //! Steering the queue: limits of users, pauses, and why a job waits.
 
-use assay_core::{Code, Error, Job, JobId, Pause, Share, ShareLimits, State, Timestamp, UserName, Wait, WaitCause};
+use assay_core::{Job, JobId, Pause, Share, ShareLimits, State, Timestamp, UserName, Wait, WaitCause};
 use rusqlite::{Connection, params};
 
 use super::desk::Desk;
@@ -8,6 +8,7 @@ use super::failure::Fallible;
 use super::moves::requeue;
 use super::rows::{self, text};
 use super::scheduler::Place;
+use crate::refusals;
 
 pub(super) fn set_limits(desk: &mut Desk<'_>, user: &UserName, limits: Option<ShareLimits>) -> Fallible<Share> {
     match limits {
@@ -70,24 +71,12 @@ pub(super) fn pauses(connection: &Connection) -> Fallible<Vec<Pause>> {
 pub(super) fn run_now(desk: &mut Desk<'_>, id: &JobId) -> Fallible<Job> {
     let job = rows::load_job(desk.connection, id)?;
     if job.state.is_terminal() {
-        let error = Error::new(Code::JobFinished, format!("job `{id}` has {} already", job.state));
-        return Err(error
-            .hint("only a job that waits for its time can be run at once")
-            .into());
+        return Err(refusals::ended(&job, "only a job that waits for its time can be run at once").into());
     }
     match desk.live(id)?.place {
         Place::Scheduled(_) => requeue(desk, job),
-        Place::Blocked(_) => {
-            let error = Error::new(Code::Conflict, format!("job `{id}` waits for other jobs"));
-            Err(error.hint("`depends_on` names them").into())
-        }
-        Place::Queued | Place::Following(_) | Place::Running(_) => {
-            let error = Error::new(
-                Code::Conflict,
-                format!("job `{id}` is {}, it waits for no time", job.state),
-            );
-            Err(error.hint("only scheduled jobs can be run at once").into())
-        }
+        Place::Blocked(_) => Err(refusals::waits_for_jobs(id).into()),
+        Place::Queued | Place::Following(_) | Place::Running(_) => Err(refusals::waits_for_no_time(&job).into()),
     }
 }
 
@@ -135,10 +124,9 @@ fn explain_queued(desk: &Desk<'_>, id: &JobId, wait: &mut Wait) -> Fallible<()> 
         wait.cause = WaitCause::Paused;
         return Ok(());
     }
-    if let Some((position, ahead)) = desk.scheduler.shares.place(&ticket.owner, ticket.rank, id) {
-        wait.position = Some(position);
-        wait.ahead = ahead;
-    }
+    let (position, ahead) = desk.scheduler.shares.place(&ticket.owner, ticket.rank, id);
+    wait.position = Some(position);
+    wait.ahead = ahead;
     if desk.scheduler.shares.is_at_limit(&ticket.owner) {
         wait.cause = WaitCause::UserLimit;
     } else if workers.is_empty() {

@@ -10,11 +10,10 @@ use tokio::sync::Semaphore;
 use super::failure::{self, Fallible, Fault};
 use super::files;
 use super::rows::{self, JOB_COLUMNS, JOB_PARTS, event_of, job_of, signed, unsigned};
+use crate::rules::{page_limit, page_of};
 
 /// Reads at the same time; more wait.
 const MAX_READS: usize = 8;
-/// Most items of a page.
-const MAX_PAGE: usize = 1_000;
 /// Sorts after every id of a job.
 const AFTER_ALL: &str = "~";
 
@@ -82,19 +81,6 @@ pub(super) fn job(connection: &Connection, id: &JobId) -> Fallible<(Job, Vec<Att
     let job = rows::load_job(connection, id)?;
     let attempts = rows::load_attempts(connection, id)?;
     Ok((job, attempts))
-}
-
-/// At most this many items are given, and at least one.
-pub(super) fn page_limit(page: &PageRequest) -> usize {
-    page.limit.clamp(1, MAX_PAGE)
-}
-
-/// Cuts what was read beyond the page, and says where the next one begins.
-pub(super) fn page_of<T>(mut items: Vec<T>, limit: usize, mark: impl Fn(&T) -> String) -> Page<T> {
-    let is_last = items.len() <= limit;
-    items.truncate(limit);
-    let next = items.last().filter(|_| !is_last).map(mark);
-    Page { items, next }
 }
 
 /// Jobs that pass the filter, newest first. The index of the narrowest condition is walked, which is in that order

@@ -6,18 +6,15 @@ use std::str::FromStr;
 use std::sync::LazyLock;
 
 use assay_core::{
-    Attempt, AttemptOutcome, Code, DatasetName, Error, Event, EventId, EventKind, Fence, IMPORT, ImportParams, Job,
-    JobId, PinnedInput, RETYPE, ResultData, RetypeParams, ScheduleName, State, StoredResult, Timestamp, UserName,
-    Version, WorkerId,
+    Attempt, AttemptOutcome, DatasetName, Error, Event, EventId, EventKind, Fence, Job, JobId, PinnedInput, ResultData,
+    ScheduleName, State, StoredResult, Timestamp, UserName, Version, WorkerId,
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
-use serde::{Deserialize as _, Serialize};
+use serde::Serialize;
 
 use super::failure::{Fallible, Fault};
-use super::spec;
-
-/// How long the record of an ended job is kept at least: 30 days.
-const RECORD_MS: u64 = 30 * 24 * 3_600_000;
+use crate::rules::{datasets_of, forget_after};
+use crate::{refusals, spec};
 
 /// The columns that [`job_of`] reads, of `job`, its `job_spec` and its `result`.
 pub(super) const JOB_COLUMNS: &str = "job.id, job.analysis, job.priority, job_spec.spec, job.state, job.cancel_requested, \
@@ -83,10 +80,6 @@ fn json_if<T: Serialize>(value: Option<&T>) -> Fallible<Option<String>> {
     value.map(json).transpose()
 }
 
-pub(super) fn unknown_job(id: &JobId) -> Error {
-    Error::new(Code::UnknownJob, format!("job `{id}` does not exist")).hint("`assay job list` shows the recent ones")
-}
-
 /// Stores a new job and returns its place in the order of submission.
 pub(super) fn insert_job(
     connection: &Connection,
@@ -117,26 +110,14 @@ pub(super) fn insert_job(
             spec.schedule.as_ref().map(ScheduleName::as_str),
         ])?;
     if inserted == 0 {
-        let error = Error::new(Code::Conflict, format!("job `{id}` exists already"));
-        return Err(error.hint("submit it under a new id").into());
+        return Err(refusals::known_id(id).into());
     }
     let seq = connection.last_insert_rowid();
     connection
         .prepare_cached("INSERT INTO job_spec (job, spec) VALUES (?1, ?2)")?
         .execute(params![seq, spec_json])?;
-    for input in &spec.inputs {
-        insert_job_dataset(connection, id, &input.name)?;
-    }
-    // From its begin, so that a load that fails is found under its data set as well.
-    if spec.analysis == IMPORT
-        && let Ok(import) = ImportParams::deserialize(&spec.params)
-    {
-        insert_job_dataset(connection, id, &import.dataset)?;
-    }
-    if spec.analysis == RETYPE
-        && let Ok(retype) = RetypeParams::deserialize(&spec.params)
-    {
-        insert_job_dataset(connection, id, &retype.dataset)?;
+    for dataset in datasets_of(spec) {
+        insert_job_dataset(connection, id, &dataset)?;
     }
     insert_tags(connection, job)?;
     Ok(seq)
@@ -218,11 +199,6 @@ pub(super) fn update_job(connection: &Connection, seq: i64, job: &Job) -> Fallib
     Ok(())
 }
 
-/// A record outlives its answer, so that there is somebody to say that it was there.
-fn forget_after(job: &Job) -> u64 {
-    job.spec.result_ttl_ms.max(RECORD_MS)
-}
-
 /// A job as lists show it: of its result only the description and, when it is in the object store, the path.
 pub(super) fn job_of(row: &Row<'_>) -> Fallible<Job> {
     let spec = spec::read(text(row, 3)?, parsed(text(row, 20)?)?, row.get(1)?, row.get(2)?)?;
@@ -285,7 +261,7 @@ pub(super) fn load_job(connection: &Connection, id: &JobId) -> Fallible<Job> {
     let mut statement = connection.prepare_cached(&WHOLE_JOB)?;
     let mut rows = statement.query([id.as_str()])?;
     let Some(row) = rows.next()? else {
-        return Err(unknown_job(id).into());
+        return Err(refusals::unknown_job(id).into());
     };
     let mut job = job_of(row)?;
     if let Some(result) = &mut job.result {

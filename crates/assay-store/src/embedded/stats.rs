@@ -5,6 +5,7 @@ use rusqlite::Connection;
 
 use super::failure::Fallible;
 use super::rows::{state_of, text, unsigned};
+use crate::rules::quantile;
 
 /// Newest ended jobs of an analysis that its figures are made of.
 const NEWEST: i64 = 1_000;
@@ -82,10 +83,4 @@ fn of_analysis(connection: &Connection, analysis: String) -> Fallible<AnalysisSt
         run_ms_p50: quantile(&times, 50),
         run_ms_p95: quantile(&times, 95),
     })
-}
-
-/// The smallest value that `percent` of the sorted values do not exceed.
-fn quantile(sorted: &[u64], percent: usize) -> u64 {
-    let place = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
-    sorted.get(place).copied().unwrap_or(0)
 }

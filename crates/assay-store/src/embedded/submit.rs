@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 
 use assay_core::{
-    Code, Error, Idempotency, Job, JobId, JobSpec, NewJob, Progress, Sharing, State, Submitted, Timestamp, Usage,
-    UserName,
+    Idempotency, Job, JobId, JobSpec, NewJob, Progress, Sharing, State, Submitted, Timestamp, Usage, UserName,
 };
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -14,10 +13,8 @@ use super::failure::Fallible;
 use super::moves::show_progress;
 use super::rows;
 use super::scheduler::{Place, Rank, Ticket};
-use super::spec;
-
-/// How long an idempotency key is remembered.
-pub(super) const IDEMPOTENCY_MS: i64 = 24 * 60 * 60 * 1000;
+use crate::rules::IDEMPOTENCY_MS;
+use crate::{refusals, spec};
 
 /// What is submitted, with what can be made of it before the writer has its turn.
 pub(super) struct Submission {
@@ -122,9 +119,7 @@ pub(super) fn replayed(
         return Ok(None);
     };
     if fingerprint != idempotency.fingerprint {
-        let message = format!("idempotency key `{}` came with another request before", idempotency.key);
-        let error = Error::new(Code::IdempotencyKeyReused, message);
-        return Err(error.hint("use a new key for a new request").into());
+        return Err(refusals::reused_key(idempotency).into());
     }
     Ok(Some(rows::load_job(connection, &id)?))
 }
@@ -151,9 +146,7 @@ fn refuse_taken_key(desk: &Desk<'_>, spec: &JobSpec) -> Fallible<()> {
         .query_row(params![spec.owner.as_str(), key], |row| row.get(0))
         .optional()?;
     let Some(holder) = holder else { return Ok(()) };
-    let message = format!("the unfinished job `{holder}` has the unique key `{key}`");
-    let error = Error::new(Code::UniqueKeyTaken, message).pointing("/unique_key");
-    Err(error.hint("wait for that job, cancel it, or use another key").into())
+    Err(refusals::taken_key(&rows::parsed(&holder)?, key).into())
 }
 
 /// Those of the jobs that have not ended.
@@ -170,9 +163,7 @@ fn unfinished_parents(desk: &Desk<'_>, depends_on: &[JobId]) -> Fallible<BTreeSe
             fault => fault,
         })?;
         if parent.state != State::Succeeded {
-            let message = format!("job `{id}` has {}, so nothing can depend on it", parent.state);
-            let error = Error::new(Code::DependencyFailed, message).pointing(pointer);
-            return Err(error.hint("run it again and depend on the new job").into());
+            return Err(refusals::ended_parent(id, parent.state, &pointer).into());
         }
     }
     Ok(waiting)
@@ -216,22 +207,18 @@ pub(super) fn is_sooner(desk: &Desk<'_>, user: &UserName, asked: Rank, leader: &
         return asked < *rank;
     }
     let shares = &desk.scheduler.shares;
-    let ahead = |owner, rank, id| shares.place(owner, rank, id).map_or(0, |(_, ahead)| ahead);
+    let ahead = |owner, rank, id| shares.place(owner, rank, id).1;
     !shares.is_at_limit(user) && (shares.is_at_limit(owner) || ahead(user, asked, leader) < ahead(owner, *rank, leader))
 }
 
 fn refuse_beyond_limits(desk: &Desk<'_>, owner: &UserName) -> Fallible<()> {
     let max_waiting = desk.settings.max_waiting;
-    let refused = |message: String| {
-        let error = Error::new(Code::TooManyJobs, message);
-        error.hint("try again when some have finished, or cancel some")
-    };
     if desk.scheduler.waiting() >= max_waiting {
-        return Err(refused(format!("{max_waiting} jobs wait already, no more are taken")).into());
+        return Err(refusals::queue_full(max_waiting).into());
     }
     let most = desk.scheduler.shares.limits(owner).max_waiting;
     if desk.scheduler.shares.waiting(owner) >= u64::from(most) {
-        return Err(refused(format!("{most} jobs of user `{owner}` wait already, no more are taken")).into());
+        return Err(refusals::user_full(owner, most).into());
     }
     Ok(())
 }

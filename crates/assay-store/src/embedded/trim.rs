@@ -6,7 +6,7 @@ use rusqlite::{Connection, params};
 
 use super::failure::Fallible;
 use super::rows::signed;
-use super::submit::IDEMPOTENCY_MS;
+use crate::rules::IDEMPOTENCY_MS;
 
 /// Most rows of a kind that one batch removes beyond those it added.
 const MAX_REMOVED: i64 = 500;

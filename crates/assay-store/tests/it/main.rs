@@ -10,9 +10,27 @@ mod folder;
 mod leftovers;
 mod model;
 mod objects;
+mod redis;
 mod support;
 mod warehouse;
 
 use support::EmbeddedHarness;
 
 conformance!(embedded, EmbeddedHarness::new());
+conformance!(
+    on_redis,
+    redis::RedisHarness::new(),
+    [
+        submissions,
+        claims,
+        ends,
+        leases,
+        events,
+        lists,
+        changes,
+        shares,
+        sharing,
+        waiting,
+        restarts
+    ]
+);

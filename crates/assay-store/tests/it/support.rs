@@ -14,20 +14,20 @@ use object_store::ObjectStore;
 
 pub const LEASE_MS: i64 = 30_000;
 
-/// A store as its users see it.
+/// A store as its users see it. What is absent the store cannot do yet; cases that need it do not run on it.
 #[derive(Clone)]
 pub struct Ports {
     pub jobs: Arc<dyn Jobs>,
     pub queue: Arc<dyn Queue>,
     pub changes: Arc<dyn Changes>,
-    pub upkeep: Arc<dyn Upkeep>,
-    pub catalog: Arc<dyn Catalog>,
+    pub upkeep: Option<Arc<dyn Upkeep>>,
+    pub catalog: Option<Arc<dyn Catalog>>,
     pub events: Arc<dyn Events>,
-    pub schedules: Arc<dyn Schedules>,
-    pub outbox: Arc<dyn Outbox>,
-    pub hooks: Arc<dyn Hooks>,
-    pub history: Arc<dyn History>,
-    pub records: Arc<dyn Records>,
+    pub schedules: Option<Arc<dyn Schedules>>,
+    pub outbox: Option<Arc<dyn Outbox>>,
+    pub hooks: Option<Arc<dyn Hooks>>,
+    pub history: Option<Arc<dyn History>>,
+    pub records: Option<Arc<dyn Records>>,
     pub objects: Arc<dyn ObjectStore>,
 }
 
@@ -47,9 +47,13 @@ impl Default for Bounds {
     }
 }
 
-/// A store under test. Opened again, it has what was acknowledged before, and no worker of before is left.
+/// A store under test. Opened again, it has what was acknowledged before.
 pub trait Harness: Send + Sync {
     fn open(&self, clock: Arc<dyn Clock>, bounds: Bounds) -> Ports;
+
+    /// After how long the jobs of a process that died come back. A store that belongs to one process knows at once that
+    /// no worker of before is left; others wait for the leases to run out.
+    fn lost_after_ms(&self) -> i64;
 }
 
 /// Clones are the same folder.
@@ -69,6 +73,10 @@ impl EmbeddedHarness {
 impl Harness for EmbeddedHarness {
     fn open(&self, clock: Arc<dyn Clock>, bounds: Bounds) -> Ports {
         ports(&open_at(self.folder(), clock, bounds).unwrap())
+    }
+
+    fn lost_after_ms(&self) -> i64 {
+        0
     }
 }
 
@@ -94,14 +102,14 @@ pub fn ports(store: &EmbeddedStore) -> Ports {
         jobs: Arc::new(store.clone()),
         queue: Arc::new(store.clone()),
         changes: Arc::new(store.clone()),
-        upkeep: Arc::new(store.clone()),
-        catalog: Arc::new(store.clone()),
+        upkeep: Some(Arc::new(store.clone())),
+        catalog: Some(Arc::new(store.clone())),
         events: Arc::new(store.clone()),
-        schedules: Arc::new(store.clone()),
-        outbox: Arc::new(store.clone()),
-        hooks: Arc::new(store.clone()),
-        history: Arc::new(store.clone()),
-        records: Arc::new(store.clone()),
+        schedules: Some(Arc::new(store.clone())),
+        outbox: Some(Arc::new(store.clone())),
+        hooks: Some(Arc::new(store.clone())),
+        history: Some(Arc::new(store.clone())),
+        records: Some(Arc::new(store.clone())),
         objects: store.objects(),
     }
 }
@@ -133,6 +141,21 @@ impl Scene {
         self.ports = Some(self.harness.open(self.clock.clone(), self.bounds));
     }
 
+    /// As `reopen`; then the jobs come back that were running in the process that ended.
+    pub async fn reopen_without_workers(&mut self) {
+        self.reopen();
+        let lost_after = self.harness.lost_after_ms();
+        if lost_after > 0 {
+            self.advance(lost_after);
+            self.jobs().reap().await.unwrap();
+        }
+    }
+
+    /// Whether jobs come back as soon as their process has ended.
+    pub fn loses_at_once(&self) -> bool {
+        self.harness.lost_after_ms() == 0
+    }
+
     pub fn bound(&mut self, change: impl FnOnce(&mut Bounds)) {
         change(&mut self.bounds);
         self.reopen();
@@ -155,7 +178,7 @@ impl Scene {
     }
 
     pub fn upkeep(&self) -> &dyn Upkeep {
-        &*self.ports().upkeep
+        self.ports().upkeep.as_deref().unwrap()
     }
 
     pub fn clock_now(&self) -> Timestamp {
@@ -173,11 +196,11 @@ impl Scene {
     }
 
     pub fn catalog(&self) -> &dyn Catalog {
-        &*self.ports().catalog
+        self.ports().catalog.as_deref().unwrap()
     }
 
     pub fn records(&self) -> &dyn Records {
-        &*self.ports().records
+        self.ports().records.as_deref().unwrap()
     }
 
     pub fn events(&self) -> &dyn Events {
@@ -185,19 +208,19 @@ impl Scene {
     }
 
     pub fn schedules(&self) -> &dyn Schedules {
-        &*self.ports().schedules
+        self.ports().schedules.as_deref().unwrap()
     }
 
     pub fn outbox(&self) -> &dyn Outbox {
-        &*self.ports().outbox
+        self.ports().outbox.as_deref().unwrap()
     }
 
     pub fn hooks(&self) -> &dyn Hooks {
-        &*self.ports().hooks
+        self.ports().hooks.as_deref().unwrap()
     }
 
     pub fn history(&self) -> &dyn History {
-        &*self.ports().history
+        self.ports().history.as_deref().unwrap()
     }
 
     pub fn advance(&self, milliseconds: i64) {

@@ -12,7 +12,8 @@ use rusqlite::Connection;
 use tokio::sync::watch;
 
 use super::{changes, compaction, differences, entries, rejects, restore, rules, snapshots, versions, writes};
-use crate::embedded::{EmbeddedStore, reads};
+use crate::embedded::EmbeddedStore;
+use crate::rules::{page_limit, page_of};
 
 /// How often what was looked up is looked up again because the parts changed meanwhile.
 pub(in crate::embedded) const TRIES: usize = 20;
@@ -27,9 +28,9 @@ pub(in crate::embedded) fn restless(name: &DatasetName) -> Error {
 impl Catalog for EmbeddedStore {
     async fn list(&self, page: PageRequest) -> Result<Page<Dataset>> {
         let read = move |connection: &Connection| {
-            let limit = reads::page_limit(&page);
+            let limit = page_limit(&page);
             let entries = entries::list(connection, page.after.as_deref().unwrap_or(""), limit + 1)?;
-            Ok(reads::page_of(entries, limit, |entry| entry.name.folded()))
+            Ok(page_of(entries, limit, |entry| entry.name.folded()))
         };
         self.inner.reads.run("list data sets", read).await
     }

@@ -11,8 +11,8 @@ use super::shelf::Shelf;
 use super::snapshots;
 use crate::embedded::desk::Desk;
 use crate::embedded::failure::{Fallible, Fault};
-use crate::embedded::reads;
 use crate::embedded::rows::{parsed, signed, text, unsigned};
+use crate::rules::{page_limit, page_of};
 
 /// How many records a version changed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -104,7 +104,7 @@ pub(super) fn entry_of(row: &Row<'_>) -> Fallible<VersionEntry> {
 /// Newest first.
 pub(super) fn list(connection: &Connection, name: &DatasetName, page: &PageRequest) -> Fallible<Page<VersionEntry>> {
     let entry = entries::get(connection, name)?;
-    let limit = reads::page_limit(page);
+    let limit = page_limit(page);
     let before = page.after.as_deref().and_then(|text| text.parse::<i64>().ok());
     let mut statement = connection.prepare_cached(&format!(
         "SELECT {COLUMNS} FROM dataset_version WHERE dataset = ?1 AND version < ?2 AND version >= ?3
@@ -120,7 +120,7 @@ pub(super) fn list(connection: &Connection, name: &DatasetName, page: &PageReque
     while let Some(row) = rows.next()? {
         items.push(entry_of(row)?);
     }
-    Ok(reads::page_of(items, limit, |entry| entry.version.to_string()))
+    Ok(page_of(items, limit, |entry| entry.version.to_string()))
 }
 
 /// The newest version at a point in time.

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 
 use assay_core::{Usage, UserName};
 
+use crate::rules::work_ms;
+
 /// How much a new measurement moves the average: the newest ten or so count.
 const PART: u64 = 8;
 /// Most users whose own costs are known; beyond them all are learnt anew.
@@ -24,14 +26,9 @@ pub(in super::super) struct Costs {
 }
 
 impl Costs {
-    /// What an attempt is charged: its CPU time, and a millisecond at least.
-    pub(in super::super) fn work_ms(usage: Usage) -> u64 {
-        usage.cpu_ms.max(1)
-    }
-
     pub(in super::super) fn note(&mut self, user: &UserName, analysis: &str, usage: Usage) {
         let new = Cost {
-            work_us: Self::work_ms(usage).saturating_mul(1_000),
+            work_us: work_ms(usage).saturating_mul(1_000),
             run_us: usage.run_ms.saturating_mul(1_000),
         };
         note(&mut self.of_all, analysis, new);

@@ -6,10 +6,10 @@ use assay_core::{Fence, JobId, Limits, ShareLimits, State, Timestamp, UserName, 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::super::failure::{Fallible, Fault};
-use super::super::moves::{STOP_GRACE_MS, stop_at};
 use super::super::rows::{parsed, signed, state_of, text, unsigned};
-use super::super::spec;
 use super::{Held, Place, Rank, Scheduler, Shares, Ticket};
+use crate::rules::{STOP_GRACE_MS, stop_at};
+use crate::spec;
 
 /// Newest ended jobs from which the costs are learnt at the start.
 const LEARN_FROM: i64 = 500;

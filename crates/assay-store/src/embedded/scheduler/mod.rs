@@ -13,11 +13,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use assay_core::{Fence, JobId, Progress, ShareLimits, Timestamp, UserName, WorkerId};
 
+use crate::rules::WORKER_SEEN_MS;
 pub(super) use costs::Costs;
 pub(super) use shares::Shares;
-
-/// A worker that has not been heard of for so long is gone.
-const WORKER_SEEN_MS: u64 = 30_000;
 
 /// What orders jobs of one user among those that wait for a worker: priority, then age.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -29,7 +29,7 @@ pub async fn everything_is_there_after_a_restart(mut scene: Scene) {
 
 pub async fn a_job_that_was_running_runs_again_by_itself(mut scene: Scene) {
     let old = scene.running().await;
-    scene.reopen();
+    scene.reopen_without_workers().await;
     let job = scene.get(&old.job).await;
     assert_eq!((job.state, job.attempt), (State::Queued, 1));
     assert_eq!(refused(scene.jobs().finish(&old, succeeded()).await), Code::LeaseLost);
@@ -52,7 +52,7 @@ pub async fn a_job_that_was_running_its_last_attempt_fails(mut scene: Scene) {
     };
     let id = scene.submit_as(|job| job.retry = once).await;
     scene.claim_one().await;
-    scene.reopen();
+    scene.reopen_without_workers().await;
     let job = scene.get(&id).await;
     assert_eq!((job.state, job.error.unwrap().code), (State::Failed, Code::Lost));
     assert!(scene.claim(1).await.is_empty());
@@ -61,7 +61,7 @@ pub async fn a_job_that_was_running_its_last_attempt_fails(mut scene: Scene) {
 pub async fn a_job_that_should_have_stopped_is_canceled(mut scene: Scene) {
     let lease = scene.running().await;
     scene.jobs().cancel(&lease.job).await.unwrap();
-    scene.reopen();
+    scene.reopen_without_workers().await;
     assert_eq!(scene.state(&lease.job).await, State::Canceled);
     assert!(scene.claim(1).await.is_empty());
 }

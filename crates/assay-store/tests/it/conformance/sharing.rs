@@ -144,7 +144,7 @@ pub async fn an_heir_is_lost_with_its_worker_and_runs_again(mut scene: Scene) {
     assert_eq!(scene.jobs().reap().await.unwrap().lost, 1);
     let again = scene.claim_one().await;
     assert!(again.job == heir.id && again.fence > lease.fence);
-    scene.reopen();
+    scene.reopen_without_workers().await;
     assert_eq!(scene.claim_one().await.job, heir.id);
     scene.is_sound().await;
 }

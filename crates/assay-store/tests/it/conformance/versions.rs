@@ -221,13 +221,10 @@ pub async fn old_versions_go_with_what_only_they_held(scene: Scene) {
     scene.put(vec![put("i", "1")]).await;
     scene.put(vec![put("i", "2"), delete("b")]).await;
     scene.advance(3 * DAY);
-    assert_eq!(
-        scene.ports().upkeep.sweep().await.unwrap().objects,
-        Vec::<String>::new()
-    );
+    assert_eq!(scene.upkeep().sweep().await.unwrap().objects, Vec::<String>::new());
     scene.put(vec![put("j", "1")]).await;
     scene.advance(5 * DAY);
-    let swept = scene.ports().upkeep.sweep().await.unwrap();
+    let swept = scene.upkeep().sweep().await.unwrap();
     assert_eq!(swept.objects, ["datasets/d/0.keys", "datasets/d/0"]);
     // The version of seven days ago is there, and what came before it is not.
     assert_eq!(keys(&scene, &warehouse, Some(5)).await, ["i"]);
@@ -244,10 +241,7 @@ pub async fn old_versions_go_with_what_only_they_held(scene: Scene) {
     assert_eq!(scene.catalog().versions(&name(), page()).await.unwrap().items.len(), 2);
     let referenced = scene.upkeep().referenced_objects().await.unwrap();
     assert!(referenced.contains("datasets/d/1") && !referenced.contains("datasets/d/0"));
-    assert_eq!(
-        scene.ports().upkeep.sweep().await.unwrap().objects,
-        Vec::<String>::new()
-    );
+    assert_eq!(scene.upkeep().sweep().await.unwrap().objects, Vec::<String>::new());
 }
 
 pub async fn a_version_that_a_job_reads_stays(scene: Scene) {
@@ -260,10 +254,10 @@ pub async fn a_version_that_a_job_reads_stays(scene: Scene) {
     };
     let reader = scene.submit_as(|job| job.inputs = vec![pinned(1)]).await;
     scene.advance(9 * DAY);
-    scene.ports().upkeep.sweep().await.unwrap();
+    scene.upkeep().sweep().await.unwrap();
     assert_eq!(keys(&scene, &warehouse, Some(1)).await, ["a"]);
     scene.jobs().cancel(&reader).await.unwrap();
-    scene.ports().upkeep.sweep().await.unwrap();
+    scene.upkeep().sweep().await.unwrap();
     let gone = scene.catalog().snapshot(&name(), Some(Version(1))).await;
     assert_eq!(refused(gone), Code::VersionExpired);
 }
@@ -355,7 +349,7 @@ pub async fn what_a_load_puts_aside_is_kept_as_long_as_its_version(mut scene: Sc
     let referenced = scene.upkeep().referenced_objects().await.unwrap();
     assert!(referenced.contains("datasets/d/a.rejects") && referenced.contains("datasets/d/b.rejects"));
     scene.advance(8 * DAY);
-    let swept = scene.ports().upkeep.sweep().await.unwrap();
+    let swept = scene.upkeep().sweep().await.unwrap();
     assert_eq!(swept.objects, ["datasets/d/a.rejects"]);
     assert_eq!(told(&scene, None, 10).await, [(3, 1)]);
     let expired = scene.records().rejects(&name(), Some(Version(1)), 1).await;

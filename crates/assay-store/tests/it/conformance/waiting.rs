@@ -55,7 +55,7 @@ pub async fn a_job_waits_until_all_it_depends_on_have_succeeded(mut scene: Scene
     scene.jobs().finish(&one, succeeded()).await.unwrap();
     assert_eq!(scene.state(&child).await, State::Scheduled);
     scene.is_sound().await;
-    scene.reopen();
+    scene.reopen_without_workers().await;
     // The other one was running when the process ended: it is in line again.
     let two = scene.claim_one().await;
     scene.jobs().finish(&two, succeeded()).await.unwrap();

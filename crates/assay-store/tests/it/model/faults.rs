@@ -149,6 +149,10 @@ impl Harness for FaultyHarness {
         });
         ports
     }
+
+    fn lost_after_ms(&self) -> i64 {
+        0
+    }
 }
 
 /// Whether some random history shows the fault. The same histories every time.

@@ -2,9 +2,11 @@
 //! on purpose, each of which must be found out.
 
 mod faults;
+mod on_redis;
 mod queue;
 mod records;
 mod steps;
+mod twins;
 
 use std::collections::BTreeSet;
 
@@ -76,7 +78,9 @@ impl Model {
             Step::Reap => self.reap().await,
             Step::Reopen => {
                 self.scene.reopen();
-                self.queue.lose_all();
+                if self.scene.loses_at_once() {
+                    self.queue.lose_all();
+                }
             }
         }
     }

@@ -239,7 +239,7 @@ impl Run {
 
     async fn sweep(&mut self, hours: i64) {
         self.scene.advance(hours * 3_600_000);
-        self.scene.ports().upkeep.sweep().await.unwrap();
+        self.scene.upkeep().sweep().await.unwrap();
         let page = assay_core::PageRequest {
             after: None,
             limit: 1_000,

@@ -8,13 +8,11 @@ use assay_core::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::failure::Fallible;
-
-pub(super) fn write(spec: &JobSpec) -> Fallible<String> {
-    Ok(serde_json::to_string(&SpecOut::of(spec))?)
+pub(crate) fn write(spec: &JobSpec) -> serde_json::Result<String> {
+    serde_json::to_string(&SpecOut::of(spec))
 }
 
-pub(super) fn read(text: &str, owner: UserName, analysis: String, priority: u8) -> Fallible<JobSpec> {
+pub(crate) fn read(text: &str, owner: UserName, analysis: String, priority: u8) -> serde_json::Result<JobSpec> {
     let spec: SpecIn = serde_json::from_str(text)?;
     Ok(spec.into_spec(owner, analysis, priority))
 }

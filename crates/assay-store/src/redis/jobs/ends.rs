@@ -1,0 +1,243 @@
+//! The end of a job and what follows from it: for those who wait for it, and for those who share its run.
+
+use std::collections::VecDeque;
+
+use assay_core::{AttemptOutcome, Code, Error, Job, JobId, Progress, State, StoredResult, Timestamp, Usage};
+
+use super::row::{Held, Row};
+use crate::redis::desk::Desk;
+use crate::redis::failure::{Fallible, Fault};
+use crate::refusals;
+
+/// How a job ends.
+#[derive(Debug, Clone)]
+pub(super) struct End {
+    state: State,
+    error: Option<Error>,
+    result: Option<StoredResult>,
+    /// Begun and worked by another job's run.
+    started_at: Option<Timestamp>,
+}
+
+impl End {
+    pub(super) fn succeeded(result: StoredResult) -> Self {
+        Self {
+            state: State::Succeeded,
+            error: None,
+            result: Some(result),
+            started_at: None,
+        }
+    }
+
+    pub(super) fn failed(error: Error) -> Self {
+        Self {
+            state: State::Failed,
+            error: Some(error),
+            result: None,
+            started_at: None,
+        }
+    }
+
+    pub(super) fn canceled() -> Self {
+        Self {
+            state: State::Canceled,
+            error: Some(refusals::canceled()),
+            result: None,
+            started_at: None,
+        }
+    }
+
+    /// As the run of an identical job ended.
+    pub(super) fn answered(by: &Job) -> Self {
+        Self {
+            state: by.state,
+            error: by.error.clone(),
+            result: by.result.clone(),
+            started_at: by.started_at,
+        }
+    }
+}
+
+/// Ends a job, and whatever must end with it.
+pub(super) async fn settle(desk: &mut Desk, row: Row, end: End) -> Fallible<Job> {
+    let row = end_one(desk, row, end).await?;
+    let mut next = VecDeque::new();
+    follow_up(desk, &row, &mut next).await?;
+    settle_next(desk, next).await?;
+    Ok(row.job)
+}
+
+/// Ends those who end with another job, and whatever must end with them; each once, though it is named by many.
+async fn settle_next(desk: &mut Desk, mut next: VecDeque<(JobId, End)>) -> Fallible<()> {
+    while let Some((id, end)) = next.pop_front() {
+        let other = desk.known(&id).await?;
+        if other.job.state.is_terminal() {
+            continue;
+        }
+        let other = end_one(desk, other, end).await?;
+        follow_up(desk, &other, &mut next).await?;
+    }
+    Ok(())
+}
+
+/// Writes the end of one job.
+async fn end_one(desk: &mut Desk, mut row: Row, end: End) -> Fallible<Row> {
+    let End {
+        state,
+        error,
+        result,
+        started_at,
+    } = end;
+    let job = &mut row.job;
+    job.state = state;
+    job.cancel_requested = false;
+    job.run_at = None;
+    // The run may have begun before this job came.
+    let shared_from = started_at.map(|at| at.max(job.submitted_at));
+    job.started_at = job.started_at.or(shared_from);
+    job.finished_at = Some(desk.now);
+    job.error = error;
+    if let Some(result) = result {
+        desk.write_answer(&job.id, &result);
+        job.expires_at = Some(desk.now.plus_millis(job.spec.result_ttl_ms));
+        job.result = Some(result);
+    }
+    row.held = None;
+    row.parents.clear();
+    desk.save(row)
+}
+
+/// What an end means for others: those who end too go into `next`.
+async fn follow_up(desk: &mut Desk, row: &Row, next: &mut VecDeque<(JobId, End)>) -> Fallible<()> {
+    tell_children(desk, row, next).await?;
+    let followers = desk.followers(&row.job.id);
+    if followers.is_empty() {
+        return Ok(());
+    }
+    desk.load(&followers).await?;
+    let (answered, others) = answered(desk, &row.job, followers).await?;
+    next.extend(answered.into_iter().map(|id| (id, End::answered(&row.job))));
+    if others.is_empty() {
+        return Ok(());
+    }
+    let heir = take_lead(desk, &others, row.digest.clone()).await?;
+    desk.save(heir).map(drop)
+}
+
+/// The followers that end as the job has ended, and those that need a run of their own: a cancel and a deadline are the
+/// job's own, a time limit says nothing to who has more time, nor what may pass to who allows more attempts.
+async fn answered(desk: &mut Desk, job: &Job, followers: Vec<JobId>) -> Fallible<(Vec<JobId>, Vec<JobId>)> {
+    let code = match (job.state, &job.error) {
+        (State::Canceled, _) => return Ok((Vec::new(), followers)),
+        (State::Failed, Some(error)) => error.code,
+        _ => return Ok((followers, Vec::new())),
+    };
+    let (mut answered, mut others) = (Vec::new(), Vec::new());
+    for id in followers {
+        let spec = desk.known(&id).await?.job.spec;
+        let goes_on = match code {
+            Code::DeadlineExceeded => true,
+            Code::Timeout => spec.limits.timeout_ms > job.spec.limits.timeout_ms,
+            code if code.is_retryable() => spec.retry.max_attempts > job.spec.retry.max_attempts,
+            _ => false,
+        };
+        if goes_on { &mut others } else { &mut answered }.push(id);
+    }
+    Ok((answered, others))
+}
+
+async fn tell_children(desk: &mut Desk, row: &Row, next: &mut VecDeque<(JobId, End)>) -> Fallible<()> {
+    let children = desk.children(&row.job.id);
+    desk.load(&children).await?;
+    for id in children {
+        if row.job.state != State::Succeeded {
+            next.push_back((id, End::failed(refusals::failed_dependency(&row.job))));
+            continue;
+        }
+        let mut child = desk.known(&id).await?;
+        child.parents.remove(&row.job.id);
+        if child.parents.is_empty() {
+            release_child(desk, child)?;
+        } else {
+            desk.keep(child);
+        }
+    }
+    Ok(())
+}
+
+/// Queues a job whose last dependency has succeeded, or has it wait for its time.
+fn release_child(desk: &mut Desk, mut child: Row) -> Fallible<()> {
+    if child.job.run_at.is_some_and(|at| at > desk.now) {
+        desk.keep(child);
+        return Ok(());
+    }
+    child.job.state = State::Queued;
+    child.job.run_at = None;
+    desk.save(child).map(drop)
+}
+
+/// Makes the first of the followers the one that the others follow; it is not saved yet.
+async fn take_lead(desk: &mut Desk, followers: &[JobId], digest: Option<String>) -> Fallible<Row> {
+    let nobody = || Fault::Stored("nobody follows a job that is followed".to_owned());
+    let (first, rest) = followers.split_first().ok_or_else(nobody)?;
+    let mut heir = desk.known(first).await?;
+    heir.job.shares = None;
+    heir.digest = digest;
+    for id in rest {
+        let mut other = desk.known(id).await?;
+        other.job.shares = Some(first.clone());
+        desk.save(other)?;
+    }
+    Ok(heir)
+}
+
+/// Has a waiting leader and all who follow it follow another job.
+pub(super) async fn follow(desk: &mut Desk, leader: &JobId, other: &JobId) -> Fallible<()> {
+    desk.load([leader]).await?;
+    let mut all = desk.followers(leader);
+    all.push(leader.clone());
+    desk.load(&all).await?;
+    // The other one may have been a follower itself.
+    for id in all.iter().filter(|id| *id != other) {
+        let mut row = desk.known(id).await?;
+        row.job.shares = Some(other.clone());
+        if id == leader {
+            row.digest = None;
+        }
+        desk.save(row)?;
+    }
+    Ok(())
+}
+
+/// Has one who follows a waiting leader lead the run in its place.
+pub(super) async fn overtake(desk: &mut Desk, leader: &JobId, follower: &JobId) -> Fallible<()> {
+    let digest = desk.known(leader).await?.digest;
+    let mut heir = desk.known(follower).await?;
+    heir.job.shares = None;
+    heir.digest = digest;
+    desk.save(heir)?;
+    follow(desk, leader, follower).await
+}
+
+/// Cancels a running job whose run others share: only the asker goes, and the run is theirs from now on.
+pub(super) async fn hand_over(desk: &mut Desk, row: Row, held: Held, followers: &[JobId]) -> Fallible<Job> {
+    let started_at = row.job.started_at.unwrap_or(desk.now);
+    desk.write_attempt(&row, &held, Some((AttemptOutcome::Canceled, None, Usage::default())))?;
+    let row = end_one(desk, row, End::canceled()).await?;
+    let mut next = VecDeque::new();
+    tell_children(desk, &row, &mut next).await?;
+    desk.load(followers).await?;
+    let mut heir = take_lead(desk, followers, row.digest.clone()).await?;
+    heir.job.state = State::Running;
+    heir.job.attempt += 1;
+    heir.job.started_at = Some(started_at);
+    heir.job.progress = Progress::default();
+    desk.write_attempt(&heir, &held, None)?;
+    // The whole run is the heir's from now on, and what it takes is not known before its end.
+    desk.step.correct(&row.job.spec.owner, held.charged_ms, 0);
+    desk.step.correct(&heir.job.spec.owner, 0, held.charged_ms);
+    heir.held = Some(held);
+    desk.save(heir)?;
+    settle_next(desk, next).await?;
+    Ok(row.job)
+}

@@ -1,0 +1,27 @@
+//! Jobs, their queue and their log in Redis.
+//!
+//! A job is a hash (`row`); the indexes follow from it (`index`). Operations take jobs onto a sheet, move them and write
+//! them back (`sheet`): `submit` takes a job in, `moves` takes it to its end, `ends` ends it with whatever must end with
+//! it, `reap` does what time brings, `changes` has what users change and remove. Picking the next job and keeping leases
+//! are scripts of their own (`claims`, `beats`), because they are asked at every turn.
+
+mod beats;
+mod changes;
+mod check;
+mod claims;
+mod ends;
+mod explain;
+mod index;
+mod lists;
+mod moves;
+mod pauses;
+mod ports;
+mod reap;
+mod remove;
+mod row;
+mod shares;
+mod sheet;
+mod stats;
+mod submit;
+
+pub(super) use sheet::{Sheet, take, take_found};

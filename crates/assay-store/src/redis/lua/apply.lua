@@ -1,0 +1,57 @@
+-- Conditions, then writes: their number, and of each its name, how many arguments follow, and they. Returns 0, or the
+-- place of the first condition that does not hold; nothing was written then.
+local function sum(first, last)
+  local members = 0
+  for place = first, last do
+    members = members + redis.call('ZCARD', ARGV[place])
+  end
+  return members
+end
+
+local holds = {
+  ['field'] = function(a) return redis.call('HGET', ARGV[a], ARGV[a + 1]) == ARGV[a + 2] end,
+  ['no field'] = function(a) return redis.call('HEXISTS', ARGV[a], ARGV[a + 1]) == 0 end,
+  ['field below'] = function(a)
+    return tonumber(redis.call('HGET', ARGV[a], ARGV[a + 1]) or 0) < tonumber(ARGV[a + 2])
+  end,
+  ['text'] = function(a) return redis.call('GET', ARGV[a]) == ARGV[a + 1] end,
+  ['absent'] = function(a) return redis.call('EXISTS', ARGV[a]) == 0 end,
+  ['set'] = function(a) return redis.call('SCARD', ARGV[a]) == tonumber(ARGV[a + 1]) end,
+  ['sorted'] = function(a) return redis.call('ZCARD', ARGV[a]) == tonumber(ARGV[a + 1]) end,
+  ['score'] = function(a)
+    return tonumber(redis.call('ZSCORE', ARGV[a], ARGV[a + 1]) or nil) == tonumber(ARGV[a + 2])
+  end,
+  ['no score'] = function(a) return not redis.call('ZSCORE', ARGV[a], ARGV[a + 1]) end,
+  ['sorted below'] = function(a, z) return sum(a + 1, z) < tonumber(ARGV[a]) end,
+}
+
+local guards = tonumber(take())
+for guard = 1, guards do
+  local name, count = take(), tonumber(take())
+  if not holds[name](at + 1, at + count) then
+    return guard
+  end
+  at = at + count
+end
+
+local number
+local own = {
+  ['event'] = function(a) number = tell(ARGV[a], ARGV[a + 1]) end,
+  ['event number'] = function(a) redis.call('HSET', ARGV[a], ARGV[a + 1], number) end,
+  ['correct'] = function(a) correct(ARGV[a], tonumber(ARGV[a + 1]), tonumber(ARGV[a + 2])) end,
+  ['learn'] = function(a) learn(ARGV[a], ARGV[a + 1], tonumber(ARGV[a + 2]), tonumber(ARGV[a + 3])) end,
+  ['mend'] = function(a) mend(ARGV[a]) end,
+  ['wake'] = function(a) wake(ARGV[a]) end,
+}
+
+local writes = tonumber(take())
+for _ = 1, writes do
+  local name, count = take(), tonumber(take())
+  if own[name] then
+    own[name](at + 1)
+  else
+    redis.call(name, unpack(ARGV, at + 1, at + count))
+  end
+  at = at + count
+end
+return 0

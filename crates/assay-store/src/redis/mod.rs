@@ -1,0 +1,167 @@
+//! The store of many machines: a Redis server, or one that speaks as it does, and any number of processes around it.
+//!
+//! No process leads. What an operation has read it shows again when it writes (`desk`, `step`): the server looks at the
+//! conditions and does all writes or none, so the rules are ordinary code here and hold between all processes. Time is
+//! the server's. What happens is told in a stream, which every process hears (`tail`).
+
+mod connection;
+mod desk;
+mod events;
+mod failure;
+mod jobs;
+mod keys;
+mod log;
+mod step;
+mod tail;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use assay_core::{Clock, Result, Timestamp};
+use object_store::ObjectStore;
+use tokio::task::AbortHandle;
+
+use crate::embedded::StoreSettings;
+use connection::Connection;
+use failure::Fallible;
+use keys::Keys;
+use tail::{Channels, Tail};
+
+/// How a store is reached and how it behaves.
+#[derive(Clone)]
+pub struct RedisSettings {
+    /// `redis://user:password@host:6379/0`, `rediss://…`, or `redis+unix:///path?db=0`.
+    pub url: String,
+    /// What the names of all keys begin with, in braces. Stores with different tags can share a database.
+    pub tag: String,
+    /// How long an answer of the server may take before the operation fails.
+    pub timeout: Duration,
+    /// Where the time is read; the server's own when absent. For tests.
+    pub clock: Option<Arc<dyn Clock>>,
+    /// Bounds and times, as of every store.
+    pub store: StoreSettings,
+}
+
+impl RedisSettings {
+    /// Everything at its default, for the server at `url`.
+    #[must_use]
+    pub fn at(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            tag: "assay".to_owned(),
+            timeout: Duration::from_secs(10),
+            clock: None,
+            store: StoreSettings::default(),
+        }
+    }
+}
+
+impl std::fmt::Debug for RedisSettings {
+    /// Without the URL, which may hold a password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RedisSettings")
+            .field("tag", &self.tag)
+            .field("timeout", &self.timeout)
+            .field("store", &self.store)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Jobs, data sets and events in Redis. Clones are the same store.
+///
+/// A lease that has run out is no lease, whether reaped already or not. Lists show of a result its description only: no
+/// rows, and inline data as empty.
+#[derive(Clone)]
+pub struct RedisStore {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    connection: Connection,
+    keys: Keys,
+    settings: StoreSettings,
+    clock: Option<Arc<dyn Clock>>,
+    objects: Arc<dyn ObjectStore>,
+    channels: Channels,
+    tail: AbortHandle,
+}
+
+impl RedisStore {
+    /// Opens the store; others may have it open as well. `objects` is where parts, results and uploads lie.
+    ///
+    /// # Errors
+    /// `InvalidParameter` when the URL cannot be read; `StoreFailed` when the server cannot be reached.
+    pub async fn open(settings: RedisSettings, objects: Arc<dyn ObjectStore>) -> Result<Self> {
+        let RedisSettings {
+            url,
+            tag,
+            timeout,
+            clock,
+            store,
+        } = settings;
+        let connection = Connection::open(&url, timeout).await?;
+        let keys = Keys::new(&tag);
+        let channels = Channels::new();
+        let tail = Tail::open(connection.clone(), keys.clone(), channels.clone())
+            .await
+            .map_err(|fault| fault.into_error("read its newest event"))?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                connection,
+                keys,
+                settings: store,
+                clock,
+                objects,
+                channels,
+                tail: tokio::spawn(tail.run()).abort_handle(),
+            }),
+        })
+    }
+
+    /// Where parts, results and uploads lie.
+    #[must_use]
+    pub fn objects(&self) -> Arc<dyn ObjectStore> {
+        Arc::clone(&self.inner.objects)
+    }
+}
+
+impl std::fmt::Debug for RedisStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RedisStore")
+            .field("keys", &self.inner.keys)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    /// The time of the server.
+    async fn now(&self) -> Fallible<Timestamp> {
+        if let Some(clock) = &self.clock {
+            return Ok(clock.now());
+        }
+        Ok(time_of(self.connection.query(&redis::cmd("TIME")).await?))
+    }
+
+    /// The first arguments of every script.
+    fn script_settings(&self) -> Vec<Vec<u8>> {
+        let share = self.settings.default_share;
+        [
+            share.weight.to_string(),
+            share.max_running.to_string(),
+            self.settings.kept_events.to_string(),
+        ]
+        .map(String::into_bytes)
+        .to_vec()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.tail.abort();
+    }
+}
+
+/// What `TIME` answers: seconds and microseconds.
+fn time_of((seconds, microseconds): (i64, i64)) -> Timestamp {
+    Timestamp(seconds.saturating_mul(1_000).saturating_add(microseconds / 1_000))
+}

@@ -1,0 +1,281 @@
+//! One step: conditions on what was read, and the writes that follow when all of them hold. The server does all of it
+//! at once or nothing.
+//!
+//! The server cannot take writes back. So all conditions are looked at before the first write, and what is written was
+//! computed before: a write cannot fail but for a key of another type, which only a foreign hand can have made.
+
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+use assay_core::UserName;
+use redis::{Script, ToRedisArgs};
+
+use super::failure::{Fallible, Fault};
+use super::{Inner, events};
+
+static APPLY: LazyLock<Script> =
+    LazyLock::new(|| Script::new(concat!(include_str!("lua/shares.lua"), include_str!("lua/apply.lua"))));
+
+/// Who is woken beside those who wait for events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Wake {
+    /// A job may be claimed that could not before.
+    Queued,
+    /// A notice may be due.
+    Due,
+    /// A schedule may be due earlier than was known.
+    Schedules,
+    /// A data set has a new version.
+    Data,
+}
+
+impl Wake {
+    pub(super) const ALL: [Wake; 4] = [Wake::Queued, Wake::Due, Wake::Schedules, Wake::Data];
+
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Wake::Queued => "queued",
+            Wake::Due => "due",
+            Wake::Schedules => "schedules",
+            Wake::Data => "data",
+        }
+    }
+}
+
+/// What the script is given, argument by argument.
+#[derive(Debug, Default)]
+struct Args {
+    count: usize,
+    args: Vec<Vec<u8>>,
+}
+
+impl Args {
+    /// Adds an entry: its name, how many arguments follow, and they.
+    fn push(&mut self, name: &str, values: &[&dyn Value]) {
+        let mut own = Vec::with_capacity(values.len());
+        for value in values {
+            value.write(&mut own);
+        }
+        self.push_list(name, own);
+    }
+
+    fn push_list(&mut self, name: &str, own: Vec<Vec<u8>>) {
+        self.count += 1;
+        self.args.push(name.as_bytes().to_vec());
+        self.args.push(own.len().to_string().into_bytes());
+        self.args.extend(own);
+    }
+}
+
+/// What can be written: texts, bytes and numbers.
+pub(super) trait Value: Sync {
+    fn write(&self, args: &mut Vec<Vec<u8>>);
+}
+
+impl<T: ToRedisArgs + Sync> Value for T {
+    fn write(&self, args: &mut Vec<Vec<u8>>) {
+        self.write_redis_args(args);
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Step {
+    guards: Args,
+    writes: Args,
+    users: BTreeSet<UserName>,
+    wakes: BTreeSet<Wake>,
+    must_hold: bool,
+}
+
+/// Conditions.
+#[expect(clippy::needless_pass_by_value, reason = "texts and numbers are given as they are")]
+impl Step {
+    /// The field of the hash has this value.
+    pub(super) fn field_is(&mut self, key: &str, field: &str, value: impl Value) {
+        self.guards.push("field", &[&key, &field, &value]);
+    }
+
+    /// The hash has no such field.
+    pub(super) fn field_absent(&mut self, key: &str, field: &str) {
+        self.guards.push("no field", &[&key, &field]);
+    }
+
+    /// The number in the field of the hash, 0 when there is none, is below `most`.
+    pub(super) fn field_below(&mut self, key: &str, field: &str, most: u64) {
+        self.guards.push("field below", &[&key, &field, &most]);
+    }
+
+    /// The string has this value.
+    pub(super) fn text_is(&mut self, key: &str, value: impl Value) {
+        self.guards.push("text", &[&key, &value]);
+    }
+
+    /// There is nothing under the key.
+    pub(super) fn absent(&mut self, key: &str) {
+        self.guards.push("absent", &[&key]);
+    }
+
+    /// The set has so many members.
+    pub(super) fn set_has(&mut self, key: &str, members: usize) {
+        self.guards.push("set", &[&key, &members]);
+    }
+
+    /// The sorted set has so many members.
+    pub(super) fn sorted_has(&mut self, key: &str, members: usize) {
+        self.guards.push("sorted", &[&key, &members]);
+    }
+
+    /// The member of the sorted set has this score; none when absent.
+    pub(super) fn score_is(&mut self, key: &str, member: &str, score: Option<i64>) {
+        match score {
+            Some(score) => self.guards.push("score", &[&key, &member, &score]),
+            None => self.guards.push("no score", &[&key, &member]),
+        }
+    }
+
+    /// The sorted sets have fewer than `most` members in all.
+    pub(super) fn sorted_below(&mut self, most: usize, keys: &[String]) {
+        self.guards.push("sorted below", &[&most, &keys]);
+    }
+}
+
+impl Step {
+    /// Has the conditions looked at though nothing is written: what was read must fit together.
+    pub(super) fn must_hold(&mut self) {
+        self.must_hold = true;
+    }
+}
+
+/// Writes, done in order.
+#[expect(clippy::needless_pass_by_value, reason = "texts and numbers are given as they are")]
+impl Step {
+    pub(super) fn hset(&mut self, key: &str, field: &str, value: impl Value) {
+        self.writes.push("HSET", &[&key, &field, &value]);
+    }
+
+    /// Several fields at once.
+    pub(super) fn hset_all(&mut self, key: &str, fields: &[(&str, Vec<u8>)]) {
+        let mut own = Vec::with_capacity(2 * fields.len() + 1);
+        own.push(key.as_bytes().to_vec());
+        for (field, value) in fields {
+            own.push(field.as_bytes().to_vec());
+            own.push(value.clone());
+        }
+        self.writes.push_list("HSET", own);
+    }
+
+    pub(super) fn hdel(&mut self, key: &str, fields: &[&str]) {
+        self.writes.push("HDEL", &[&key, &fields]);
+    }
+
+    pub(super) fn hincr(&mut self, key: &str, field: &str, by: i64) {
+        self.writes.push("HINCRBY", &[&key, &field, &by]);
+    }
+
+    #[allow(dead_code, reason = "for the rooms that are being added")]
+    pub(super) fn set(&mut self, key: &str, value: impl Value) {
+        self.writes.push("SET", &[&key, &value]);
+    }
+
+    /// The key goes by itself after so many milliseconds.
+    pub(super) fn set_for(&mut self, key: &str, value: impl Value, milliseconds: u64) {
+        self.writes.push("SET", &[&key, &value, &"PX", &milliseconds]);
+    }
+
+    pub(super) fn incr(&mut self, key: &str, by: i64) {
+        self.writes.push("INCRBY", &[&key, &by]);
+    }
+
+    pub(super) fn sadd(&mut self, key: &str, member: impl Value) {
+        self.writes.push("SADD", &[&key, &member]);
+    }
+
+    pub(super) fn srem(&mut self, key: &str, member: impl Value) {
+        self.writes.push("SREM", &[&key, &member]);
+    }
+
+    pub(super) fn zadd(&mut self, key: &str, score: i64, member: impl Value) {
+        self.writes.push("ZADD", &[&key, &score, &member]);
+    }
+
+    pub(super) fn zrem(&mut self, key: &str, member: impl Value) {
+        self.writes.push("ZREM", &[&key, &member]);
+    }
+
+    pub(super) fn del(&mut self, key: &str) {
+        self.writes.push("DEL", &[&key]);
+    }
+
+    /// Takes an entry out of a stream.
+    pub(super) fn xdel(&mut self, key: &str, id: &str) {
+        self.writes.push("XDEL", &[&key, &id]);
+    }
+
+    /// Lets the key go by itself after so many milliseconds.
+    #[allow(dead_code, reason = "for the rooms that are being added")]
+    pub(super) fn expire(&mut self, key: &str, milliseconds: u64) {
+        self.writes.push("PEXPIRE", &[&key, &milliseconds]);
+    }
+
+    /// Tells an event; it gets the next number.
+    pub(super) fn tell(&mut self, event: &events::Told) {
+        self.writes.push("event", &[&event.job.as_str(), &event.json]);
+    }
+
+    /// Writes the number of the event that was told last in this step.
+    #[allow(dead_code, reason = "for the rooms that are being added")]
+    pub(super) fn hset_event_number(&mut self, key: &str, field: &str) {
+        self.writes.push("event number", &[&key, &field]);
+    }
+
+    /// Puts what an attempt took in the place of what its user was charged.
+    pub(super) fn correct(&mut self, user: &UserName, charged_ms: u64, took_ms: u64) {
+        self.writes.push("correct", &[&user.as_str(), &charged_ms, &took_ms]);
+        self.touch(user);
+    }
+
+    /// Learns from an attempt of the user what jobs of its analysis take.
+    pub(super) fn learn(&mut self, user: &UserName, analysis: &str, work_ms: u64, run_ms: u64) {
+        self.writes
+            .push("learn", &[&user.as_str(), &analysis, &work_ms, &run_ms]);
+    }
+
+    /// Has the place of the user in the ring of those who have a turn put right at the end of the step.
+    pub(super) fn touch(&mut self, user: &UserName) {
+        if !self.users.contains(user) {
+            self.users.insert(user.clone());
+        }
+    }
+
+    pub(super) fn wake(&mut self, wake: Wake) {
+        self.wakes.insert(wake);
+    }
+}
+
+impl Step {
+    fn is_empty(&self) -> bool {
+        let writes_nothing = self.writes.count == 0 && self.users.is_empty() && self.wakes.is_empty();
+        writes_nothing && !self.must_hold
+    }
+
+    /// # Errors
+    /// `Overtaken` when a condition does not hold any more; nothing was written then.
+    pub(super) async fn apply(mut self, store: &Inner) -> Fallible<()> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        for user in std::mem::take(&mut self.users) {
+            self.writes.push("mend", &[&user.as_str()]);
+        }
+        for wake in std::mem::take(&mut self.wakes) {
+            self.writes.push("wake", &[&wake.as_str()]);
+        }
+        let mut args = store.script_settings();
+        args.push(self.guards.count.to_string().into_bytes());
+        args.append(&mut self.guards.args);
+        args.push(self.writes.count.to_string().into_bytes());
+        args.append(&mut self.writes.args);
+        let failed: usize = store.connection.run(&APPLY, store.keys.prefix(), &args).await?;
+        if failed == 0 { Ok(()) } else { Err(Fault::Overtaken) }
+    }
+}

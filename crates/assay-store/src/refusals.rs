@@ -1,0 +1,100 @@
+//! What every store refuses in the same words.
+
+use assay_core::{Code, Error, Idempotency, Job, JobId, Lease, State, UserName};
+
+pub(crate) fn unknown_job(id: &JobId) -> Error {
+    Error::new(Code::UnknownJob, format!("job `{id}` does not exist")).hint("`assay job list` shows the recent ones")
+}
+
+pub(crate) fn known_id(id: &JobId) -> Error {
+    Error::new(Code::Conflict, format!("job `{id}` exists already")).hint("submit it under a new id")
+}
+
+pub(crate) fn reused_key(idempotency: &Idempotency) -> Error {
+    let message = format!("idempotency key `{}` came with another request before", idempotency.key);
+    Error::new(Code::IdempotencyKeyReused, message).hint("use a new key for a new request")
+}
+
+pub(crate) fn taken_key(holder: &JobId, key: &str) -> Error {
+    let message = format!("the unfinished job `{holder}` has the unique key `{key}`");
+    Error::new(Code::UniqueKeyTaken, message)
+        .pointing("/unique_key")
+        .hint("wait for that job, cancel it, or use another key")
+}
+
+/// Nothing can depend on a job that has ended otherwise than by success.
+pub(crate) fn ended_parent(parent: &JobId, state: State, pointer: &str) -> Error {
+    let message = format!("job `{parent}` has {state}, so nothing can depend on it");
+    Error::new(Code::DependencyFailed, message)
+        .pointing(pointer)
+        .hint("run it again and depend on the new job")
+}
+
+pub(crate) fn queue_full(max_waiting: usize) -> Error {
+    too_many(format!("{max_waiting} jobs wait already, no more are taken"))
+}
+
+pub(crate) fn user_full(user: &UserName, max_waiting: u32) -> Error {
+    too_many(format!(
+        "{max_waiting} jobs of user `{user}` wait already, no more are taken"
+    ))
+}
+
+fn too_many(message: String) -> Error {
+    Error::new(Code::TooManyJobs, message).hint("try again when some have finished, or cancel some")
+}
+
+pub(crate) fn lost_lease(lease: &Lease) -> Error {
+    let message = format!(
+        "the lease `{}` of job `{}` is not valid any more",
+        lease.fence, lease.job
+    );
+    Error::new(Code::LeaseLost, message).hint("stop working on it; nothing of this attempt was stored")
+}
+
+/// Of what is done to unfinished jobs only; `hint` says which.
+pub(crate) fn ended(job: &Job, hint: &str) -> Error {
+    Error::new(Code::JobFinished, format!("job `{}` has {} already", job.id, job.state)).hint(hint)
+}
+
+pub(crate) fn waits_for_jobs(id: &JobId) -> Error {
+    Error::new(Code::Conflict, format!("job `{id}` waits for other jobs")).hint("`depends_on` names them")
+}
+
+pub(crate) fn waits_for_no_time(job: &Job) -> Error {
+    let message = format!("job `{}` is {}, it waits for no time", job.id, job.state);
+    Error::new(Code::Conflict, message).hint("only scheduled jobs can be run at once")
+}
+
+pub(crate) fn unfinished(id: &JobId, state: State) -> Error {
+    let message = format!("job `{id}` is {state}, so it cannot be removed");
+    Error::new(Code::JobNotFinished, message).hint(format!("cancel it first; `assay job cancel {id}` does"))
+}
+
+/// The end of a job that was to wait for one that did not succeed.
+pub(crate) fn failed_dependency(parent: &Job) -> Error {
+    let message = format!("job `{}`, which had to succeed before, has {}", parent.id, parent.state);
+    Error::new(Code::DependencyFailed, message).hint("run that job again, then this one")
+}
+
+pub(crate) fn canceled() -> Error {
+    Error::new(Code::Canceled, "the job was canceled on request").hint("submit it again to run it")
+}
+
+pub(crate) fn deadline_exceeded() -> Error {
+    Error::new(Code::DeadlineExceeded, "the job had not ended at its deadline")
+        .hint("give it a later `deadline`, a higher priority, or less to do")
+}
+
+pub(crate) fn timed_out(timeout_ms: u64) -> Error {
+    Error::new(Code::Timeout, format!("the attempt took longer than {timeout_ms} ms"))
+        .hint("raise `limits.timeout_ms`, or ask for less")
+}
+
+pub(crate) fn lost_attempt(attempt: u32) -> Error {
+    Error::new(
+        Code::Lost,
+        format!("attempt {attempt} was lost: its worker gave no sign of life"),
+    )
+    .hint("look for a crash of the worker in its log, or submit the job again")
+}

@@ -1,0 +1,172 @@
+//! A Redis server of the tests' own, and the store on it.
+
+mod doctor;
+mod faults;
+mod many;
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+
+use assay_core::Clock;
+use assay_store::{DurableFolder, RedisSettings, RedisStore, StoreSettings};
+
+use crate::support::{Bounds, Harness, LEASE_MS, Ports};
+
+/// A server on a socket in a folder of its own; it ends with the value.
+pub struct Server {
+    child: Child,
+    folder: tempfile::TempDir,
+    options: &'static [&'static str],
+}
+
+impl Server {
+    /// Starts a server that keeps nothing on disk, and waits until it answers.
+    pub fn start() -> Self {
+        Self::start_with(&["--save", "", "--appendonly", "no"])
+    }
+
+    pub fn start_with(options: &'static [&'static str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let child = Self::spawn(folder.path(), options);
+        Self { child, folder, options }
+    }
+
+    fn spawn(folder: &Path, options: &[&str]) -> Child {
+        let mut child = Command::new("redis-server")
+            .args(["--port", "0"])
+            .args(options)
+            .arg("--unixsocket")
+            .arg(folder.join("redis.sock"))
+            .arg("--dir")
+            .arg(folder)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
+        let is_ready = said.any(|line| line.unwrap().contains("eady to accept connections"));
+        assert!(is_ready, "redis-server should start");
+        child
+    }
+
+    /// Kills the server, as a power cut does to its process.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts a killed server on what it left on disk.
+    pub fn start_again(&mut self) {
+        self.child = Self::spawn(self.folder.path(), self.options);
+    }
+
+    /// Sends the server a signal by its name, e.g. `STOP`.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill")
+            .arg(format!("-{name}"))
+            .arg(self.child.id().to_string())
+            .status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Does what no store does.
+    pub fn command(&self, words: &[&str]) {
+        let mut command = redis::cmd(words[0]);
+        command.arg(&words[1..]);
+        let client = redis::Client::open(self.url()).unwrap();
+        let _: redis::Value = command.query(&mut client.get_connection().unwrap()).unwrap();
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis+unix://{}", self.folder.path().join("redis.sock").display())
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A store on a server of its own. Clones are the same store.
+#[derive(Clone)]
+pub struct RedisHarness {
+    server: Arc<Server>,
+    tag: String,
+}
+
+impl RedisHarness {
+    pub fn new() -> Self {
+        Self::on(Arc::new(Server::start()), "assay")
+    }
+
+    /// A store beside others on one server.
+    pub fn on(server: Arc<Server>, tag: &str) -> Self {
+        Self {
+            server,
+            tag: tag.to_owned(),
+        }
+    }
+
+    /// A client that may do what no store does.
+    pub fn client(&self) -> redis::Client {
+        redis::Client::open(self.server.url()).unwrap()
+    }
+
+    pub fn settings(&self, clock: Arc<dyn Clock>, bounds: Bounds) -> RedisSettings {
+        RedisSettings {
+            tag: self.tag.clone(),
+            clock: Some(clock),
+            store: StoreSettings {
+                max_waiting: bounds.max_waiting,
+                max_result_bytes: bounds.max_result_bytes,
+                ..StoreSettings::default()
+            },
+            ..RedisSettings::at(self.server.url())
+        }
+    }
+}
+
+impl Harness for RedisHarness {
+    fn open(&self, clock: Arc<dyn Clock>, bounds: Bounds) -> Ports {
+        let objects = DurableFolder::open(&self.server.folder().join("objects")).unwrap();
+        let open = RedisStore::open(self.settings(clock, bounds), Arc::new(objects));
+        let open = || tokio::runtime::Handle::current().block_on(open);
+        ports(&tokio::task::block_in_place(open).unwrap())
+    }
+
+    fn lost_after_ms(&self) -> i64 {
+        LEASE_MS
+    }
+}
+
+fn ports(store: &RedisStore) -> Ports {
+    Ports {
+        jobs: Arc::new(store.clone()),
+        queue: Arc::new(store.clone()),
+        changes: Arc::new(store.clone()),
+        events: Arc::new(store.clone()),
+        upkeep: None,
+        catalog: None,
+        schedules: None,
+        outbox: None,
+        hooks: None,
+        history: None,
+        records: None,
+        objects: store.objects(),
+    }
+}
+
+/// A store of its own, on the clock of the server.
+pub async fn open(server: &Server, change: impl FnOnce(&mut RedisSettings)) -> assay_core::Result<RedisStore> {
+    let objects = DurableFolder::open(&server.folder().join("objects")).unwrap();
+    let mut settings = RedisSettings::at(server.url());
+    change(&mut settings);
+    RedisStore::open(settings, Arc::new(objects)).await
+}
