@@ -68,6 +68,12 @@ pub(crate) fn begin_anew(delivery: &mut Delivery, now: Timestamp) {
     delivery.tries = 0;
 }
 
+/// Ends a delivery that waits for a hook that is told nothing any more.
+pub(crate) fn give_up(delivery: &mut Delivery, reason: &str, now: Timestamp) {
+    note(delivery, Some(given_up(reason, now)));
+    end(delivery, DeliveryState::Failed);
+}
+
 /// What the log says of a delivery that was given up.
 pub(crate) fn given_up(reason: &str, now: Timestamp) -> DeliveryTry {
     DeliveryTry {

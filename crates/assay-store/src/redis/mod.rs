@@ -8,11 +8,19 @@ mod connection;
 mod desk;
 mod events;
 mod failure;
+mod history;
+mod hooks;
 mod jobs;
 mod keys;
+mod leftovers;
 mod log;
+mod outbox;
+mod reads;
+mod references;
+mod schedules;
 mod step;
 mod tail;
+mod upkeep;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +33,7 @@ use crate::embedded::StoreSettings;
 use connection::Connection;
 use failure::Fallible;
 use keys::Keys;
+use leftovers::Leftovers;
 use tail::{Channels, Tail};
 
 /// How a store is reached and how it behaves.
@@ -83,6 +92,7 @@ struct Inner {
     clock: Option<Arc<dyn Clock>>,
     objects: Arc<dyn ObjectStore>,
     channels: Channels,
+    leftovers: Leftovers,
     tail: AbortHandle,
 }
 
@@ -113,6 +123,7 @@ impl RedisStore {
                 clock,
                 objects,
                 channels,
+                leftovers: Leftovers::default(),
                 tail: tokio::spawn(tail.run()).abort_handle(),
             }),
         })
