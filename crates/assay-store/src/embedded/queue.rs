@@ -124,10 +124,9 @@ fn explain_queued(desk: &Desk<'_>, id: &JobId, wait: &mut Wait) -> Fallible<()> 
         wait.cause = WaitCause::Paused;
         return Ok(());
     }
-    if let Some((position, ahead)) = desk.scheduler.shares.place(&ticket.owner, ticket.rank, id) {
-        wait.position = Some(position);
-        wait.ahead = ahead;
-    }
+    let (position, ahead) = desk.scheduler.shares.place(&ticket.owner, ticket.rank, id);
+    wait.position = Some(position);
+    wait.ahead = ahead;
     if desk.scheduler.shares.is_at_limit(&ticket.owner) {
         wait.cause = WaitCause::UserLimit;
     } else if workers.is_empty() {

@@ -207,7 +207,7 @@ pub(super) fn is_sooner(desk: &Desk<'_>, user: &UserName, asked: Rank, leader: &
         return asked < *rank;
     }
     let shares = &desk.scheduler.shares;
-    let ahead = |owner, rank, id| shares.place(owner, rank, id).map_or(0, |(_, ahead)| ahead);
+    let ahead = |owner, rank, id| shares.place(owner, rank, id).1;
     !shares.is_at_limit(user) && (shares.is_at_limit(owner) || ahead(user, asked, leader) < ahead(owner, *rank, leader))
 }
 

@@ -75,8 +75,12 @@ impl Fault {
 }
 
 fn is_full(cause: &RedisError) -> bool {
-    // The server has no code of its own for it before version 7.4.
+    let is_oom = |error: &(usize, redis::ServerError)| error.1.code() == "OOM";
     cause.code() == Some("OOM")
+        || cause
+            .clone()
+            .into_server_errors()
+            .is_some_and(|errors| errors.iter().any(is_oom))
 }
 
 /// For a server that cannot be reached, is read-only or starts; what was asked may pass when it is tried again.

@@ -125,14 +125,15 @@ impl Shares {
     }
 
     /// Place of a ready job among those of its user, from 1, and how many of all users come before it at most.
-    pub(in super::super) fn place(&self, user: &UserName, rank: Rank, id: &JobId) -> Option<(u64, u64)> {
-        let part = self.parts.get(user)?;
-        let own = part.ready.ahead(rank, id);
+    pub(in super::super) fn place(&self, user: &UserName, rank: Rank, id: &JobId) -> (u64, u64) {
+        // Who was never heard of has no jobs before this one, but is not before everybody else.
+        let own = self.parts.get(user).map_or(0, |part| part.ready.ahead(rank, id));
+        let weight = u64::from(self.limits(user).weight.max(1));
         let others = self.parts.iter().filter(|(other, _)| *other != user).map(|(_, other)| {
-            let turns = (own + 1) * u64::from(other.limits.weight) / u64::from(part.limits.weight.max(1));
+            let turns = (own + 1) * u64::from(other.limits.weight) / weight;
             turns.min(other.ready.len())
         });
-        Some((own + 1, own + others.sum::<u64>()))
+        (own + 1, own + others.sum::<u64>())
     }
 
     pub(super) fn add_waiting(&mut self, user: &UserName) {

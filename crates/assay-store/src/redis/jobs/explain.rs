@@ -47,7 +47,7 @@ impl Inner {
             wait.cause = WaitCause::Paused;
             return Ok(());
         }
-        let (own, ahead) = self.ahead(&spec.owner, row.rank()).await?;
+        let (own, ahead) = self.ahead(&spec.owner, row.rank(), None).await?;
         wait.position = Some(own + 1);
         wait.ahead = ahead;
         let now = self.now().await?;

@@ -2,7 +2,7 @@
 //!
 //! The pass of a user and the ring are kept by scripts; here they are read.
 
-use assay_core::{Result, Share, ShareLimits, UserName};
+use assay_core::{JobId, Result, Share, ShareLimits, UserName};
 
 use super::row::{Row, parsed};
 use crate::redis::desk::Desk;
@@ -79,8 +79,9 @@ impl Inner {
         Ok(standings.pop().unwrap_or_else(none))
     }
 
-    /// How many jobs of the user come before this rank, and how many of all users presumably do.
-    pub(super) async fn ahead(&self, user: &UserName, rank: u64) -> Fallible<(u64, u64)> {
+    /// How many jobs of the user come before this rank, and how many of all users presumably do. `moved` is a job that
+    /// the line may hold at another rank still.
+    pub(super) async fn ahead(&self, user: &UserName, rank: u64, moved: Option<&JobId>) -> Fallible<(u64, u64)> {
         let keys = &self.keys;
         let mut pipeline = redis::pipe();
         pipeline
@@ -90,7 +91,13 @@ impl Inner {
             .arg(format!("({rank}"));
         pipeline.cmd("ZRANGE").arg(keys.ring()).arg(0).arg(MAX_RIVALS - 1);
         pipeline.cmd("SRANDMEMBER").arg(keys.full()).arg(MAX_RIVALS);
-        let (own, ring, full): (u64, Vec<String>, Vec<String>) = self.connection.pipe(&pipeline).await?;
+        pipeline
+            .cmd("ZSCORE")
+            .arg(keys.ready(user))
+            .arg(moved.map_or("", JobId::as_str));
+        let (own, ring, full, held_at): (u64, Vec<String>, Vec<String>, Option<u64>) =
+            self.connection.pipe(&pipeline).await?;
+        let own = own - u64::from(held_at.is_some_and(|at| at < rank) && own > 0);
         let rivals = ring.iter().chain(&full).filter(|other| *other != user.as_str());
         let rivals: Vec<UserName> = rivals.map(|name| parsed(name)).collect::<Fallible<_>>()?;
         if rivals.is_empty() {
@@ -127,8 +134,8 @@ impl Inner {
         if self.standing(owner).await?.is_at_limit() {
             return Ok(true);
         }
-        let (_, own) = self.ahead(user, asked).await?;
-        let (_, other) = self.ahead(owner, leader.rank()).await?;
+        let (_, own) = self.ahead(user, asked, None).await?;
+        let (_, other) = self.ahead(owner, leader.rank(), Some(&leader.job.id)).await?;
         Ok(own < other)
     }
 

@@ -2,9 +2,11 @@
 //! on purpose, each of which must be found out.
 
 mod faults;
+mod on_redis;
 mod queue;
 mod records;
 mod steps;
+mod twins;
 
 use std::collections::BTreeSet;
 

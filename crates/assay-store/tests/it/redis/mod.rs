@@ -1,6 +1,11 @@
 //! A Redis server of the tests' own, and the store on it.
 
+mod doctor;
+mod faults;
+mod many;
+
 use std::io::{BufRead as _, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
@@ -13,31 +18,71 @@ use crate::support::{Bounds, Harness, LEASE_MS, Ports};
 pub struct Server {
     child: Child,
     folder: tempfile::TempDir,
+    options: &'static [&'static str],
 }
 
 impl Server {
-    /// Starts a server and waits until it answers.
+    /// Starts a server that keeps nothing on disk, and waits until it answers.
     pub fn start() -> Self {
+        Self::start_with(&["--save", "", "--appendonly", "no"])
+    }
+
+    pub fn start_with(options: &'static [&'static str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let child = Self::spawn(folder.path(), options);
+        Self { child, folder, options }
+    }
+
+    fn spawn(folder: &Path, options: &[&str]) -> Child {
         let mut child = Command::new("redis-server")
-            .args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket"])
-            .arg(folder.path().join("redis.sock"))
+            .args(["--port", "0"])
+            .args(options)
+            .arg("--unixsocket")
+            .arg(folder.join("redis.sock"))
             .arg("--dir")
-            .arg(folder.path())
+            .arg(folder)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
         let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
         let is_ready = said.any(|line| line.unwrap().contains("eady to accept connections"));
         assert!(is_ready, "redis-server should start");
-        Self { child, folder }
+        child
+    }
+
+    /// Kills the server, as a power cut does to its process.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts a killed server on what it left on disk.
+    pub fn start_again(&mut self) {
+        self.child = Self::spawn(self.folder.path(), self.options);
+    }
+
+    /// Sends the server a signal by its name, e.g. `STOP`.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill")
+            .arg(format!("-{name}"))
+            .arg(self.child.id().to_string())
+            .status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Does what no store does.
+    pub fn command(&self, words: &[&str]) {
+        let mut command = redis::cmd(words[0]);
+        command.arg(&words[1..]);
+        let client = redis::Client::open(self.url()).unwrap();
+        let _: redis::Value = command.query(&mut client.get_connection().unwrap()).unwrap();
     }
 
     pub fn url(&self) -> String {
         format!("redis+unix://{}", self.folder.path().join("redis.sock").display())
     }
 
-    pub fn folder(&self) -> &std::path::Path {
+    pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 }
@@ -67,6 +112,11 @@ impl RedisHarness {
             server,
             tag: tag.to_owned(),
         }
+    }
+
+    /// A client that may do what no store does.
+    pub fn client(&self) -> redis::Client {
+        redis::Client::open(self.server.url()).unwrap()
     }
 
     pub fn settings(&self, clock: Arc<dyn Clock>, bounds: Bounds) -> RedisSettings {
@@ -113,25 +163,10 @@ fn ports(store: &RedisStore) -> Ports {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_is_not_there_is_told_in_bounded_time_and_without_its_password() {
-    let folder = tempfile::tempdir().unwrap();
-    let objects = DurableFolder::open(folder.path()).unwrap();
-    let settings = RedisSettings::at("redis://anna:secret@127.0.0.1:1/0");
-    assert!(!format!("{settings:?}").contains("secret"));
-    let error = RedisStore::open(settings, Arc::new(objects)).await.unwrap_err();
-    assert_eq!(error.code, assay_core::Code::StoreFailed);
-    assert!(!format!("{error:?}").contains("secret"));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_empty_store_has_no_events() {
-    use assay_core::Events as _;
-    let server = Server::start();
+/// A store of its own, on the clock of the server.
+pub async fn open(server: &Server, change: impl FnOnce(&mut RedisSettings)) -> assay_core::Result<RedisStore> {
     let objects = DurableFolder::open(&server.folder().join("objects")).unwrap();
-    let store = RedisStore::open(RedisSettings::at(server.url()), Arc::new(objects))
-        .await
-        .unwrap();
-    assert_eq!(store.newest().await.unwrap(), assay_core::EventId(0));
-    assert!(store.list(assay_core::EventId(0), None, 10).await.unwrap().is_empty());
+    let mut settings = RedisSettings::at(server.url());
+    change(&mut settings);
+    RedisStore::open(settings, Arc::new(objects)).await
 }
