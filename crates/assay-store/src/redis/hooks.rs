@@ -1,5 +1,8 @@
 //! Hooks, one JSON text each, and the secrets of users. What is sent through them is in `outbox`.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use assay_core::{DeliveryId, Hook, HookFormat, HookId, Hooks, Result, SigningSecret, State, Timestamp, UserName};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -14,6 +17,8 @@ use crate::refusals;
 
 /// Owners whose hooks are read at once.
 const OWNERS_AT_ONCE: usize = 16;
+/// Owners whose hooks are remembered at most.
+const MAX_KNOWN: usize = 10_000;
 
 #[async_trait]
 impl Hooks for RedisStore {
@@ -194,11 +199,17 @@ impl Inner {
     }
 
     /// Ids begin with the time they were made, so this is oldest first.
-    async fn hooks_of(&self, owner: &UserName) -> Fallible<Vec<Hook>> {
+    async fn read_hooks(&self, owner: &UserName) -> Fallible<Vec<(String, Hook)>> {
         let texts = self.values(&self.keys.hooks(owner)).await?;
-        let mut hooks = texts.iter().map(|text| hook_of(text)).collect::<Fallible<Vec<_>>>()?;
-        hooks.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+        let hooks = texts.into_iter().map(|text| hook_of(&text).map(|hook| (text, hook)));
+        let mut hooks = hooks.collect::<Fallible<Vec<_>>>()?;
+        hooks.sort_unstable_by(|(_, a), (_, b)| a.id.cmp(&b.id));
         Ok(hooks)
+    }
+
+    async fn hooks_of(&self, owner: &UserName) -> Fallible<Vec<Hook>> {
+        let hooks = self.read_hooks(owner).await?;
+        Ok(hooks.into_iter().map(|(_, hook)| hook).collect())
     }
 
     async fn all_hooks(&self) -> Fallible<Vec<Hook>> {
@@ -214,6 +225,56 @@ impl Inner {
         hooks.sort_unstable_by(|a, b| a.id.cmp(&b.id));
         Ok(hooks)
     }
+}
+
+/// Hooks that this process has read, by owner, with the texts they were read from. The end of a job asks for them at
+/// every turn and shows them as a condition, so what is out of date harms nobody: the step is not made, and they are read
+/// anew.
+#[derive(Debug, Default)]
+pub(super) struct KnownHooks(Mutex<HashMap<UserName, OwnedHooks>>);
+
+/// All hooks of one user, oldest first.
+type OwnedHooks = Arc<[(String, Hook)]>;
+
+impl KnownHooks {
+    pub(super) fn clear(&self) {
+        self.lock().clear();
+    }
+
+    fn get(&self, owner: &UserName) -> Option<OwnedHooks> {
+        self.lock().get(owner).cloned()
+    }
+
+    fn put(&self, owner: &UserName, hooks: OwnedHooks) {
+        let mut known = self.lock();
+        if known.len() >= MAX_KNOWN {
+            known.clear();
+        }
+        known.insert(owner.clone(), hooks);
+    }
+
+    /// Whole entries are inserted and removed, so what a panic left behind is sound.
+    fn lock(&self) -> MutexGuard<'_, HashMap<UserName, OwnedHooks>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The hooks of a user, which stay as they are until the step is made, so that none is overlooked.
+pub(super) async fn relied_on(desk: &mut Desk, owner: &UserName) -> Fallible<OwnedHooks> {
+    let key = desk.store.keys.hooks(owner);
+    let hooks = match desk.store.known_hooks.get(owner) {
+        Some(hooks) => hooks,
+        None => {
+            let hooks: OwnedHooks = desk.store.read_hooks(owner).await?.into();
+            desk.store.known_hooks.put(owner, Arc::clone(&hooks));
+            hooks
+        }
+    };
+    desk.step.fields_are(&key, hooks.len());
+    for (text, hook) in hooks.iter() {
+        desk.step.field_is(&key, hook.id.as_str(), text);
+    }
+    Ok(hooks)
 }
 
 /// A hook as it is stored: JSON, with times in milliseconds since 1970.

@@ -32,6 +32,7 @@ use tokio::task::AbortHandle;
 use crate::embedded::StoreSettings;
 use connection::Connection;
 use failure::Fallible;
+use hooks::KnownHooks;
 use keys::Keys;
 use leftovers::Leftovers;
 use tail::{Channels, Tail};
@@ -92,6 +93,7 @@ struct Inner {
     clock: Option<Arc<dyn Clock>>,
     objects: Arc<dyn ObjectStore>,
     channels: Channels,
+    known_hooks: KnownHooks,
     leftovers: Leftovers,
     tail: AbortHandle,
 }
@@ -123,6 +125,7 @@ impl RedisStore {
                 clock,
                 objects,
                 channels,
+                known_hooks: KnownHooks::default(),
                 leftovers: Leftovers::default(),
                 tail: tokio::spawn(tail.run()).abort_handle(),
             }),

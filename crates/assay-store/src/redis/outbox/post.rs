@@ -1,24 +1,22 @@
 //! Deliveries that come to be, at the end of a job or for a test, and that go with their job.
 
-use assay_core::{
-    Delivery, DeliveryId, DeliveryState, Destination, EventId, Hook, HookId, Job, JobId, Notice, UserName,
-};
+use assay_core::{Delivery, DeliveryId, DeliveryState, Destination, EventId, HookId, Job, JobId, Notice, UserName};
 
 use super::rows;
 use crate::notices;
 use crate::redis::desk::Desk;
 use crate::redis::failure::Fallible;
-use crate::redis::hooks::hook_of;
+use crate::redis::hooks;
 use crate::redis::step::Wake;
 
 /// Stores a notice of the end of `job`, which was told just now in this step, for everyone who wants one.
 pub(in crate::redis) async fn post(desk: &mut Desk, job: &Job) -> Fallible<()> {
     let spec = &job.spec;
-    let hooks = hooks_of(desk, &spec.owner).await?;
+    let hooks = hooks::relied_on(desk, &spec.owner).await?;
     let wanting = hooks
-        .into_iter()
-        .filter(|hook| hook.wants(&spec.owner, &spec.analysis, job.state));
-    let to_hooks = wanting.map(|hook| Destination::Hook(hook.id));
+        .iter()
+        .filter(|(_, hook)| hook.wants(&spec.owner, &spec.analysis, job.state));
+    let to_hooks = wanting.map(|(_, hook)| Destination::Hook(hook.id.clone()));
     let to_targets = spec.notify.iter().cloned().map(Destination::Target);
     let destinations: Vec<Destination> = to_hooks.chain(to_targets).collect();
     let notice = Notice::Ended {
@@ -35,21 +33,6 @@ pub(in crate::redis) async fn post(desk: &mut Desk, job: &Job) -> Fallible<()> {
         desk.step.wake(Wake::Due);
     }
     Ok(())
-}
-
-/// The hooks of a user, which stay as they are until the step is made, so that none is overlooked.
-async fn hooks_of(desk: &mut Desk, owner: &UserName) -> Fallible<Vec<Hook>> {
-    let key = desk.store.keys.hooks(owner);
-    let texts = desk.store.values(&key).await?;
-    desk.step.fields_are(&key, texts.len());
-    let mut hooks = Vec::with_capacity(texts.len());
-    for text in &texts {
-        let hook = hook_of(text)?;
-        desk.step.field_is(&key, hook.id.as_str(), text);
-        hooks.push(hook);
-    }
-    hooks.sort_unstable_by(|a, b| a.id.cmp(&b.id));
-    Ok(hooks)
 }
 
 /// Takes so many numbers. Those of a step that is not made are left out.
