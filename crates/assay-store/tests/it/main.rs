@@ -31,6 +31,10 @@ conformance!(
         shares,
         sharing,
         waiting,
-        restarts
+        restarts,
+        schedules,
+        notices,
+        history,
+        retention
     ]
 );
