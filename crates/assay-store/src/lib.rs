@@ -2,7 +2,10 @@
 //!
 //! It keeps what it is given: it runs no analysis, reads no Parquet, and looks at a clock only through `Clock`.
 
+mod data;
 pub mod embedded;
+mod history;
+mod notices;
 pub mod objects;
 pub mod redis;
 mod refusals;

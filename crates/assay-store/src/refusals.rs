@@ -1,6 +1,11 @@
 //! What every store refuses in the same words.
 
-use assay_core::{Code, Error, Idempotency, Job, JobId, Lease, State, UserName};
+use assay_core::{
+    Code, DeliveryId, Error, HookId, Idempotency, Job, JobId, Lease, ScheduleName, State, UserName, names,
+};
+
+use crate::notices::MAX_HOOKS;
+use crate::rules::MAX_SCHEDULES;
 
 pub(crate) fn unknown_job(id: &JobId) -> Error {
     Error::new(Code::UnknownJob, format!("job `{id}` does not exist")).hint("`assay job list` shows the recent ones")
@@ -97,4 +102,48 @@ pub(crate) fn lost_attempt(attempt: u32) -> Error {
         format!("attempt {attempt} was lost: its worker gave no sign of life"),
     )
     .hint("look for a crash of the worker in its log, or submit the job again")
+}
+
+pub(crate) fn unknown_hook(id: &HookId) -> Error {
+    Error::new(Code::UnknownHook, format!("hook `{id}` does not exist")).hint("`assay hook list` shows yours")
+}
+
+pub(crate) fn too_many_hooks() -> Error {
+    Error::new(
+        Code::Conflict,
+        format!("there are {MAX_HOOKS} hooks already, no more are taken"),
+    )
+    .hint("remove one that is not needed any more")
+}
+
+/// Of a delivery that should be made again.
+pub(crate) fn removed_hook(id: &HookId) -> Error {
+    Error::new(Code::Conflict, format!("hook `{id}` of the delivery was removed"))
+        .hint("make a hook again; it is told of jobs that end from then on")
+}
+
+pub(crate) fn unknown_delivery(id: DeliveryId) -> Error {
+    Error::new(Code::UnknownDelivery, format!("delivery `{id}` does not exist"))
+        .hint("what has been settled for 30 days is removed")
+}
+
+pub(crate) fn bad_cursor() -> Error {
+    Error::new(Code::CursorInvalid, "the cursor was not given by this server")
+        .hint("follow `next` as it is, or begin again without a cursor")
+}
+
+pub(crate) fn disabled_hook(id: &HookId, reason: &str) -> Error {
+    Error::new(Code::Conflict, format!("hook `{id}` is disabled: {reason}"))
+        .hint("enable it with `PATCH /v1/hooks/{id}` and `{\"enabled\": true}`")
+}
+
+/// `known` are the names of the owner's schedules.
+pub(crate) fn unknown_schedule(name: &ScheduleName, known: &[String]) -> Error {
+    Error::new(Code::UnknownSchedule, format!("schedule `{name}` does not exist"))
+        .hint(names::suggest(name.as_str(), known.iter().map(String::as_str)))
+}
+
+pub(crate) fn too_many_schedules(owner: &UserName) -> Error {
+    let message = format!("user `{owner}` has {MAX_SCHEDULES} schedules already");
+    Error::new(Code::Conflict, message).hint("remove some that are not needed any more")
 }

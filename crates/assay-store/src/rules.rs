@@ -19,6 +19,8 @@ pub(crate) const MAX_MOVES: usize = 1_024;
 pub(crate) const WORKER_SEEN_MS: u64 = 30_000;
 /// Progress of one job is told at most this often, unless its stage changes.
 pub(crate) const TELL_EVERY_MS: u64 = 1_000;
+/// Most schedules of one owner.
+pub(crate) const MAX_SCHEDULES: usize = 1_000;
 /// Most items of a page.
 const MAX_PAGE: usize = 1_000;
 

@@ -8,8 +8,8 @@ use crate::{
 };
 
 /// Deliveries are made by the store, in the step that ends a job: one for each hook that wants it and each target of
-/// the job. None is lost: a delivery that was taken and not settled is due again after a minute, or when the store is
-/// opened again.
+/// the job. None is lost: a delivery that was taken and not settled is due again after a minute, or when a store that
+/// belongs to one process is opened again.
 #[async_trait]
 pub trait Outbox: Send + Sync {
     /// Takes at most `max` due deliveries; nobody else is given them for a minute.

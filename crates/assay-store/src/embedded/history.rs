@@ -1,14 +1,15 @@
 //! Jobs, attempts and events as the lines of tables: read from the columns and the stored JSON, never by way of whole
 //! jobs, whose results and parameters nobody asks for here.
 
-use assay_core::{History, HistoryRows, HistoryTable, PinnedInput, Result, Timestamp, Usage, UserName};
+use assay_core::{History, HistoryRows, HistoryTable, Result, Timestamp, Usage, UserName};
 use async_trait::async_trait;
 use rusqlite::{Connection, Row, params};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::EmbeddedStore;
 use super::failure::Fallible;
-use super::rows::{JOB_PARTS, signed, text};
+use super::rows::{JOB_PARTS, signed, text, unsigned};
+use crate::history::{AttemptRow, EventRow, Failure, JobRow, Lines};
 
 #[async_trait]
 impl History for EmbeddedStore {
@@ -31,24 +32,13 @@ fn rows(connection: &Connection, table: HistoryTable, owner: Option<&UserName>, 
     let mut statement = connection.prepare_cached(&query)?;
     // One row more than is given tells whether there are older ones.
     let mut found = statement.query(params![owner.map(UserName::as_str), signed(limit as u64 + 1)])?;
-    let mut lines = Vec::new();
-    let mut rows = 0;
-    let mut truncated = false;
-    while let Some(row) = found.next()? {
-        if rows == limit as u64 {
-            truncated = true;
-            break;
-        }
-        serde_json::to_writer(&mut lines, &line(row)?)?;
-        lines.push(b'\n');
-        rows += 1;
+    let mut lines = Lines::new(table, limit);
+    while !lines.is_full()
+        && let Some(row) = found.next()?
+    {
+        lines.push(&line(row)?)?;
     }
-    Ok(HistoryRows {
-        table,
-        rows,
-        lines,
-        truncated,
-    })
+    Ok(lines.end())
 }
 
 /// Each way to ask walks an index that is in the wanted order already, so that the limit bounds the work.
@@ -69,40 +59,31 @@ fn jobs_query(owner: Option<&UserName>) -> String {
 }
 
 fn job_line(row: &Row<'_>) -> Fallible<Value> {
-    let submitted_at: i64 = row.get(5)?;
-    let finished_at: Option<i64> = row.get(7)?;
-    let first_started_at: Option<i64> = row.get(8)?;
-    let wait_ms = first_started_at.map(|at| Timestamp(at).millis_since(Timestamp(submitted_at)));
-    // What an unfinished job used is not known yet, and one without an attempt used nothing that was measured.
-    let usage = match (finished_at, first_started_at) {
-        (Some(_), Some(_)) => Some(usage(row, 9)?),
-        _ => None,
+    let job = JobRow {
+        id: row.get(0)?,
+        owner: row.get(1)?,
+        analysis: row.get(2)?,
+        state: row.get(3)?,
+        priority: row.get(4)?,
+        submitted_at: Timestamp(row.get(5)?),
+        started_at: moment(row, 6)?,
+        finished_at: moment(row, 7)?,
+        first_started_at: moment(row, 8)?,
+        usage: usage(row, 9)?,
+        attempts: row.get(10)?,
+        result_rows: row.get(11)?,
+        result_bytes: row.get(12)?,
+        failure: Failure {
+            code: row.get(13)?,
+            message: row.get(14)?,
+        },
+        inputs: serde_json::from_str(text(row, 15)?)?,
+        input_job: row.get(16)?,
+        tags: serde_json::from_str(text(row, 17)?)?,
+        schedule: row.get(18)?,
+        shares: row.get(19)?,
     };
-    Ok(json!([
-        text(row, 0)?,
-        text(row, 1)?,
-        text(row, 2)?,
-        text(row, 3)?,
-        row.get::<_, i64>(4)?,
-        moment(Some(submitted_at)),
-        moment(row.get(6)?),
-        moment(finished_at),
-        wait_ms,
-        usage.map(|usage| usage.run_ms),
-        usage.map(|usage| usage.cpu_ms),
-        usage.map(|usage| usage.peak_bytes),
-        usage.map(|usage| usage.rows_read),
-        row.get::<_, i64>(10)?,
-        row.get::<_, Option<i64>>(11)?,
-        row.get::<_, Option<i64>>(12)?,
-        row.get::<_, Option<String>>(13)?,
-        row.get::<_, Option<String>>(14)?,
-        inputs(text(row, 15)?)?,
-        row.get::<_, Option<String>>(16)?,
-        stored_json(text(row, 17)?)?,
-        row.get::<_, Option<String>>(18)?,
-        row.get::<_, Option<String>>(19)?,
-    ]))
+    Ok(job.line())
 }
 
 fn attempts_query(owner: Option<&UserName>) -> String {
@@ -120,24 +101,20 @@ fn attempts_query(owner: Option<&UserName>) -> String {
 }
 
 fn attempt_line(row: &Row<'_>) -> Fallible<Value> {
-    let ended_at: Option<i64> = row.get(4)?;
-    let usage = match ended_at {
-        Some(_) => Some(usage(row, 8)?),
-        None => None,
+    let attempt = AttemptRow {
+        job: row.get(0)?,
+        number: row.get(1)?,
+        worker: row.get(2)?,
+        started_at: Timestamp(row.get(3)?),
+        ended_at: moment(row, 4)?,
+        outcome: row.get(5)?,
+        failure: Failure {
+            code: row.get(6)?,
+            message: row.get(7)?,
+        },
+        usage: usage(row, 8)?,
     };
-    Ok(json!([
-        text(row, 0)?,
-        row.get::<_, i64>(1)?,
-        text(row, 2)?,
-        moment(row.get(3)?),
-        moment(ended_at),
-        row.get::<_, Option<String>>(5)?,
-        row.get::<_, Option<String>>(6)?,
-        row.get::<_, Option<String>>(7)?,
-        usage.map(|usage| usage.run_ms),
-        usage.map(|usage| usage.cpu_ms),
-        usage.map(|usage| usage.peak_bytes),
-    ]))
+    Ok(attempt.line())
 }
 
 fn events_query(owner: Option<&UserName>) -> String {
@@ -152,36 +129,28 @@ fn events_query(owner: Option<&UserName>) -> String {
 }
 
 fn event_line(row: &Row<'_>) -> Fallible<Value> {
-    let state = row.get::<_, Option<String>>(3)?;
     let progress = row.get::<_, Option<String>>(6)?;
-    let is_state = state.is_some();
-    Ok(json!([
-        row.get::<_, i64>(0)?,
-        moment(row.get(1)?),
-        text(row, 2)?,
-        if is_state { "job.state" } else { "job.progress" },
-        state,
-        row.get::<_, Option<bool>>(4)?,
-        row.get::<_, i64>(5)?,
-        progress.as_deref().map(stored_json).transpose()?,
-    ]))
+    let event = EventRow {
+        id: unsigned(row.get(0)?),
+        at: Timestamp(row.get(1)?),
+        job: row.get(2)?,
+        state: row.get(3)?,
+        cancel_requested: row.get(4)?,
+        revision: unsigned(row.get(5)?),
+        progress: progress.as_deref().map(serde_json::from_str).transpose()?,
+    };
+    Ok(event.line())
 }
 
-fn moment(millis: Option<i64>) -> Option<String> {
-    millis.map(|millis| Timestamp(millis).to_string())
+fn moment(row: &Row<'_>, column: usize) -> Fallible<Option<Timestamp>> {
+    Ok(row.get::<_, Option<i64>>(column)?.map(Timestamp))
 }
 
+/// Nothing as long as it is not known.
 fn usage(row: &Row<'_>, column: usize) -> Fallible<Usage> {
-    Ok(serde_json::from_str(text(row, column)?)?)
-}
-
-fn stored_json(text: &str) -> Fallible<Value> {
-    Ok(serde_json::from_str(text)?)
-}
-
-/// The data sets as the HTTP interface calls them.
-fn inputs(text: &str) -> Fallible<Value> {
-    let inputs: Vec<PinnedInput> = serde_json::from_str(text)?;
-    let input = |input: PinnedInput| json!({"dataset": input.name, "version": input.version});
-    Ok(inputs.into_iter().map(input).collect())
+    let text = row.get::<_, Option<String>>(column)?;
+    Ok(text
+        .map(|text| serde_json::from_str(&text))
+        .transpose()?
+        .unwrap_or_default())
 }

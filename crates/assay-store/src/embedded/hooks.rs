@@ -1,31 +1,23 @@
 //! Hooks and signing secrets as rows. What is sent through them is in `outbox`.
 
-use assay_core::{Code, Error, Hook, HookFormat, HookId, SigningSecret, State, Timestamp, UserName};
+use assay_core::{Hook, HookFormat, HookId, SigningSecret, State, Timestamp, UserName};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::desk::Desk;
 use super::failure::Fallible;
 use super::outbox;
 use super::rows::{json, parsed, text};
+use crate::notices::{DISABLED, MAX_HOOKS, REMOVED};
+use crate::refusals;
 
-/// Hooks that one user may have.
-const MAX_HOOKS: usize = 100;
 const COLUMNS: &str = "id, owner, url, format, secrets, states, analysis, description, disabled, created_at";
-
-/// Why what waited for a hook was given up.
-const REMOVED: &str = "the hook was removed";
-const DISABLED: &str = "the hook was disabled";
-
-pub(super) fn unknown_hook(id: &HookId) -> Error {
-    Error::new(Code::UnknownHook, format!("hook `{id}` does not exist")).hint("`assay hook list` shows yours")
-}
 
 pub(super) fn get(connection: &Connection, id: &HookId) -> Fallible<Hook> {
     let mut statement = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM hook WHERE id = ?1"))?;
     let mut rows = statement.query([id.as_str()])?;
     match rows.next()? {
         Some(row) => hook_of(row),
-        None => Err(unknown_hook(id).into()),
+        None => Err(refusals::unknown_hook(id).into()),
     }
 }
 
@@ -64,11 +56,7 @@ pub(super) fn put(desk: &mut Desk<'_>, hook: Hook, seen: Option<&Hook>) -> Falli
     }
     let of_owner = |known: &&Hook| known.owner == hook.owner;
     if seen.is_none() && desk.outgoing.hooks().iter().filter(of_owner).count() >= MAX_HOOKS {
-        let error = Error::new(
-            Code::Conflict,
-            format!("there are {MAX_HOOKS} hooks already, no more are taken"),
-        );
-        return Err(error.hint("remove one that is not needed any more").into());
+        return Err(refusals::too_many_hooks().into());
     }
     store(desk, hook)?;
     Ok(true)
@@ -134,7 +122,7 @@ pub(super) fn remove(desk: &mut Desk<'_>, id: &HookId) -> Fallible<()> {
         .prepare_cached("DELETE FROM hook WHERE id = ?1")?
         .execute([id.as_str()])?;
     if removed == 0 {
-        return Err(unknown_hook(id).into());
+        return Err(refusals::unknown_hook(id).into());
     }
     outbox::give_up(desk, id, REMOVED)?;
     desk.outgoing.remove_hook(id);

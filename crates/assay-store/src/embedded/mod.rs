@@ -40,8 +40,8 @@ use assay_core::{Clock, Error, Result, ShareLimits};
 use object_store::{ObjectStore, ObjectStoreExt as _};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
+use crate::data::{Futile, Indexes};
 use crate::objects::DurableFolder;
-use data::{Futile, Indexes};
 use desk::{Desk, Fences, LiveProgress};
 use failure::Fallible;
 use files::Files;
@@ -162,7 +162,7 @@ impl EmbeddedStore {
                 writer: Mutex::new(Some(thread)),
                 reads,
                 told,
-                indexes: Indexes::new(objects.clone()),
+                indexes: Indexes::new(Arc::new(objects.clone())),
                 objects,
                 leftovers: Leftovers::default(),
                 leftover_ms,

@@ -5,9 +5,8 @@
 use std::collections::HashMap;
 
 use assay_core::{
-    Code, Delivery, DeliveryFilter, DeliveryId, DeliveryOutcome, DeliveryState, DeliveryTry, Destination, Error,
-    EventId, Hook, HookId, Job, JobId, LOGGED_TRIES, Notice, Page, PageRequest, Target, Timestamp, UserName,
-    delivery_pause_ms,
+    Delivery, DeliveryFilter, DeliveryId, DeliveryOutcome, DeliveryState, DeliveryTry, Destination, EventId, Hook,
+    HookId, Job, JobId, Notice, Page, PageRequest, Target, Timestamp, UserName,
 };
 use rusqlite::{Connection, Row, params};
 
@@ -15,12 +14,10 @@ use super::desk::Desk;
 use super::failure::{Fallible, Fault};
 use super::hooks;
 use super::rows::{json, parsed, signed, text, unsigned};
+use crate::notices::{self, MAX_TAKEN, TAKEN_MS};
+use crate::refusals;
 use crate::rules::{page_limit, page_of};
 
-/// How long a delivery that was taken is given to nobody else.
-const TAKEN_MS: u64 = 60_000;
-/// Most deliveries that one call takes.
-const MAX_TAKEN: usize = 1_024;
 const COLUMNS: &str = "id, event, job, owner, hook, target, state, next_at, tries, created_at, log";
 
 /// What is asked of notices at every end of a job, in memory: the hooks, and which deliveries are taken until when.
@@ -86,8 +83,8 @@ pub(super) fn post(desk: &mut Desk<'_>, job: &Job, event: EventId) -> Fallible<(
 
 /// Stores a test of a hook, due now.
 pub(super) fn ping(desk: &mut Desk<'_>, id: &HookId) -> Fallible<Delivery> {
-    let hook = desk.outgoing.find_hook(id).ok_or_else(|| hooks::unknown_hook(id))?;
-    check_enabled(hook)?;
+    let hook = desk.outgoing.find_hook(id).ok_or_else(|| refusals::unknown_hook(id))?;
+    notices::check_enabled(hook)?;
     let owner = hook.owner.clone();
     let id = insert(desk, &Notice::Ping, &owner, &Destination::Hook(id.clone()))?;
     get(desk.connection, id)
@@ -163,10 +160,8 @@ pub(super) fn settle(
     }
     let mut delivery = get(desk.connection, id)?;
     if delivery.state == DeliveryState::Waiting {
-        delivery.log.extend(log);
-        let surplus = delivery.log.len().saturating_sub(LOGGED_TRIES);
-        delivery.log.drain(..surplus);
-        let disable = apply(desk, &mut delivery, outcome);
+        let is_open = is_open(desk, &delivery);
+        let disable = notices::settle(&mut delivery, outcome, log, is_open, desk.now);
         update(desk.connection, &delivery)?;
         if let (Some(reason), Destination::Hook(hook)) = (disable, &delivery.destination) {
             hooks::disable(desk, hook, reason)?;
@@ -175,48 +170,6 @@ pub(super) fn settle(
     }
     desk.outgoing.taken.remove(&id);
     Ok(())
-}
-
-/// Changes a waiting delivery by what became of its try, and gives the reason to disable its hook when there is one.
-fn apply(desk: &Desk<'_>, delivery: &mut Delivery, outcome: DeliveryOutcome) -> Option<String> {
-    match outcome {
-        DeliveryOutcome::Delivered => {
-            delivery.tries += 1;
-            end(delivery, DeliveryState::Delivered);
-            None
-        }
-        DeliveryOutcome::Failed { not_before } => {
-            delivery.tries += 1;
-            if !is_open(desk, delivery) {
-                end(delivery, DeliveryState::Failed);
-                return None;
-            }
-            let Some(pause) = delivery_pause_ms(delivery.tries, &delivery.id.to_string()) else {
-                end(delivery, DeliveryState::Failed);
-                return Some(format!("{} tries in a row failed", delivery.tries));
-            };
-            let regular = desk.now.plus_millis(pause);
-            delivery.next_at = Some(not_before.map_or(regular, |at| regular.max(at)));
-            None
-        }
-        DeliveryOutcome::Refused { disable } => {
-            delivery.tries += 1;
-            end(delivery, DeliveryState::Failed);
-            disable
-        }
-        DeliveryOutcome::Deferred { until } => {
-            delivery.next_at = Some(until);
-            if !is_open(desk, delivery) {
-                end(delivery, DeliveryState::Failed);
-            }
-            None
-        }
-    }
-}
-
-fn end(delivery: &mut Delivery, state: DeliveryState) {
-    delivery.state = state;
-    delivery.next_at = None;
 }
 
 /// Whether anything may still be sent there.
@@ -242,12 +195,7 @@ fn update(connection: &Connection, delivery: &Delivery) -> Fallible<()> {
 
 /// Ends everything that waits for a hook.
 pub(super) fn give_up(desk: &Desk<'_>, hook: &HookId, reason: &str) -> Fallible<()> {
-    let last = DeliveryTry {
-        at: desk.now,
-        duration_ms: 0,
-        status: None,
-        error: Some(reason.to_owned()),
-    };
+    let last = notices::given_up(reason, desk.now);
     desk.connection
         .prepare_cached(
             "UPDATE delivery SET state = 'failed', next_at = NULL, log = json_insert(log, '$[#]', json(?2))
@@ -273,36 +221,22 @@ pub(super) fn redeliver(desk: &mut Desk<'_>, id: DeliveryId) -> Fallible<Deliver
     let mut delivery = get(desk.connection, id)?;
     if let Destination::Hook(hook) = &delivery.destination {
         let Some(hook) = desk.outgoing.find_hook(hook) else {
-            let error = Error::new(Code::Conflict, format!("hook `{hook}` of the delivery was removed"));
-            return Err(error
-                .hint("make a hook again; it is told of jobs that end from then on")
-                .into());
+            return Err(refusals::removed_hook(hook).into());
         };
-        check_enabled(hook)?;
+        notices::check_enabled(hook)?;
     }
-    delivery.state = DeliveryState::Waiting;
-    delivery.next_at = Some(desk.now);
-    delivery.tries = 0;
+    notices::begin_anew(&mut delivery, desk.now);
     update(desk.connection, &delivery)?;
     desk.outgoing.taken.remove(&id);
     desk.news.due = true;
     Ok(delivery)
 }
 
-fn check_enabled(hook: &Hook) -> Fallible<()> {
-    let Some(reason) = &hook.disabled else { return Ok(()) };
-    let error = Error::new(Code::Conflict, format!("hook `{}` is disabled: {reason}", hook.id));
-    Err(error
-        .hint("enable it with `PATCH /v1/hooks/{id}` and `{\"enabled\": true}`")
-        .into())
-}
-
 pub(super) fn get(connection: &Connection, id: DeliveryId) -> Fallible<Delivery> {
     let mut statement = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM delivery WHERE id = ?1"))?;
     let mut rows = statement.query([signed(id.0)])?;
     let Some(row) = rows.next()? else {
-        let error = Error::new(Code::UnknownDelivery, format!("delivery `{id}` does not exist"));
-        return Err(error.hint("what has been settled for 30 days is removed").into());
+        return Err(refusals::unknown_delivery(id).into());
     };
     delivery_of(row)
 }
@@ -311,7 +245,7 @@ pub(super) fn get(connection: &Connection, id: DeliveryId) -> Fallible<Delivery>
 pub(super) fn list(connection: &Connection, filter: &DeliveryFilter, page: &PageRequest) -> Fallible<Page<Delivery>> {
     let limit = page_limit(page);
     let after = match &page.after {
-        Some(after) => after.parse().map_err(|_| bad_cursor())?,
+        Some(after) => after.parse().map_err(|_| refusals::bad_cursor())?,
         None => i64::MAX,
     };
     // The column that is compared without a sign before it is the one whose index is walked.
@@ -339,11 +273,6 @@ pub(super) fn list(connection: &Connection, filter: &DeliveryFilter, page: &Page
         found.push(delivery_of(row)?);
     }
     Ok(page_of(found, limit, |delivery| delivery.id.to_string()))
-}
-
-fn bad_cursor() -> Error {
-    Error::new(Code::CursorInvalid, "the cursor was not given by this server")
-        .hint("follow `next` as it is, or begin again without a cursor")
 }
 
 fn delivery_of(row: &Row<'_>) -> Fallible<Delivery> {

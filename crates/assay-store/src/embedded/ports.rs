@@ -7,10 +7,11 @@ use assay_core::{
 use async_trait::async_trait;
 use tokio::sync::{broadcast, watch};
 
-use super::data::{Clashes, TRIES, restless};
+use super::data::{Clashes, TRIES};
 use super::desk::Desk;
 use super::submit::{self, Submission};
 use super::{EmbeddedStore, beats, moves, reads};
+use crate::data::restless;
 
 #[async_trait]
 impl Jobs for EmbeddedStore {

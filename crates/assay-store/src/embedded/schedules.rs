@@ -1,7 +1,7 @@
 //! Schedules: their rows, and the port over them.
 
 use assay_core::{
-    Code, Error, Fired, Misfire, NewJob, Overlap, Result, Schedule, ScheduleName, Schedules, Timestamp, UserName, names,
+    Error, Fired, Misfire, NewJob, Overlap, Result, Schedule, ScheduleName, Schedules, Timestamp, UserName,
 };
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
@@ -9,11 +9,10 @@ use tokio::sync::watch;
 
 use super::desk::Desk;
 use super::failure::{Fallible, Fault};
-use super::rows::{json, parsed, signed, text};
+use super::rows::{json, parsed, signed, text, unsigned};
 use super::{EmbeddedStore, submit};
-
-/// Most schedules of one owner.
-const MAX_SCHEDULES: i64 = 1_000;
+use crate::refusals;
+use crate::rules::MAX_SCHEDULES;
 
 /// The columns that [`schedule_of`] reads.
 const COLUMNS: &str =
@@ -102,12 +101,10 @@ fn check_room(connection: &Connection, owner: &UserName) -> Fallible<()> {
     let count: i64 = connection
         .prepare_cached("SELECT count(*) FROM schedule WHERE owner = ?1")?
         .query_row([owner.as_str()], |row| row.get(0))?;
-    if count < MAX_SCHEDULES {
+    if unsigned(count) < MAX_SCHEDULES as u64 {
         return Ok(());
     }
-    let message = format!("user `{owner}` has {MAX_SCHEDULES} schedules already");
-    let error = Error::new(Code::Conflict, message);
-    Err(error.hint("remove some that are not needed any more").into())
+    Err(refusals::too_many_schedules(owner).into())
 }
 
 fn write(connection: &Connection, schedule: &Schedule) -> Fallible<()> {
@@ -271,7 +268,5 @@ fn unknown(connection: &Connection, owner: &UserName, name: &ScheduleName) -> Fa
     let known: Vec<String> = statement
         .query_map([owner.as_str()], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
-    let message = format!("schedule `{name}` does not exist");
-    let hint = names::suggest(name.as_str(), known.iter().map(String::as_str));
-    Ok(Error::new(Code::UnknownSchedule, message).hint(hint))
+    Ok(refusals::unknown_schedule(name, &known))
 }

@@ -6,13 +6,11 @@ use rusqlite::{Connection, params};
 
 use super::failure::Fallible;
 use super::rows::signed;
+use crate::notices::DELIVERY_MS;
 use crate::rules::IDEMPOTENCY_MS;
 
 /// Most rows of a kind that one batch removes beyond those it added.
 const MAX_REMOVED: i64 = 500;
-
-/// How long a notice that waits for nothing is kept: 30 days.
-const DELIVERY_MS: i64 = 30 * 24 * 3_600_000;
 
 /// Removes a bounded number of entries, faster than `added` events came in. Mostly there is nothing to remove, which one
 /// look tells.

@@ -95,7 +95,11 @@ impl RedisStore {
                 refused => refused,
             };
             match applied {
-                Err(Fault::Overtaken) => pause(number).await,
+                Err(Fault::Overtaken) => {
+                    // What is out of date may have been remembered.
+                    self.inner.known_hooks.clear();
+                    pause(number).await;
+                }
                 done => return done,
             }
         }

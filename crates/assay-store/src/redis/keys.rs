@@ -3,6 +3,8 @@
 //! Every name begins with the tag of the store in braces, so that a cluster keeps all of them on one node, and several
 //! stores can share a database.
 
+mod notices;
+
 use assay_core::{DatasetName, JobId, ScheduleName, State, UserName, WorkerId};
 
 /// Gives the names of one store.

@@ -72,7 +72,7 @@ impl Inner {
     }
 }
 
-fn event_of(entry: &StreamId) -> Fallible<Event> {
+pub(super) fn event_of(entry: &StreamId) -> Fallible<Event> {
     let json: Option<Vec<u8>> = entry.get("event");
     let json = json.ok_or_else(|| Fault::Stored(format!("entry `{}` of the stream holds no event", entry.id)))?;
     events::read(&json)

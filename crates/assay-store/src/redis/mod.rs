@@ -8,12 +8,20 @@ mod connection;
 mod desk;
 mod events;
 mod failure;
+mod history;
+mod hooks;
 mod jobs;
 mod keys;
+mod leftovers;
 mod log;
+mod outbox;
+mod reads;
+mod references;
+mod schedules;
 mod server;
 mod step;
 mod tail;
+mod upkeep;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +33,9 @@ use tokio::task::AbortHandle;
 use crate::embedded::StoreSettings;
 use connection::Connection;
 use failure::Fallible;
+use hooks::KnownHooks;
 use keys::Keys;
+use leftovers::Leftovers;
 use tail::{Channels, Tail};
 
 /// How a store is reached and how it behaves.
@@ -84,6 +94,8 @@ struct Inner {
     clock: Option<Arc<dyn Clock>>,
     objects: Arc<dyn ObjectStore>,
     channels: Channels,
+    known_hooks: KnownHooks,
+    leftovers: Leftovers,
     tail: AbortHandle,
 }
 
@@ -116,6 +128,8 @@ impl RedisStore {
                 clock,
                 objects,
                 channels,
+                known_hooks: KnownHooks::default(),
+                leftovers: Leftovers::default(),
                 tail: tokio::spawn(tail.run()).abort_handle(),
             }),
         })

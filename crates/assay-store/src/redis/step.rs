@@ -105,6 +105,16 @@ impl Step {
         self.guards.push("field below", &[&key, &field, &most]);
     }
 
+    /// The hash has so many fields.
+    pub(super) fn fields_are(&mut self, key: &str, fields: usize) {
+        self.guards.push("fields", &[&key, &fields]);
+    }
+
+    /// The hash has fewer than `most` fields.
+    pub(super) fn fields_below(&mut self, key: &str, most: usize) {
+        self.guards.push("fields below", &[&key, &most]);
+    }
+
     /// The string has this value.
     pub(super) fn text_is(&mut self, key: &str, value: impl Value) {
         self.guards.push("text", &[&key, &value]);
@@ -172,7 +182,6 @@ impl Step {
         self.writes.push("HINCRBY", &[&key, &field, &by]);
     }
 
-    #[allow(dead_code, reason = "for the rooms that are being added")]
     pub(super) fn set(&mut self, key: &str, value: impl Value) {
         self.writes.push("SET", &[&key, &value]);
     }
@@ -223,7 +232,6 @@ impl Step {
     }
 
     /// Writes the number of the event that was told last in this step.
-    #[allow(dead_code, reason = "for the rooms that are being added")]
     pub(super) fn hset_event_number(&mut self, key: &str, field: &str) {
         self.writes.push("event number", &[&key, &field]);
     }

@@ -17,9 +17,24 @@ mod warehouse;
 use support::EmbeddedHarness;
 
 conformance!(embedded, EmbeddedHarness::new());
-// The areas `lists`, `changes` and `restarts` need data sets and notices in single cases.
 conformance!(
     on_redis,
     redis::RedisHarness::new(),
-    [submissions, claims, ends, leases, events, shares, sharing, waiting]
+    [
+        submissions,
+        claims,
+        ends,
+        leases,
+        events,
+        lists,
+        changes,
+        shares,
+        sharing,
+        waiting,
+        restarts,
+        schedules,
+        notices,
+        history,
+        retention
+    ]
 );

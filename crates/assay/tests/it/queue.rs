@@ -141,8 +141,10 @@ async fn a_job_waits_for_the_job_whose_answer_it_reads() {
     );
     let (_, wait) = server.get(&format!("/v1/jobs/{first}/wait")).await;
     assert_eq!((&wait["cause"], &wait["position"]), (&json!("queue"), &json!(1)));
-    let (status, _) = server.post(&format!("/v1/jobs/{blocker}/cancel"), &json!({})).await;
-    assert_eq!(status, 202);
+    let (status, answer) = server.post(&format!("/v1/jobs/{blocker}/cancel"), &json!({})).await;
+    // It may have stopped by the time that the answer is made.
+    let expected = if answer["state"] == "canceled" { 200 } else { 202 };
+    assert_eq!(status, expected, "{answer}");
     let described = server.finished(&second).await;
     // 172 of the penguins weigh more than 4 kg, as R counts them: sum(body_mass_g > 4000, na.rm = TRUE).
     assert_eq!(described["result"]["rows"][0]["count"], 172, "{described:#}");

@@ -3,12 +3,10 @@
 use assay_core::{DatasetName, Operation, RecordChange, Version, VersionChanges};
 use rusqlite::{Connection, params};
 
-use super::{entries, snapshots, versions};
+use super::{entries, versions};
+use crate::data::MAX_CHANGES_BYTES;
 use crate::embedded::failure::Fallible;
 use crate::embedded::rows::signed;
-
-/// Further versions are left for the next answer once the records of one take so much.
-const MAX_BYTES: usize = 8 << 20;
 
 /// The versions after `after`, oldest first, with what each changed record by record.
 ///
@@ -21,14 +19,7 @@ pub(super) fn changes(
     limit: usize,
 ) -> Fallible<Vec<VersionChanges>> {
     let entry = entries::get(connection, name)?;
-    // 0 stands for all that is kept.
-    let after = match after.0 {
-        0 => Version(entry.oldest.0.saturating_sub(1)),
-        _ => after,
-    };
-    if after.0 + 1 < entry.oldest.0 {
-        return Err(snapshots::expired(&entry, &format!("what followed version `{after}`")).into());
-    }
+    let after = entry.changes_after(after)?;
     let folded = name.folded();
     let mut statement = connection.prepare_cached(&format!(
         "SELECT {} FROM dataset_version WHERE dataset = ?1 AND version > ?2 ORDER BY version LIMIT ?3",
@@ -37,7 +28,7 @@ pub(super) fn changes(
     let mut rows = statement.query(params![folded, signed(after.0), signed(limit as u64)])?;
     let mut found = Vec::new();
     let mut bytes = 0;
-    while bytes < MAX_BYTES
+    while bytes < MAX_CHANGES_BYTES
         && let Some(row) = rows.next()?
     {
         let entry = versions::entry_of(row)?;

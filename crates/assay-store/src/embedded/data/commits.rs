@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use assay_core::{
-    Author, Code, Commit, CommitMode, CompactTask, Compacted, DatasetName, Error, Job, KeyIndex, NewDataset, Operation,
-    PinnedInput, Result, RowSet, TableSchema, Version,
+    Author, Commit, CommitMode, CompactTask, Compacted, Job, KeyIndex, NewDataset, Operation, PinnedInput, Result,
+    RowSet, TableSchema, Version,
 };
 use rusqlite::{Connection, params};
 
 use super::compaction::{self, Made};
-use super::places::{Indexed, indexed, not_indexed};
+use super::places::{Indexed, indexed};
 use super::shelf::Shelf;
-use super::versions::{self, Counts};
-use super::{entries, rejects, snapshots};
+use super::{entries, rejects, snapshots, versions};
+use crate::data::{Counts, changed_meanwhile, not_indexed, ruled_otherwise, there_already};
 use crate::embedded::EmbeddedStore;
 use crate::embedded::desk::Desk;
 use crate::embedded::failure::Fallible;
@@ -161,8 +161,7 @@ fn rewrite(desk: &mut Desk<'_>, job: &Job, commit: Commit, task: CompactTask) ->
         by: &by,
     };
     let Some(version) = compaction::replace(desk, &rewritten, &made)? else {
-        let message = format!("data set `{}` was loaded, restored or compacted meanwhile", commit.name);
-        return Err(Error::new(Code::Conflict, message).hint("submit it again").into());
+        return Err(changed_meanwhile(&commit.name).into());
     };
     insert_job_dataset(connection, &job.id, &commit.name)?;
     Ok(PinnedInput {
@@ -217,12 +216,6 @@ fn take_in(
     Ok(counts)
 }
 
-/// The fault of records that were checked with other rules than those that hold now.
-pub(super) fn ruled_otherwise(name: &DatasetName) -> Error {
-    let message = format!("the rules of data set `{name}` were changed meanwhile");
-    Error::new(Code::Conflict, message).hint("send it again")
-}
-
 /// Rows of the parts on the shelf whose keys come again, by their place there.
 fn clashing_rows(shelf: &Shelf, clashes: &Clashes) -> Vec<(usize, RowSet)> {
     let parts = shelf.parts.iter().enumerate();
@@ -250,13 +243,4 @@ fn clashing_hot(connection: &Connection, folded: &str, indexes: &[Arc<KeyIndex>]
         }
     }
     Ok(found)
-}
-
-fn there_already(commit: &Commit, count: u64, example: Option<&str>) -> Error {
-    let example = example.map_or_else(String::new, |key| format!("; one of them is `{key}`"));
-    let message = format!(
-        "keys of the file are in data set `{}` already: {count}{example}",
-        commit.name
-    );
-    Error::new(Code::DuplicateKey, message).hint("load with `mode=upsert` to let the new records take their place")
 }

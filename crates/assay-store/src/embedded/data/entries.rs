@@ -2,28 +2,16 @@
 
 use std::collections::HashSet;
 
-use assay_core::{Code, Dataset, DatasetName, Error, IMPORT, Timestamp, UPLOADS, Version, names};
+use assay_core::{Dataset, DatasetName, IMPORT, Timestamp, UPLOADS, Version};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::rejects;
+use crate::data::{Entry, MAX_NAMES, unknown_dataset};
 use crate::embedded::failure::Fallible;
 use crate::embedded::rows::{parsed, signed, text, unsigned};
 
-/// Most names that are read for hints and listings.
-const MAX_NAMES: usize = 10_000;
-
 const ENTRY: &str = "SELECT name, key, version, rows, bytes, created_at, updated_at, layout, oldest, description, ruled,
     (SELECT rules FROM dataset_rules WHERE dataset_rules.dataset = folded AND dataset_rules.version = ruled) FROM dataset";
-
-/// An entry, and what only the store needs to know.
-#[derive(Debug, Clone)]
-pub(super) struct Entry {
-    pub shown: Dataset,
-    /// The newest version that changed the parts.
-    pub layout: Version,
-    /// The oldest version that is kept.
-    pub oldest: Version,
-}
 
 fn entry_of(row: &Row<'_>) -> Fallible<Entry> {
     let rules: Option<String> = row.get(11)?;
@@ -60,10 +48,7 @@ pub(super) fn get(connection: &Connection, name: &DatasetName) -> Fallible<Entry
     if let Some(entry) = find(connection, name)? {
         return Ok(entry);
     }
-    let known = all_names(connection)?;
-    let error = Error::new(Code::UnknownDataset, format!("data set `{name}` does not exist"));
-    let hint = names::suggest(name.as_str(), known.iter().map(String::as_str));
-    Err(error.hint(hint).into())
+    Err(unknown_dataset(name, &all_names(connection)?).into())
 }
 
 /// Entries by folded name, at most `limit` after `after`.

@@ -7,10 +7,11 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-use assay_core::{Code, DatasetName, Error, Found, FoundRecord, IndexFile, KeyHash, KeyIndex, Place, Result, Version};
+use assay_core::{DatasetName, Found, FoundRecord, IndexFile, KeyHash, KeyIndex, Place, Result, Version};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{entries, snapshots};
+use crate::data::{no_key, not_indexed};
 use crate::embedded::EmbeddedStore;
 use crate::embedded::failure::Fallible;
 use crate::embedded::rows::{signed, unsigned};
@@ -70,17 +71,6 @@ pub(super) fn indexed(connection: &Connection, folded: &str, version: Version) -
     Ok((parts, lacks))
 }
 
-/// A data set loaded before there were indexes, which compaction will give them.
-pub(super) fn not_indexed(name: &DatasetName) -> Error {
-    let message = format!("the keys of data set `{name}` are being indexed");
-    Error::new(Code::Overloaded, message).hint("try again in a moment")
-}
-
-pub(super) fn no_key(name: &DatasetName) -> Error {
-    Error::new(Code::InvalidRequest, format!("the records of `{name}` have no key"))
-        .hint("load the data set with `key=ATTRIBUTE`, or filter its records")
-}
-
 impl EmbeddedStore {
     /// Where the keys may lie in the parts of the newest version.
     ///
@@ -133,7 +123,7 @@ impl EmbeddedStore {
         let (wanted, asked) = (name.clone(), keys.to_vec());
         let read = move |connection: &Connection| {
             let entry = entries::get(connection, &wanted)?;
-            let version = snapshots::resolve(&entry, version)?;
+            let version = entry.resolve(version)?;
             let folded = wanted.folded();
             let key = match version == entry.shown.version {
                 true => entry.shown.key.clone(),

@@ -3,26 +3,21 @@
 use std::sync::Arc;
 
 use assay_core::{
-    Author, Catalog, CompactTask, Compacted, Dataset, DatasetChange, DatasetName, Difference, Error, Found, NewDataset,
-    Page, PageRequest, RecordWrite, Records, RejectedLoad, Result, Snapshot, Timestamp, Version, VersionChanges,
+    Author, Catalog, CompactTask, Compacted, Dataset, DatasetChange, DatasetName, Difference, Found, NewDataset, Page,
+    PageRequest, RecordWrite, Records, RejectedLoad, Result, Snapshot, Timestamp, Version, VersionChanges,
     VersionEntry, Written,
 };
 use async_trait::async_trait;
 use rusqlite::Connection;
 use tokio::sync::watch;
 
-use super::{changes, compaction, differences, entries, rejects, restore, rules, snapshots, versions, writes};
+use super::{changes, compaction, entries, rejects, restore, rules, snapshots, versions, writes};
+use crate::data::{difference, restless};
 use crate::embedded::EmbeddedStore;
 use crate::rules::{page_limit, page_of};
 
 /// How often what was looked up is looked up again because the parts changed meanwhile.
 pub(in crate::embedded) const TRIES: usize = 20;
-
-/// When the parts changed again and again.
-pub(in crate::embedded) fn restless(name: &DatasetName) -> Error {
-    let message = format!("data set `{name}` goes on being loaded and compacted");
-    Error::new(assay_core::Code::Overloaded, message).hint("try again in a moment")
-}
 
 #[async_trait]
 impl Catalog for EmbeddedStore {
@@ -128,7 +123,11 @@ impl Records for EmbeddedStore {
 
     async fn difference(&self, name: &DatasetName, from: Version, to: Version) -> Result<Difference> {
         let name = name.clone();
-        let read = move |connection: &Connection| differences::difference(connection, &name, from, to);
+        let read = move |connection: &Connection| {
+            let before = snapshots::snapshot(connection, &name, Some(from))?;
+            let after = snapshots::snapshot(connection, &name, Some(to))?;
+            Ok(difference(&before, &after)?)
+        };
         self.inner.reads.run("compare versions", read).await
     }
 

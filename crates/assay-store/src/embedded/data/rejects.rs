@@ -3,7 +3,7 @@
 use assay_core::{DatasetName, JobId, RejectedLoad, Rejects, Version};
 use rusqlite::{Connection, params};
 
-use super::{entries, snapshots};
+use super::entries;
 use crate::embedded::failure::Fallible;
 use crate::embedded::rows::{parsed, signed, unsigned};
 
@@ -35,7 +35,7 @@ pub(super) fn list(
     limit: usize,
 ) -> Fallible<Vec<RejectedLoad>> {
     let entry = entries::get(connection, name)?;
-    let newest = snapshots::resolve(&entry, newest)?;
+    let newest = entry.resolve(newest)?;
     let mut statement = connection.prepare_cached(
         "SELECT version, job, path, count FROM dataset_reject
          WHERE dataset = ?1 AND version <= ?2 AND version >= ?3 ORDER BY version DESC LIMIT ?4",

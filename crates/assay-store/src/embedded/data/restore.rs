@@ -3,8 +3,8 @@
 use assay_core::{Author, DatasetName, Operation, Version, VersionEntry};
 use rusqlite::params;
 
-use super::versions::{self, Counts};
-use super::{entries, snapshots};
+use super::{entries, snapshots, versions};
+use crate::data::Counts;
 use crate::embedded::desk::Desk;
 use crate::embedded::failure::Fallible;
 use crate::embedded::rows::signed;
@@ -21,7 +21,7 @@ pub(super) fn restore(
 ) -> Fallible<VersionEntry> {
     let (connection, now) = (desk.connection, desk.now);
     let entry = entries::get(connection, name)?;
-    let old = snapshots::snapshot(connection, name, Some(snapshots::resolve(&entry, Some(version))?))?;
+    let old = snapshots::snapshot(connection, name, Some(entry.resolve(Some(version))?))?;
     let shelf = desk.shelves.get(connection, name)?;
     let (folded, new) = (shelf.folded(), shelf.next_version());
     let is_wanted = |path: &str| old.parts.iter().any(|part| part.part.path == path);

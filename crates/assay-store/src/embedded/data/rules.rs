@@ -4,7 +4,8 @@ use assay_core::{Author, Dataset, DatasetChange, DatasetName, Operation, Rules, 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::shelf::Shelf;
-use super::versions::{self, Counts};
+use super::versions;
+use crate::data::Counts;
 use crate::embedded::desk::Desk;
 use crate::embedded::failure::Fallible;
 use crate::embedded::rows::{json, signed};

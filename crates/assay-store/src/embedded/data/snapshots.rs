@@ -1,12 +1,11 @@
 //! A data set as of one version, read from the intervals of its parts and records.
 
 use assay_core::{
-    Code, DatasetName, Error, HotRecord, IndexFile, LivePart, Part, RowSet, Snapshot, TableSchema, Timestamp, Version,
+    DatasetName, HotRecord, IndexFile, LivePart, Part, RowSet, Snapshot, TableSchema, Timestamp, Version,
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::entries::{self, Entry};
-use super::rules;
+use super::{entries, rules};
 use crate::embedded::failure::{Fallible, Fault};
 use crate::embedded::rows::{parsed, signed, text, unsigned};
 
@@ -16,7 +15,7 @@ use crate::embedded::rows::{parsed, signed, text, unsigned};
 /// `UnknownDataset`, `UnknownVersion`, `VersionExpired`.
 pub(super) fn snapshot(connection: &Connection, name: &DatasetName, version: Option<Version>) -> Fallible<Snapshot> {
     let entry = entries::get(connection, name)?;
-    let version = resolve(&entry, version)?;
+    let version = entry.resolve(version)?;
     let folded = entry.shown.name.folded();
     let mut statement = connection.prepare_cached(
         "SELECT name, key, rows, bytes, created_at, job FROM dataset_version WHERE dataset = ?1 AND version = ?2",
@@ -39,33 +38,6 @@ pub(super) fn snapshot(connection: &Connection, name: &DatasetName, version: Opt
         written_by: job.as_deref().map(parsed).transpose()?,
         declared: rules::at(connection, &folded, version)?.map_or_else(Vec::new, |rules| rules.declared().to_vec()),
     })
-}
-
-/// The version that is meant, when it is there.
-///
-/// # Errors
-/// `UnknownVersion`, `VersionExpired`.
-pub(super) fn resolve(entry: &Entry, version: Option<Version>) -> Fallible<Version> {
-    let newest = entry.shown.version;
-    let wanted = version.unwrap_or(newest);
-    if wanted < entry.oldest && wanted.0 > 0 {
-        return Err(expired(entry, &format!("version `{wanted}`")).into());
-    }
-    if wanted > newest || wanted.0 == 0 {
-        let message = format!("data set `{}` has no version `{wanted}`", entry.shown.name);
-        let hint = format!("its newest version is `{newest}`");
-        return Err(Error::new(Code::UnknownVersion, message).hint(hint).into());
-    }
-    Ok(wanted)
-}
-
-pub(super) fn expired(entry: &Entry, what: &str) -> Error {
-    let message = format!("{what} of data set `{}` is not kept any more", entry.shown.name);
-    let hint = format!(
-        "its oldest version is `{}`, its newest `{}`",
-        entry.oldest, entry.shown.version
-    );
-    Error::new(Code::VersionExpired, message).hint(hint)
 }
 
 /// The types of the parts.
@@ -148,10 +120,13 @@ pub(super) fn deleted_rows(connection: &Connection, part: i64, version: Version)
 
 /// The records of `version` that are in no part, in order.
 pub(super) fn hot(connection: &Connection, folded: &str, version: Version) -> Fallible<Vec<HotRecord>> {
+    // Most records were removed by compaction long ago, and by themselves the indexes of those would be read.
     let mut statement = connection.prepare_cached(
-        "SELECT id, key, written, json FROM record WHERE dataset = ?1 AND removed IS NULL AND added <= ?2
+        "SELECT id, key, written, json FROM record INDEXED BY record_hot
+         WHERE dataset = ?1 AND removed IS NULL AND added <= ?2
          UNION ALL
-         SELECT id, key, written, json FROM record WHERE dataset = ?1 AND removed > ?2 AND added <= ?2
+         SELECT id, key, written, json FROM record INDEXED BY record_removed
+         WHERE dataset = ?1 AND removed > ?2 AND added <= ?2
          ORDER BY id",
     )?;
     let rows = statement.query_map(params![folded, signed(version.0)], |row| {

@@ -1,26 +1,18 @@
 //! The history of a data set as rows.
 
 use assay_core::{
-    Author, Code, Dataset, DatasetName, Error, JobId, NewDataset, Operation, Page, PageRequest, TableSchema, Timestamp,
-    Version, VersionEntry,
+    Author, Dataset, DatasetName, JobId, NewDataset, Operation, Page, PageRequest, TableSchema, Timestamp, Version,
+    VersionEntry,
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::entries::{self, Entry};
+use super::entries;
 use super::shelf::Shelf;
-use super::snapshots;
+use crate::data::{Counts, Entry, taken_name};
 use crate::embedded::desk::Desk;
 use crate::embedded::failure::{Fallible, Fault};
 use crate::embedded::rows::{parsed, signed, text, unsigned};
 use crate::rules::{page_limit, page_of};
-
-/// How many records a version changed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Counts {
-    pub created: u64,
-    pub replaced: u64,
-    pub deleted: u64,
-}
 
 /// Notes the newest version of `shelf` in the history.
 pub(super) fn note(
@@ -138,12 +130,7 @@ pub(super) fn at(connection: &Connection, name: &DatasetName, at: Timestamp) -> 
         .flatten();
     match found {
         Some(version) => Ok(Version(unsigned(version))),
-        None if at >= entry.shown.created_at => Err(snapshots::expired(&entry, "the version of that time").into()),
-        None => {
-            let message = format!("data set `{}` was not there at that time", entry.shown.name);
-            let hint = format!("its oldest version is `{}`", entry.oldest);
-            Err(Error::new(Code::UnknownVersion, message).hint(hint).into())
-        }
+        None => Err(entry.not_at(at).into()),
     }
 }
 
@@ -153,10 +140,7 @@ pub(super) fn at(connection: &Connection, name: &DatasetName, at: Timestamp) -> 
 /// `Conflict` when there is one of the name.
 pub(super) fn create(desk: &mut Desk<'_>, new: NewDataset, by: &Author) -> Fallible<Dataset> {
     if entries::find(desk.connection, &new.name)?.is_some() {
-        let message = format!("there is a data set `{}` already", new.name);
-        return Err(Error::new(Code::Conflict, message)
-            .hint("choose another name, or remove it first")
-            .into());
+        return Err(taken_name(&new.name).into());
     }
     let rules = new.rules.clone();
     let mut shelf = fresh(desk, new)?;

@@ -1,24 +1,18 @@
 //! Writes of single records: what their conditions meet, and what they change.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
-use assay_core::{
-    Author, Change, Code, DatasetName, Error, Operation, RecordWrite, RowSet, Version, WriteOutcome, Written,
-};
+use assay_core::{Author, Change, DatasetName, Operation, RecordWrite, RowSet, Version, WriteOutcome, Written};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::commits::ruled_otherwise;
-use super::places::{Candidate, Places, no_key};
+use super::places::{Candidate, Places};
 use super::shelf::Shelf;
-use super::versions::{self, Counts};
+use super::versions;
+use crate::data::{Counts, Slot, check_write};
 use crate::embedded::desk::Desk;
 use crate::embedded::failure::Fallible;
 use crate::embedded::rows::{signed, unsigned};
-
-/// Hot records of a data set beyond which writes have to wait for compaction.
-const MAX_HOT_ROWS: u64 = 50_000;
-/// With what one write adds, as text inside of text, it fits the frame of an engine process.
-const MAX_HOT_BYTES: u64 = 64 << 20;
 
 /// Where a record lies before the writes.
 #[derive(Debug, Clone, Copy)]
@@ -32,17 +26,6 @@ enum At {
         index: usize,
         row: u32,
     },
-}
-
-/// A record under a key: before the writes, and as they leave it.
-#[derive(Debug)]
-struct Slot {
-    before: Option<At>,
-    /// The version that wrote what is there now; that of the batch when one of its writes did.
-    current: Option<Version>,
-    /// The text that is there now; `None` when no write of the batch put one.
-    json: Option<String>,
-    is_changed: bool,
 }
 
 /// Makes the writes whose conditions hold, as one version. `None` when the parts are not those in which `places` was
@@ -60,32 +43,30 @@ pub(super) fn write(
     if shelf.entry.layout != places.layout {
         return Ok(None);
     }
-    check(shelf, &writes, ruled)?;
+    check_write(&shelf.entry.shown, shelf.hot_rows, shelf.hot_bytes, &writes, ruled)?;
     let version = shelf.next_version();
     let (mut slots, mut loose) = (HashMap::new(), Vec::new());
     let mut outcomes = Vec::with_capacity(writes.len());
     let mut candidates = places.candidates.iter();
-    for RecordWrite { key, condition, change } in writes {
-        let Some(key) = key else {
-            if let Change::Put(json) = change {
+    for write in writes {
+        let Some(key) = write.key.clone() else {
+            if let Change::Put(json) = write.change {
                 loose.push(json);
                 outcomes.push(WriteOutcome::Created);
             }
             continue;
         };
         let candidates = candidates.next().map_or(&[][..], Vec::as_slice);
-        if !slots.contains_key(&key) {
-            let slot = find(connection, shelf, &key, candidates)?;
-            slots.insert(key.clone(), slot);
-        }
-        let Some(slot) = slots.get_mut(&key) else { continue };
-        outcomes.push(if condition.holds(slot.current) {
-            slot.apply(change, version)
-        } else {
-            WriteOutcome::Unmet(slot.current)
-        });
+        let slot = match slots.entry(key) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => {
+                let found = find(connection, shelf, place.key(), candidates)?;
+                place.insert(Slot::holding(found))
+            }
+        };
+        outcomes.push(slot.apply(write, version));
     }
-    let changed: Vec<(String, Slot)> = slots.into_iter().filter(|(_, slot)| slot.is_changed).collect();
+    let changed: Vec<(String, Slot<At>)> = slots.into_iter().filter(|(_, slot)| slot.is_changed).collect();
     if changed.is_empty() && loose.is_empty() {
         let version = shelf.version();
         return Ok(Some(Written { version, outcomes }));
@@ -97,30 +78,12 @@ pub(super) fn write(
     Ok(Some(Written { version, outcomes }))
 }
 
-fn check(shelf: &Shelf, writes: &[RecordWrite], ruled: Version) -> Fallible<()> {
-    let name = &shelf.entry.shown.name;
-    match shelf.entry.shown.key {
-        None if writes.iter().any(|write| write.key.is_some()) => return Err(no_key(name).into()),
-        Some(_) if writes.iter().any(|write| write.key.is_none()) => {
-            let message = format!("a record for data set `{name}` has no key");
-            return Err(Error::new(Code::MissingKey, message).into());
-        }
-        _ => {}
-    }
-    let is_deleting = writes.iter().all(|write| write.change == Change::Delete);
-    if !is_deleting && shelf.entry.shown.ruled != ruled {
-        return Err(ruled_otherwise(name).into());
-    }
-    if !is_deleting && (shelf.hot_rows > MAX_HOT_ROWS || shelf.hot_bytes > MAX_HOT_BYTES) {
-        let message = format!("too many records were written to data set `{name}` of late");
-        return Err(Error::new(Code::Overloaded, message)
-            .hint("try again in a moment, or load them as a file")
-            .into());
-    }
-    Ok(())
-}
-
-fn find(connection: &Connection, shelf: &Shelf, key: &str, candidates: &[Candidate]) -> Fallible<Slot> {
+fn find(
+    connection: &Connection,
+    shelf: &Shelf,
+    key: &str,
+    candidates: &[Candidate],
+) -> Fallible<Option<(At, Version)>> {
     let hot = connection
         .prepare_cached(
             "SELECT id, written, octet_length(json) FROM record WHERE dataset = ?1 AND key = ?2 AND removed IS NULL",
@@ -133,13 +96,7 @@ fn find(connection: &Connection, shelf: &Shelf, key: &str, candidates: &[Candida
             Ok((at, Version(unsigned(row.get(1)?))))
         })
         .optional()?;
-    let found = hot.or_else(|| candidates.iter().find_map(|candidate| stored(shelf, candidate)));
-    Ok(Slot {
-        before: found.map(|(at, _)| at),
-        current: found.map(|(_, written)| written),
-        json: None,
-        is_changed: false,
-    })
+    Ok(hot.or_else(|| candidates.iter().find_map(|candidate| stored(shelf, candidate))))
 }
 
 fn stored(shelf: &Shelf, candidate: &Candidate) -> Option<(At, Version)> {
@@ -148,33 +105,11 @@ fn stored(shelf: &Shelf, candidate: &Candidate) -> Option<(At, Version)> {
     (!shelf.parts[index].deleted.contains(row)).then_some((At::Part { index, row }, candidate.written))
 }
 
-impl Slot {
-    fn apply(&mut self, change: Change, version: Version) -> WriteOutcome {
-        let was_there = self.current.is_some();
-        match change {
-            Change::Put(json) => {
-                (self.json, self.current, self.is_changed) = (Some(json), Some(version), true);
-                if was_there {
-                    WriteOutcome::Replaced
-                } else {
-                    WriteOutcome::Created
-                }
-            }
-            Change::Delete if was_there => {
-                // What the batch itself put and deletes again leaves no trace.
-                (self.json, self.current, self.is_changed) = (None, None, self.before.is_some());
-                WriteOutcome::Deleted
-            }
-            Change::Delete => WriteOutcome::Missing,
-        }
-    }
-}
-
 fn store(
     connection: &Connection,
     shelf: &mut Shelf,
     version: Version,
-    mut changed: Vec<(String, Slot)>,
+    mut changed: Vec<(String, Slot<At>)>,
     loose: Vec<String>,
 ) -> Fallible<Counts> {
     changed.sort_by(|(a, _), (b, _)| a.cmp(b));

@@ -7,6 +7,7 @@ use assay_core::{AttemptOutcome, Code, Error, Job, JobId, Progress, State, Store
 use super::row::{Held, Row};
 use crate::redis::desk::Desk;
 use crate::redis::failure::{Fallible, Fault};
+use crate::redis::outbox;
 use crate::refusals;
 
 /// How a job ends.
@@ -104,7 +105,9 @@ async fn end_one(desk: &mut Desk, mut row: Row, end: End) -> Fallible<Row> {
     }
     row.held = None;
     row.parents.clear();
-    desk.save(row)
+    let row = desk.save(row)?;
+    outbox::post(desk, &row.job).await?;
+    Ok(row)
 }
 
 /// What an end means for others: those who end too go into `next`.

@@ -24,4 +24,7 @@ mod sheet;
 mod stats;
 mod submit;
 
+pub(super) use remove::{remove_record, remove_result};
+pub(super) use row::Row;
 pub(super) use sheet::{Sheet, take, take_found};
+pub(super) use submit::submit;

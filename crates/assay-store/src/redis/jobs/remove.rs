@@ -5,6 +5,7 @@ use assay_core::{JobId, ResultData};
 use super::row::Row;
 use crate::redis::desk::Desk;
 use crate::redis::failure::Fallible;
+use crate::redis::outbox;
 
 /// Removes the answer of a job and names its object when no other job has it. The row is to be kept or removed by the
 /// caller.
@@ -45,6 +46,7 @@ pub(in crate::redis) async fn remove_record(desk: &mut Desk, row: &Row) -> Falli
             desk.step.del(&name);
         }
     }
+    outbox::forget(desk, id).await?;
     desk.remove(id);
     Ok(())
 }

@@ -14,6 +14,8 @@ local holds = {
   ['field below'] = function(a)
     return tonumber(redis.call('HGET', ARGV[a], ARGV[a + 1]) or 0) < tonumber(ARGV[a + 2])
   end,
+  ['fields'] = function(a) return redis.call('HLEN', ARGV[a]) == tonumber(ARGV[a + 1]) end,
+  ['fields below'] = function(a) return redis.call('HLEN', ARGV[a]) < tonumber(ARGV[a + 1]) end,
   ['text'] = function(a) return redis.call('GET', ARGV[a]) == ARGV[a + 1] end,
   ['absent'] = function(a) return redis.call('EXISTS', ARGV[a]) == 0 end,
   ['set'] = function(a) return redis.call('SCARD', ARGV[a]) == tonumber(ARGV[a + 1]) end,

@@ -151,6 +151,7 @@ macro_rules! conformance {
             compaction_of_what_is_gone_does_nothing,
             small_parts_become_few,
             few_small_parts_of_a_data_set_that_is_left_alone_become_one,
+            hot_records_of_a_data_set_that_is_left_alone_become_a_part,
             an_upsert_takes_the_place_of_what_has_its_keys,
             an_append_of_a_known_key_is_refused,
             records_without_a_key_are_added_only,

@@ -273,6 +273,27 @@ pub async fn few_small_parts_of_a_data_set_that_is_left_alone_become_one(scene: 
     assert_eq!(scene.records().wants_compaction().await.unwrap(), None);
 }
 
+pub async fn hot_records_of_a_data_set_that_is_left_alone_become_a_part(scene: Scene) {
+    let warehouse = Warehouse::default();
+    let part = warehouse.part(&scene, rows(0..10, "a"), None).await;
+    scene.load_parts(CommitMode::Append, vec![part]).await;
+    scene
+        .put((10..74).map(|key| put(&key.to_string(), "b")).collect())
+        .await;
+    assert_eq!(scene.records().wants_compaction().await.unwrap(), None);
+    scene.advance(6_000);
+    let before = records(&scene, &warehouse, None).await;
+    let task = scene.records().wants_compaction().await.unwrap().unwrap();
+    assert_eq!((task.parts.len(), task.hot.len()), (0, 64));
+    let compacted = warehouse.compact(&scene, task, 1_000).await;
+    assert!(scene.records().compact(compacted).await.unwrap());
+    assert_eq!(records(&scene, &warehouse, None).await, before);
+    // A few of them are left as they are.
+    scene.put(vec![put("100", "b")]).await;
+    scene.advance(6_000);
+    assert_eq!(scene.records().wants_compaction().await.unwrap(), None);
+}
+
 pub async fn small_parts_become_few(scene: Scene) {
     let warehouse = Warehouse::default();
     for part in 0..8 {

@@ -3,9 +3,11 @@
 mod doctor;
 mod faults;
 mod many;
+mod notices;
+mod upkeep;
 
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
@@ -133,9 +135,22 @@ impl RedisHarness {
     }
 }
 
+impl RedisHarness {
+    /// The store as one process among many has it. The time is that of the server.
+    pub async fn join(&self) -> RedisStore {
+        open(&self.server, |settings| settings.tag.clone_from(&self.tag))
+            .await
+            .unwrap()
+    }
+
+    pub fn objects(&self) -> PathBuf {
+        self.server.folder().join("objects")
+    }
+}
+
 impl Harness for RedisHarness {
     fn open(&self, clock: Arc<dyn Clock>, bounds: Bounds) -> Ports {
-        let objects = DurableFolder::open(&self.server.folder().join("objects")).unwrap();
+        let objects = DurableFolder::open(&self.objects()).unwrap();
         let open = RedisStore::open(self.settings(clock, bounds), Arc::new(objects));
         let open = || tokio::runtime::Handle::current().block_on(open);
         ports(&tokio::task::block_in_place(open).unwrap())
@@ -152,12 +167,12 @@ fn ports(store: &RedisStore) -> Ports {
         queue: Arc::new(store.clone()),
         changes: Arc::new(store.clone()),
         events: Arc::new(store.clone()),
-        upkeep: None,
+        upkeep: Some(Arc::new(store.clone())),
         catalog: None,
-        schedules: None,
-        outbox: None,
-        hooks: None,
-        history: None,
+        schedules: Some(Arc::new(store.clone())),
+        outbox: Some(Arc::new(store.clone())),
+        hooks: Some(Arc::new(store.clone())),
+        history: Some(Arc::new(store.clone())),
         records: None,
         objects: store.objects(),
     }

@@ -1,13 +1,17 @@
 //! Arrow IPC: the form of files and that of streams.
 
-use std::io::BufReader;
+mod claims;
+
+use std::io::{BufReader, Seek as _};
 
 use arrow::error::ArrowError;
 use arrow::ipc::reader::{FileReader, StreamReader};
 use assay_core::{Code, Error, Result};
 
+use claims::CheckedStream;
+
 use super::chunk::ChunkSize;
-use super::source::Upload;
+use super::source::{Upload, reading_failed};
 use super::typed::{TypedRecords, own};
 
 /// What the form of files begins with,
@@ -27,8 +31,11 @@ pub(super) fn is_stream(head: &[u8]) -> bool {
 /// `FileDamaged`; `UnsupportedFormat` for types that have no kind here.
 pub(super) fn open_file(upload: &Upload, size: ChunkSize) -> Result<TypedRecords> {
     // It is read from its end.
-    let reader = FileReader::try_new(BufReader::new(upload.spooled()?), None)
-        .map_err(|error| damaged(error, "its footer, the end of it, is wrong or was cut off"))?;
+    let of_footer = |error| damaged(error, "its footer, the end of it, is wrong or was cut off");
+    let mut file = BufReader::new(upload.spooled()?);
+    claims::check_file(&mut file).map_err(of_footer)?;
+    file.rewind().map_err(reading_failed)?;
+    let reader = FileReader::try_new(file, None).map_err(of_footer)?;
     let schema = reader.schema();
     TypedRecords::new(Box::new(reader), &schema, size, "Arrow")
 }
@@ -36,7 +43,7 @@ pub(super) fn open_file(upload: &Upload, size: ChunkSize) -> Result<TypedRecords
 /// # Errors
 /// As [`open_file`].
 pub(super) fn open_stream(upload: &Upload, size: ChunkSize) -> Result<TypedRecords> {
-    let reader = BufReader::new(upload.open("reading")?);
+    let reader = CheckedStream::new(BufReader::new(upload.open("reading")?));
     let reader = StreamReader::try_new(reader, None).map_err(|error| damaged(error, "its schema cannot be read"))?;
     let schema = reader.schema();
     TypedRecords::new(Box::new(reader), &schema, size, "Arrow")

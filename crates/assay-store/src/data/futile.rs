@@ -11,10 +11,10 @@ use super::compaction::is_sparse;
 
 /// The paths of the parts, by data set.
 #[derive(Debug, Default)]
-pub(in crate::embedded) struct Futile(Mutex<HashMap<String, Vec<String>>>);
+pub(crate) struct Futile(Mutex<HashMap<String, Vec<String>>>);
 
 impl Futile {
-    pub(super) fn is(&self, task: &CompactTask) -> bool {
+    pub(crate) fn is(&self, task: &CompactTask) -> bool {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let paths = task.parts.iter().map(|part| &part.part.path);
         known
@@ -23,10 +23,11 @@ impl Futile {
     }
 
     /// Whether `compacted` is such a merge, which is remembered then.
-    pub(super) fn learn(&self, compacted: &Compacted) -> bool {
+    pub(crate) fn learn(&self, compacted: &Compacted) -> bool {
         let Compacted { task, parts } = compacted;
         let has_index = task.key.is_some();
-        let is_sound = |part: &LivePart| part.part.index.is_some() == has_index && !is_sparse(part);
+        let is_sound =
+            |part: &LivePart| part.part.index.is_some() == has_index && !is_sparse(part.part.rows, part.deleted.len());
         let is_futile = task.hot.is_empty()
             && task.parts.len() > 1
             && parts.len() >= task.parts.len()

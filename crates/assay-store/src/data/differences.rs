@@ -2,40 +2,31 @@
 
 use std::collections::{HashMap, HashSet};
 
-use assay_core::{Code, DatasetName, Difference, Error, LivePart, RowSet, Side, Snapshot, Version};
-use rusqlite::Connection;
+use assay_core::{Code, Difference, Error, LivePart, Result, RowSet, Side, Snapshot};
 
-use super::places::no_key;
-use super::snapshots;
-use crate::embedded::failure::Fallible;
+use super::no_key;
 
 /// The two sides of a comparison.
 ///
 /// # Errors
-/// `UnknownDataset`, `UnknownVersion`, `VersionExpired`; `InvalidRequest` when the records of one have no key;
-/// `Conflict` when the two have different ones.
-pub(super) fn difference(
-    connection: &Connection,
-    name: &DatasetName,
-    from: Version,
-    to: Version,
-) -> Fallible<Difference> {
-    let before = snapshots::snapshot(connection, name, Some(from))?;
-    let after = snapshots::snapshot(connection, name, Some(to))?;
+/// `InvalidRequest` when the records of one have no key; `Conflict` when the two have different ones.
+pub(crate) fn difference(before: &Snapshot, after: &Snapshot) -> Result<Difference> {
     let (Some(key), Some(new)) = (&before.key, &after.key) else {
-        return Err(no_key(&after.name).into());
+        return Err(no_key(&after.name));
     };
+    let (from, to) = (before.version, after.version);
     if key != new {
+        let name = &after.name;
         let message = format!("the key of `{name}` is `{key}` in version {from} and `{new}` in version {to}");
-        return Err(Error::new(Code::Conflict, message).hint("compare them by SQL").into());
+        return Err(Error::new(Code::Conflict, message).hint("compare them by SQL"));
     }
     Ok(Difference {
         dataset: after.name.clone(),
         key: key.clone(),
         from,
         to,
-        before: only_in(&before, &after),
-        after: only_in(&after, &before),
+        before: only_in(before, after),
+        after: only_in(after, before),
     })
 }
 

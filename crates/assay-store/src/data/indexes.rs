@@ -4,17 +4,15 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use assay_core::{Code, Error, IndexFile, KeyIndex, Result, checksum};
-use object_store::ObjectStoreExt as _;
 use object_store::path::Path;
-
-use crate::objects::DurableFolder;
+use object_store::{ObjectStore, ObjectStoreExt as _};
 
 /// Bytes of indexes that are kept; those that were not asked for the longest go first.
 const MOST: usize = 256 << 20;
 
 #[derive(Debug)]
-pub(in crate::embedded) struct Indexes {
-    objects: DurableFolder,
+pub(crate) struct Indexes {
+    objects: Arc<dyn ObjectStore>,
     kept: Mutex<Kept>,
 }
 
@@ -27,7 +25,7 @@ struct Kept {
 }
 
 impl Indexes {
-    pub(in crate::embedded) fn new(objects: DurableFolder) -> Self {
+    pub(crate) fn new(objects: Arc<dyn ObjectStore>) -> Self {
         Self {
             objects,
             kept: Mutex::default(),
@@ -38,11 +36,11 @@ impl Indexes {
     ///
     /// # Errors
     /// `StoreFailed` when it is not there or damaged.
-    pub(super) async fn get(&self, path: &str, file: &IndexFile) -> Result<Arc<KeyIndex>> {
+    pub(crate) async fn get(&self, path: &str, file: &IndexFile) -> Result<Arc<KeyIndex>> {
         if let Some(index) = self.lock().get(path) {
             return Ok(index);
         }
-        let index = Arc::new(read(&self.objects, path, file).await?);
+        let index = Arc::new(read(&*self.objects, path, file).await?);
         self.lock().put(path, &index);
         Ok(index)
     }
@@ -79,7 +77,7 @@ impl Kept {
     }
 }
 
-async fn read(objects: &DurableFolder, path: &str, file: &IndexFile) -> Result<KeyIndex> {
+async fn read(objects: &dyn ObjectStore, path: &str, file: &IndexFile) -> Result<KeyIndex> {
     let location = Path::from(KeyIndex::path_of(path));
     let failed = |cause: String| {
         tracing::error!(error = cause, %location, "an index of keys cannot be read");
