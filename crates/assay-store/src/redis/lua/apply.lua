@@ -42,6 +42,9 @@ local own = {
   ['event number'] = function(a) redis.call('HSET', ARGV[a], ARGV[a + 1], number) end,
   ['correct'] = function(a) correct(ARGV[a], tonumber(ARGV[a + 1]), tonumber(ARGV[a + 2])) end,
   ['learn'] = function(a) learn(ARGV[a], ARGV[a + 1], tonumber(ARGV[a + 2]), tonumber(ARGV[a + 3])) end,
+  ['retire'] = retire,
+  ['retire all'] = retire_all,
+  ['reinstate'] = reinstate,
   ['mend'] = function(a) mend(ARGV[a]) end,
   ['wake'] = function(a) wake(ARGV[a]) end,
 }
@@ -50,7 +53,7 @@ local writes = tonumber(take())
 for _ = 1, writes do
   local name, count = take(), tonumber(take())
   if own[name] then
-    own[name](at + 1)
+    own[name](at + 1, at + count)
   else
     redis.call(name, unpack(ARGV, at + 1, at + count))
   end
