@@ -40,6 +40,7 @@ use crate::data::{Futile, Indexes};
 pub(super) struct Memory {
     indexes: Indexes,
     layouts: parts::Layouts,
+    deletions: deletions::KnownDeletions,
     futile: Futile,
     writers: writers::Writers,
 }
@@ -49,6 +50,7 @@ impl Memory {
         Self {
             indexes: Indexes::new(objects),
             layouts: parts::Layouts::default(),
+            deletions: deletions::KnownDeletions::default(),
             futile: Futile::default(),
             writers: writers::Writers::default(),
         }

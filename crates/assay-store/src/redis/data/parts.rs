@@ -86,8 +86,8 @@ pub(super) async fn newest(store: &Inner, folded: &str) -> Fallible<Option<(Stan
         return Ok(None);
     };
     let parts = read(&found)?;
-    let ids: Vec<u64> = parts.iter().map(|part| part.id).collect();
-    let deleted = deletions::read(store, &keys, &ids, standing.entry.shown.version).await?;
+    let numbered: Vec<&Numbered> = parts.iter().collect();
+    let deleted = deletions::read(store, &keys, &numbered, standing.entry.shown.version).await?;
     let live = parts.iter().zip(deleted).map(|(part, deleted)| part.live(deleted.rows));
     Ok(Some((standing, live.collect())))
 }

@@ -87,8 +87,7 @@ pub(super) async fn candidates(
         }
         with_some.extend(has_some.then_some(part));
     }
-    let ids: Vec<u64> = with_some.iter().map(|part| part.id).collect();
-    let deleted = deletions::read(store, keys, &ids, version).await?;
+    let deleted = deletions::read(store, keys, &with_some, version).await?;
     for (part, deleted) in with_some.into_iter().zip(deleted) {
         found.parts.insert(part.id, (part.clone(), deleted));
     }

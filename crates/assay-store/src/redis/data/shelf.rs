@@ -75,9 +75,8 @@ impl Shelf {
             return Ok(None);
         };
         let numbered = parts::read(&parts)?;
-        let ids: Vec<u64> = numbered.iter().map(|part| part.id).collect();
         let version = standing.entry.shown.version;
-        let deleted = deletions::read(&desk.store, &keys, &ids, version).await?;
+        let deleted = deletions::read(&desk.store, &keys, &numbered.iter().collect::<Vec<_>>(), version).await?;
         let parts = numbered.into_iter().zip(deleted);
         let parts = parts.map(|(Numbered { id, stored }, deleted)| ShelvedPart { id, stored, deleted });
         let hot = metas.into_iter().map(|(key, meta)| Ok((key, Meta::parse(&meta)?)));

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use assay_core::{DatasetName, HotRecord, LivePart, Snapshot, Version};
 
 use super::entries::{self, Standing};
-use super::parts;
+use super::parts::{self, Numbered};
 use super::rules::rules_of;
 use super::versions::{self, schema_of};
 use super::{deletions, hot};
@@ -54,8 +54,8 @@ pub(super) async fn snapshot(store: &Inner, name: &DatasetName, version: Option<
     parts.retain(|part| part.stored.added <= version);
     parts.extend(parts::read_former(store, &keys.folded, &removed, version).await?);
     parts.sort_by_key(|part| part.id);
-    let ids: Vec<u64> = parts.iter().map(|part| part.id).collect();
-    let deleted = deletions::read(store, &keys, &ids, version).await?;
+    let numbered: Vec<&Numbered> = parts.iter().collect();
+    let deleted = deletions::read(store, &keys, &numbered, version).await?;
     let live: Vec<LivePart> = parts
         .iter()
         .zip(deleted)

@@ -72,6 +72,11 @@ impl Writers {
         }
         next
     }
+
+    /// Takes all out who wait.
+    fn rest(&self, folded: &str) -> Vec<Waiting> {
+        self.lock().get_mut(folded).map(std::mem::take).unwrap_or_default()
+    }
 }
 
 /// Lets those who still wait know when the task that writes for them ends before its time.
@@ -127,6 +132,14 @@ impl RedisStore {
                     (desk, done)
                 })
                 .await;
+            if let Err(error) = &written
+                && error.code == Code::StoreFailed
+            {
+                // Nobody waits for the same again and again.
+                for waiting in self.inner.data.writers.rest(&folded) {
+                    let _ = waiting.answer.send(Err(error.clone()));
+                }
+            }
             for (at, answer) in answers.into_iter().enumerate() {
                 let result = match &written {
                     Ok(each) => each
