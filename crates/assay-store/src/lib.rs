@@ -13,5 +13,5 @@ mod rules;
 mod spec;
 
 pub use embedded::{EmbeddedStore, StoreSettings};
-pub use objects::DurableFolder;
+pub use objects::{DurableFolder, Objects, ObjectsUrl};
 pub use redis::{RedisSettings, RedisStore};

@@ -11,6 +11,7 @@ mod leftovers;
 mod model;
 mod objects;
 mod redis;
+mod services;
 mod support;
 mod warehouse;
 
