@@ -7,11 +7,13 @@ pub mod embedded;
 mod history;
 mod notices;
 pub mod objects;
+mod ports;
 pub mod redis;
 mod refusals;
 mod rules;
 mod spec;
 
 pub use embedded::{EmbeddedStore, StoreSettings};
-pub use objects::{DurableFolder, Objects, ObjectsUrl};
+pub use objects::{DurableFolder, Objects, ObjectsUrl, RedisUrl};
+pub use ports::Ports;
 pub use redis::{RedisSettings, RedisStore};

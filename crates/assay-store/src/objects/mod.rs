@@ -24,12 +24,12 @@ pub use cache::{CacheSettings, CachedObjects};
 pub(crate) use files::{create_private_folder, sync_folder};
 pub use folder::DurableFolder;
 pub use open::open;
-pub(crate) use owner::{claim, unreachable};
+pub(crate) use owner::{OWNER, claim, foreign, is_of, unreachable};
 pub use redis::{RedisObjects, RedisOptions};
 pub use s3::S3Objects;
 pub use sweep::sweep;
 pub(crate) use sweep::{is_kept, names_of, sweep_failed};
-pub use url::ObjectsUrl;
+pub use url::{ObjectsUrl, RedisUrl};
 
 /// What a walk through the objects finds.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -24,13 +24,29 @@ pub(crate) async fn claim(objects: &dyn Objects, id: &str) -> Result<()> {
         Err(object_store::Error::AlreadyExists { .. }) => {}
         Err(cause) => return Err(unreachable(&cause)),
     }
-    let read = async { objects.get(&location).await?.bytes().await };
-    let owner = read.await.map_err(|cause| unreachable(&cause))?;
-    if owner == id.as_bytes() {
-        return Ok(());
+    match is_of(objects, id).await? {
+        Some(true) => Ok(()),
+        _ => Err(foreign(objects)),
     }
+}
+
+/// Whether the place is that of the store `id`; `None` when it is nobody's.
+///
+/// # Errors
+/// `StoreFailed` when it cannot be reached.
+pub(crate) async fn is_of(objects: &dyn Objects, id: &str) -> Result<Option<bool>> {
+    let location = Path::from(OWNER);
+    let read = async { objects.get(&location).await?.bytes().await };
+    match read.await {
+        Ok(owner) => Ok(Some(owner == id.as_bytes())),
+        Err(object_store::Error::NotFound { .. }) => Ok(None),
+        Err(cause) => Err(unreachable(&cause)),
+    }
+}
+
+pub(crate) fn foreign(objects: &dyn Objects) -> Error {
     let message = format!("{objects} holds the objects of another store");
-    Err(Error::new(Code::StoreLocked, message).hint("give each store a folder, prefix or database of its own"))
+    Error::new(Code::StoreLocked, message).hint("give each store a folder, prefix or database of its own")
 }
 
 pub(crate) fn unreachable(cause: &object_store::Error) -> Error {

@@ -45,6 +45,11 @@ impl RedisUrl {
         &self.prefix
     }
 
+    /// The address with its password and without the hash tag.
+    pub(crate) fn reveal(&self) -> &str {
+        self.url.as_str()
+    }
+
     pub(super) fn is_tls(&self) -> bool {
         matches!(self.url.scheme(), "rediss" | "valkeys")
     }

@@ -36,6 +36,16 @@ impl Keys {
         format!("{}{kind}:{name}", self.prefix)
     }
 
+    /// STRING: the id of the store, which the place of its objects carries as well.
+    pub(super) fn id(&self) -> String {
+        self.named("id")
+    }
+
+    /// STRING: there once the objects have a place.
+    pub(super) fn has_place(&self) -> String {
+        self.named("objects:placed")
+    }
+
     /// STREAM: every event. The id of an entry is `<number of the event>-0`; the field `event` holds CloudEvents JSON.
     pub(super) fn events(&self) -> String {
         self.named("events")

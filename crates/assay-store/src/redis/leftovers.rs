@@ -6,16 +6,16 @@
 
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
-use assay_core::{Code, Error, Result, Timestamp, Upkeep as _};
+use assay_core::{Result, Timestamp, Upkeep as _};
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
-use object_store::path::Path;
-use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt as _};
 
 use super::RedisStore;
 use super::desk::Desk;
 use super::failure::Fallible;
+use crate::objects::{Found, OWNER};
 
 /// Most files that one turn looks at.
 const MAX_SEEN: usize = 1_000;
@@ -37,7 +37,7 @@ enum Place {
 }
 
 struct Round {
-    listing: BoxStream<'static, object_store::Result<ObjectMeta>>,
+    walk: BoxStream<'static, Result<Found>>,
     /// Objects, and folders, that were referred to when the round began: most need no further look.
     kept: HashSet<String>,
 }
@@ -69,73 +69,58 @@ pub(super) async fn sweep(store: &RedisStore) -> Result<u64> {
 }
 
 async fn turn(store: &RedisStore, round: Option<Round>) -> Result<(u64, Option<Round>)> {
-    let mut round = match round {
-        Some(round) => round,
-        None if may_begin(store).await? => Round {
-            kept: store.referenced_objects().await?,
-            listing: store.inner.objects.list(None),
-        },
-        None => return Ok((0, None)),
-    };
+    let objects = &store.inner.objects;
     let now = store.inner.now().await;
     let now = now.map_err(|fault| fault.into_error("read the time"))?;
-    let (mut old, is_last) = round
-        .next(written_before(now, store.inner.settings.leftover_ms))
-        .await?;
+    let before = written_before(now, store.inner.settings.leftover_ms);
+    let mut removed = 0;
+    let mut round = match round {
+        Some(round) => round,
+        None if may_begin(store).await? => {
+            removed += objects.remove_unfinished(before).await?;
+            Round {
+                kept: store.referenced_objects().await?,
+                walk: objects.walk(),
+            }
+        }
+        None => return Ok((0, None)),
+    };
+    let (mut old, is_last) = round.next(before).await?;
     if !old.is_empty() {
         // Anew, as answers came since. What is referred to after this look was written by then, and is not so old.
         let referenced = store.referenced_objects().await?;
         old.retain(|file| !is_kept(&referenced, file));
     }
-    let mut removed = 0;
-    for file in old {
-        removed += u64::from(remove(&*store.inner.objects, &file).await);
-    }
+    removed += objects.remove(old).await?;
     Ok((removed, Some(round).filter(|_| !is_last)))
 }
 
 impl Round {
     /// Files among the next that were written before `before` and that nobody referred to when the round began, and
     /// whether there are no more.
-    async fn next(&mut self, before: Timestamp) -> Result<(Vec<Path>, bool)> {
+    async fn next(&mut self, before: SystemTime) -> Result<(Vec<String>, bool)> {
         let mut old = Vec::new();
         for _ in 0..MAX_SEEN {
-            let Some(file) = self.listing.next().await else {
+            let Some(file) = self.walk.next().await.transpose()? else {
                 return Ok((old, true));
             };
-            let file = match file {
-                Ok(file) => file,
-                Err(object_store::Error::NotFound { .. }) => continue,
-                Err(cause) => return Err(list_failed(&cause)),
-            };
-            if file.last_modified.timestamp_millis() < before.0 && !is_kept(&self.kept, &file.location) {
-                old.push(file.location);
+            if file.written_at < before && !is_kept(&self.kept, &file.name) {
+                old.push(file.name);
             }
         }
         Ok((old, false))
     }
 }
 
-fn written_before(now: Timestamp, age_ms: u64) -> Timestamp {
-    Timestamp(now.0.saturating_sub_unsigned(age_ms))
+fn written_before(now: Timestamp, age_ms: u64) -> SystemTime {
+    let since_epoch = u64::try_from(now.0).unwrap_or(0).saturating_sub(age_ms);
+    SystemTime::UNIX_EPOCH + Duration::from_millis(since_epoch)
 }
 
 /// Whether a file is among those to keep, or lies in a folder that is.
-fn is_kept(kept: &HashSet<String>, file: &Path) -> bool {
-    let folder = file.as_ref().rsplit_once('/').map(|(folder, _)| folder);
-    kept.contains(file.as_ref()) || folder.is_some_and(|folder| kept.contains(folder))
-}
-
-/// Whether it was there and is not any more.
-async fn remove(objects: &dyn ObjectStore, file: &Path) -> bool {
-    match objects.delete(file).await {
-        Ok(()) => true,
-        Err(object_store::Error::NotFound { .. }) => false,
-        Err(cause) => {
-            tracing::warn!(%file, error = %cause, "a leftover could not be removed");
-            false
-        }
-    }
+fn is_kept(kept: &HashSet<String>, file: &str) -> bool {
+    let folder = file.rsplit_once('/').map(|(folder, _)| folder);
+    file == OWNER || kept.contains(file) || folder.is_some_and(|folder| kept.contains(folder))
 }
 
 /// Whether a walk is due. Who is told so has it: the next is due after the pause only.
@@ -158,10 +143,4 @@ async fn begin(desk: &mut Desk) -> Fallible<bool> {
     }
     desk.step.set(&key, desk.now.plus_millis(PAUSE_MS).0);
     Ok(true)
-}
-
-fn list_failed(cause: &object_store::Error) -> Error {
-    tracing::error!(error = %cause, "could not list the objects");
-    Error::new(Code::StoreFailed, "could not look for leftovers among the objects")
-        .hint("the log of the server has the cause")
 }

@@ -16,6 +16,7 @@ mod keys;
 mod leftovers;
 mod log;
 mod outbox;
+mod place;
 mod reads;
 mod references;
 mod schedules;
@@ -32,11 +33,13 @@ use object_store::ObjectStore;
 use tokio::task::AbortHandle;
 
 use crate::embedded::StoreSettings;
+use crate::objects::{Objects, RedisUrl};
 use connection::Connection;
 use failure::Fallible;
 use hooks::KnownHooks;
 use keys::Keys;
 use leftovers::Leftovers;
+use server::Kept;
 use tail::{Channels, Tail};
 
 /// How a store is reached and how it behaves.
@@ -68,6 +71,15 @@ impl RedisSettings {
     }
 }
 
+impl From<&RedisUrl> for RedisSettings {
+    fn from(url: &RedisUrl) -> Self {
+        Self {
+            tag: url.prefix().to_owned(),
+            ..Self::at(url.reveal())
+        }
+    }
+}
+
 impl std::fmt::Debug for RedisSettings {
     /// Without the URL, which may hold a password.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -90,10 +102,11 @@ pub struct RedisStore {
 
 struct Inner {
     connection: Connection,
+    kept: Kept,
     keys: Keys,
     settings: StoreSettings,
     clock: Option<Arc<dyn Clock>>,
-    objects: Arc<dyn ObjectStore>,
+    objects: Arc<dyn Objects>,
     channels: Channels,
     data: data::Memory,
     known_hooks: KnownHooks,
@@ -105,9 +118,10 @@ impl RedisStore {
     /// Opens the store; others may have it open as well. `objects` is where parts, results and uploads lie.
     ///
     /// # Errors
-    /// `InvalidParameter` when the URL cannot be read; `StoreFailed` when the server cannot be reached, is too old, or
-    /// removes keys when its memory is full.
-    pub async fn open(settings: RedisSettings, objects: Arc<dyn ObjectStore>) -> Result<Self> {
+    /// `InvalidParameter` when the URL cannot be read, or the objects of the store lie elsewhere; `StoreLocked` when the
+    /// objects there are another store's; `StoreFailed` when the server or the objects cannot be reached, or the server
+    /// is too old or removes keys when its memory is full.
+    pub async fn open(settings: RedisSettings, objects: Arc<dyn Objects>) -> Result<Self> {
         let RedisSettings {
             url,
             tag,
@@ -116,8 +130,9 @@ impl RedisStore {
             store,
         } = settings;
         let connection = Connection::open(&url, timeout).await?;
-        server::check(&connection).await?;
+        let kept = server::check(&connection).await?;
         let keys = Keys::new(&tag);
+        place::agree(&connection, &keys, &*objects).await?;
         let channels = Channels::new();
         let tail = Tail::open(connection.clone(), keys.clone(), channels.clone())
             .await
@@ -125,10 +140,11 @@ impl RedisStore {
         Ok(Self {
             inner: Arc::new(Inner {
                 connection,
+                kept,
                 keys,
                 settings: store,
                 clock,
-                data: data::Memory::new(Arc::clone(&objects)),
+                data: data::Memory::new(Arc::clone(&objects) as Arc<dyn ObjectStore>),
                 objects,
                 channels,
                 known_hooks: KnownHooks::default(),
@@ -138,10 +154,23 @@ impl RedisStore {
         })
     }
 
+    /// The version of the server.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.inner.kept.version
+    }
+
+    /// What a kill of the server can cost of what was acknowledged: `durable` nothing, `fast` a second of it, `memory`
+    /// all since its last snapshot; `unknown` when it does not say.
+    #[must_use]
+    pub fn durability(&self) -> &'static str {
+        self.inner.kept.durability.as_str()
+    }
+
     /// Where parts, results and uploads lie.
     #[must_use]
     pub fn objects(&self) -> Arc<dyn ObjectStore> {
-        Arc::clone(&self.inner.objects)
+        Arc::clone(&self.inner.objects) as Arc<dyn ObjectStore>
     }
 }
 

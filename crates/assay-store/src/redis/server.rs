@@ -52,8 +52,58 @@ impl About {
     }
 }
 
+/// How much of what was acknowledged a kill of the server can cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Durability {
+    /// All of it since the last snapshot.
+    Memory,
+    /// A second of it.
+    Fast,
+    /// Nothing.
+    Durable,
+    /// The server does not say.
+    Unknown,
+}
+
+impl Durability {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Fast => "fast",
+            Self::Durable => "durable",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// What users are told of the server.
+#[derive(Debug, Clone)]
+pub(super) struct Kept {
+    pub version: String,
+    pub durability: Durability,
+}
+
+async fn durability(connection: &Connection, appends: bool) -> Durability {
+    if !appends {
+        return Durability::Memory;
+    }
+    // Services often do not allow the question.
+    let asked = connection
+        .query(redis::cmd("CONFIG").arg("GET").arg("appendfsync"))
+        .await;
+    let asked: Vec<String> = asked.unwrap_or_default();
+    match asked.get(1).map(String::as_str) {
+        Some("always") => Durability::Durable,
+        Some(_) => Durability::Fast,
+        None => Durability::Unknown,
+    }
+}
+
 /// Refuses a server that would lose what it acknowledged, or that is too old.
-pub(super) async fn check(connection: &Connection) -> Result<()> {
+///
+/// # Errors
+/// `StoreFailed`.
+pub(super) async fn check(connection: &Connection) -> Result<Kept> {
     let info: String = connection
         .query(&redis::cmd("INFO"))
         .await
@@ -63,7 +113,10 @@ pub(super) async fn check(connection: &Connection) -> Result<()> {
     if !about.appends {
         tracing::warn!("the server of the store writes no append-only file: what it acknowledged may be lost with it");
     }
-    Ok(())
+    Ok(Kept {
+        durability: durability(connection, about.appends).await,
+        version: about.version,
+    })
 }
 
 #[cfg(test)]

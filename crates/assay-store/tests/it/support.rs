@@ -9,27 +9,10 @@ use assay_core::{
     Progress, Queue, Records, Result, ResultData, ResultSet, Schedules, Sharing, State, StoredResult, Submitted,
     TableSchema, Timestamp, Upkeep, Usage, Version, WorkerId,
 };
-use assay_store::{EmbeddedStore, StoreSettings};
+use assay_store::{EmbeddedStore, Ports, StoreSettings};
 use object_store::ObjectStore;
 
 pub const LEASE_MS: i64 = 30_000;
-
-/// A store as its users see it. What is absent the store cannot do yet; cases that need it do not run on it.
-#[derive(Clone)]
-pub struct Ports {
-    pub jobs: Arc<dyn Jobs>,
-    pub queue: Arc<dyn Queue>,
-    pub changes: Arc<dyn Changes>,
-    pub upkeep: Option<Arc<dyn Upkeep>>,
-    pub catalog: Option<Arc<dyn Catalog>>,
-    pub events: Arc<dyn Events>,
-    pub schedules: Option<Arc<dyn Schedules>>,
-    pub outbox: Option<Arc<dyn Outbox>>,
-    pub hooks: Option<Arc<dyn Hooks>>,
-    pub history: Option<Arc<dyn History>>,
-    pub records: Option<Arc<dyn Records>>,
-    pub objects: Arc<dyn ObjectStore>,
-}
 
 /// What a store takes at most.
 #[derive(Debug, Clone, Copy)]
@@ -98,20 +81,7 @@ pub fn open(folder: &Path) -> EmbeddedStore {
 }
 
 pub fn ports(store: &EmbeddedStore) -> Ports {
-    Ports {
-        jobs: Arc::new(store.clone()),
-        queue: Arc::new(store.clone()),
-        changes: Arc::new(store.clone()),
-        upkeep: Some(Arc::new(store.clone())),
-        catalog: Some(Arc::new(store.clone())),
-        events: Arc::new(store.clone()),
-        schedules: Some(Arc::new(store.clone())),
-        outbox: Some(Arc::new(store.clone())),
-        hooks: Some(Arc::new(store.clone())),
-        history: Some(Arc::new(store.clone())),
-        records: Some(Arc::new(store.clone())),
-        objects: store.objects(),
-    }
+    store.into()
 }
 
 /// A store and its clock, with the words of a test.
@@ -178,7 +148,7 @@ impl Scene {
     }
 
     pub fn upkeep(&self) -> &dyn Upkeep {
-        self.ports().upkeep.as_deref().unwrap()
+        &*self.ports().upkeep
     }
 
     pub fn clock_now(&self) -> Timestamp {
@@ -196,11 +166,11 @@ impl Scene {
     }
 
     pub fn catalog(&self) -> &dyn Catalog {
-        self.ports().catalog.as_deref().unwrap()
+        &*self.ports().catalog
     }
 
     pub fn records(&self) -> &dyn Records {
-        self.ports().records.as_deref().unwrap()
+        &*self.ports().records
     }
 
     pub fn events(&self) -> &dyn Events {
@@ -208,19 +178,19 @@ impl Scene {
     }
 
     pub fn schedules(&self) -> &dyn Schedules {
-        self.ports().schedules.as_deref().unwrap()
+        &*self.ports().schedules
     }
 
     pub fn outbox(&self) -> &dyn Outbox {
-        self.ports().outbox.as_deref().unwrap()
+        &*self.ports().outbox
     }
 
     pub fn hooks(&self) -> &dyn Hooks {
-        self.ports().hooks.as_deref().unwrap()
+        &*self.ports().hooks
     }
 
     pub fn history(&self) -> &dyn History {
-        self.ports().history.as_deref().unwrap()
+        &*self.ports().history
     }
 
     pub fn advance(&self, milliseconds: i64) {

@@ -15,7 +15,9 @@ use proptest::test_runner::TestRunner;
 
 use super::steps::step;
 use super::{compare, runtime};
-use crate::support::{Bounds, EmbeddedHarness, Harness, Ports, Scene};
+use assay_store::Ports;
+
+use crate::support::{Bounds, EmbeddedHarness, Harness, Scene};
 
 /// Random histories in which a fault must show.
 const HISTORIES: usize = 60;

@@ -13,9 +13,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use assay_core::Clock;
-use assay_store::{DurableFolder, RedisSettings, RedisStore, StoreSettings};
+use assay_store::{DurableFolder, Ports, RedisSettings, RedisStore, StoreSettings};
 
-use crate::support::{Bounds, Harness, LEASE_MS, Ports};
+use crate::support::{Bounds, Harness, LEASE_MS};
 
 /// A server on a socket in a folder of its own; it ends with the value.
 pub struct Server {
@@ -145,7 +145,7 @@ impl RedisHarness {
     }
 
     pub fn objects(&self) -> PathBuf {
-        self.server.folder().join("objects")
+        self.server.folder().join(format!("objects-{}", self.tag))
     }
 }
 
@@ -154,7 +154,7 @@ impl Harness for RedisHarness {
         let objects = DurableFolder::open(&self.objects()).unwrap();
         let open = RedisStore::open(self.settings(clock, bounds), Arc::new(objects));
         let open = || tokio::runtime::Handle::current().block_on(open);
-        ports(&tokio::task::block_in_place(open).unwrap())
+        (&tokio::task::block_in_place(open).unwrap()).into()
     }
 
     fn lost_after_ms(&self) -> i64 {
@@ -162,27 +162,13 @@ impl Harness for RedisHarness {
     }
 }
 
-fn ports(store: &RedisStore) -> Ports {
-    Ports {
-        jobs: Arc::new(store.clone()),
-        queue: Arc::new(store.clone()),
-        changes: Arc::new(store.clone()),
-        events: Arc::new(store.clone()),
-        upkeep: Some(Arc::new(store.clone())),
-        catalog: Some(Arc::new(store.clone())),
-        schedules: Some(Arc::new(store.clone())),
-        outbox: Some(Arc::new(store.clone())),
-        hooks: Some(Arc::new(store.clone())),
-        history: Some(Arc::new(store.clone())),
-        records: Some(Arc::new(store.clone())),
-        objects: store.objects(),
-    }
-}
-
 /// A store of its own, on the clock of the server.
 pub async fn open(server: &Server, change: impl FnOnce(&mut RedisSettings)) -> assay_core::Result<RedisStore> {
-    let objects = DurableFolder::open(&server.folder().join("objects")).unwrap();
     let mut settings = RedisSettings::at(server.url());
     change(&mut settings);
+    // Each store has a place of its own.
+    let database = settings.url.strip_prefix(&server.url()).unwrap_or_default();
+    let place = format!("objects-{}{database}", settings.tag).replace(['?', '='], "-");
+    let objects = DurableFolder::open(&server.folder().join(place)).unwrap();
     RedisStore::open(settings, Arc::new(objects)).await
 }
