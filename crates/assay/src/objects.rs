@@ -1,4 +1,4 @@
-//! Where the objects of a server lie, from its options and the environment.
+//! Where the objects of a store lie, from the options and the environment.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,20 +7,23 @@ use anyhow::Context as _;
 use assay_core::ObjectsAccess;
 use assay_store::ObjectsUrl;
 
-use crate::cli::ServeArgs;
+use crate::cli::{PlaceArgs, StorePlace};
 
 /// The folders inside the store, for who names no others.
 const OBJECTS: &str = "objects";
 const CACHE: &str = "cache";
+/// The folder of the cache of a store that has no folder.
+const CACHE_ALONE: &str = "./assay-cache";
 
 /// What opens the place, and how it is shown.
 ///
 /// # Errors
 /// When it is no place where objects can lie.
-pub fn access(args: &ServeArgs) -> anyhow::Result<(ObjectsAccess, ObjectsUrl)> {
-    let (url, place) = match &args.objects {
-        Some(given) => (given.reveal().to_owned(), given.reveal().parse()?),
-        None => (String::new(), ObjectsUrl::Folder(args.store.join(OBJECTS))),
+pub fn access(args: &PlaceArgs, ca_file: Option<&Path>) -> anyhow::Result<(ObjectsAccess, ObjectsUrl)> {
+    let (url, place) = match (&args.objects, &args.store) {
+        (Some(given), _) => (given.reveal().to_owned(), given.reveal().parse()?),
+        (None, StorePlace::Folder(store)) => (String::new(), ObjectsUrl::Folder(store.join(OBJECTS))),
+        (None, StorePlace::Redis { url, given }) => (given.reveal().to_owned(), ObjectsUrl::Redis(url.clone())),
     };
     // Engine processes are told the whole path.
     let (url, place) = match place {
@@ -30,11 +33,15 @@ pub fn access(args: &ServeArgs) -> anyhow::Result<(ObjectsAccess, ObjectsUrl)> {
         }
         place => (url, place),
     };
-    let cache_folder = args.cache.clone().unwrap_or_else(|| args.store.join(CACHE));
+    let cache_folder = match (&args.cache, &args.store) {
+        (Some(folder), _) => folder.clone(),
+        (None, StorePlace::Folder(store)) => store.join(CACHE),
+        (None, StorePlace::Redis { .. }) => CACHE_ALONE.into(),
+    };
     let access = ObjectsAccess {
         url,
         options: options(&place),
-        authorities: args.notices.ca_file.as_deref().map(authorities).transpose()?,
+        authorities: ca_file.map(authorities).transpose()?,
         cache_folder: std::path::absolute(cache_folder).context("finding the folder of the cache")?,
         cache_bytes: args.cache_size,
     };

@@ -10,7 +10,6 @@ use assay_core::{
     TableSchema, Timestamp, Upkeep, Usage, Version, WorkerId,
 };
 use assay_store::{EmbeddedStore, Ports, StoreSettings};
-use object_store::ObjectStore;
 
 pub const LEASE_MS: i64 = 30_000;
 

@@ -5,12 +5,15 @@ use clap::Args;
 use futures::future::BoxFuture;
 use tokio::sync::watch;
 
-use super::ServeArgs;
+use super::{ServeArgs, WorkArgs};
 
 #[async_trait]
 pub trait Host: Send + Sync {
     /// Serves until the process is told to stop, and says on stdout where it listens.
     async fn serve(&self, args: ServeArgs) -> anyhow::Result<()>;
+
+    /// Runs jobs of a shared store until the process is told to stop.
+    async fn work(&self, args: WorkArgs) -> anyhow::Result<()>;
 
     /// Starts a server inside this process; returns when it listens.
     async fn start(&self, args: ServeArgs) -> anyhow::Result<Running>;

@@ -16,6 +16,7 @@ mod job;
 mod load;
 mod notify;
 mod params;
+mod place;
 mod query;
 mod queue;
 mod reading;
@@ -41,7 +42,9 @@ pub use failure::Failure;
 pub use follow::verdict;
 pub use host::{EngineArgs, Host, Running};
 pub use load::rows_loaded;
-pub use serve::{DEFAULT_LISTEN, NoticeArgs, ServeArgs, parse_listen, parse_workers};
+pub use place::{PlaceArgs, StorePlace};
+pub use serve::{DEFAULT_LISTEN, JobArgs, NoticeArgs, ServeArgs, parse_listen, parse_workers};
+pub use work::WorkArgs;
 
 use crate::demo;
 
@@ -162,7 +165,7 @@ pub enum Command {
     Doctor(doctor::DoctorCommand),
     /// List the analyses, or show one
     Analyses(analyses::AnalysesArgs),
-    /// Attach a further worker process to a store
+    /// Run jobs of a store in Redis, beside its servers
     Work(work::WorkArgs),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
@@ -220,7 +223,7 @@ pub async fn run(cli: Cli, host: &dyn Host) -> Result<(), Failure> {
         Command::Stats(args) => queue::stats(&context()?, args).await,
         Command::Doctor(command) => doctor::run(&context()?, command).await,
         Command::Analyses(args) => analyses::run(&context()?, args).await,
-        Command::Work(args) => work::run(&args),
+        Command::Work(args) => Ok(host.work(args).await?),
         Command::Completions(args) => completions::run(&args),
         Command::Engine(args) => Ok(host.engine(args)?),
     }

@@ -8,34 +8,32 @@ use std::time::Duration;
 use assay_core::{Network, WebhookUrl};
 use clap::Args;
 
+use super::place::PlaceArgs;
 use super::units;
 
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:7373";
 const DEFAULT_MEMORY: u64 = 1 << 30;
-const DEFAULT_CACHE_SIZE: u64 = 10 << 30;
 const DEFAULT_ANSWERS: u64 = 50 << 30;
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
 const DEFAULT_MAIL_PAUSE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Clone, Args)]
 pub struct ServeArgs {
-    /// Folder for data and jobs, and for objects unless they lie elsewhere; made when it is not there
-    #[arg(long, env = "ASSAY_STORE", default_value = "./assay-data", value_name = "PATH")]
-    pub store: PathBuf,
-    /// Where parts, results and uploads lie: a folder, `s3://bucket/prefix` or `redis://host:6379/0` [default: `objects`
-    /// in the store]
-    #[arg(long, env = "ASSAY_OBJECTS", hide_env_values = true, value_name = "URL")]
-    pub objects: Option<Hidden>,
-    /// Folder for copies of objects that lie far away [default: `cache` in the store]
-    #[arg(long, env = "ASSAY_CACHE", value_name = "PATH")]
-    pub cache: Option<PathBuf>,
-    /// Room for these copies; those that were not used for the longest go first
-    #[arg(long, default_value = "10GiB", value_name = "SIZE", value_parser = units::parse_room)]
-    pub cache_size: u64,
+    #[command(flatten)]
+    pub place: PlaceArgs,
     /// Address of this machine to listen on
     #[arg(long, env = "ASSAY_LISTEN", default_value = DEFAULT_LISTEN, value_name = "ADDRESS")]
     #[arg(value_parser = parse_listen)]
     pub listen: SocketAddr,
+    #[command(flatten)]
+    pub work: JobArgs,
+    #[command(flatten)]
+    pub notices: NoticeArgs,
+}
+
+/// How jobs are run.
+#[derive(Debug, Clone, Args)]
+pub struct JobArgs {
     /// Jobs that run at the same time [default: the number of cores]
     #[arg(long, value_name = "N", value_parser = parse_workers)]
     pub workers: Option<usize>,
@@ -48,8 +46,17 @@ pub struct ServeArgs {
     /// Room for the answers of jobs; the oldest go when all together take more
     #[arg(long, default_value = "50GiB", value_name = "SIZE", value_parser = units::parse_bytes)]
     pub answers: u64,
-    #[command(flatten)]
-    pub notices: NoticeArgs,
+}
+
+impl Default for JobArgs {
+    fn default() -> Self {
+        Self {
+            workers: None,
+            memory: DEFAULT_MEMORY,
+            timeout: DEFAULT_TIMEOUT,
+            answers: DEFAULT_ANSWERS,
+        }
+    }
 }
 
 /// How users are told of the ends of their jobs.
@@ -137,15 +144,9 @@ impl ServeArgs {
     /// A server with default limits.
     pub fn at(store: PathBuf, listen: SocketAddr) -> Self {
         Self {
-            store,
-            objects: None,
-            cache: None,
-            cache_size: DEFAULT_CACHE_SIZE,
+            place: PlaceArgs::at(store),
             listen,
-            workers: None,
-            memory: DEFAULT_MEMORY,
-            timeout: DEFAULT_TIMEOUT,
-            answers: DEFAULT_ANSWERS,
+            work: JobArgs::default(),
             notices: NoticeArgs::default(),
         }
     }
@@ -179,6 +180,7 @@ pub fn parse_workers(text: &str) -> Result<usize, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::place::DEFAULT_CACHE_SIZE;
 
     #[test]
     fn the_defaults_of_the_command_line_are_those_of_the_code() {
@@ -188,8 +190,11 @@ mod tests {
             serve: ServeArgs,
         }
         let serve = <Line as clap::Parser>::parse_from(["assay"]).serve;
-        assert_eq!((serve.memory, serve.timeout), (DEFAULT_MEMORY, DEFAULT_TIMEOUT));
-        assert_eq!(serve.cache_size, DEFAULT_CACHE_SIZE);
+        assert_eq!(
+            (serve.work.memory, serve.work.timeout),
+            (DEFAULT_MEMORY, DEFAULT_TIMEOUT)
+        );
+        assert_eq!(serve.place.cache_size, DEFAULT_CACHE_SIZE);
         assert_eq!(serve.notices.mail_pause, DEFAULT_MAIL_PAUSE);
     }
 

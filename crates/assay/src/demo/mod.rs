@@ -41,10 +41,8 @@ pub struct DemoArgs {
 /// When the server does not start, or a load or an analysis fails.
 pub async fn run(global: &GlobalArgs, args: DemoArgs, host: &dyn Host) -> Result<(), Failure> {
     let listen = free_address(args.listen)?;
-    let serve = ServeArgs {
-        workers: args.workers,
-        ..ServeArgs::at(args.store.clone(), listen)
-    };
+    let mut serve = ServeArgs::at(args.store.clone(), listen);
+    serve.work.workers = args.workers;
     let mut running = host.start(serve).await?;
     let context = Context::new(&GlobalArgs {
         server: running.base_url.clone(),
