@@ -17,8 +17,6 @@ pub(crate) use refusals::{
 };
 pub(crate) use slots::{Slot, check_write};
 
-/// After so many additions the rows deleted of a part are written as a whole.
-pub(crate) const PIECES: u32 = 128;
 /// Most names that are read for hints and listings.
 pub(crate) const MAX_NAMES: usize = 10_000;
 /// Further versions are left for the next answer of the feed of changes once the records of one take so much.

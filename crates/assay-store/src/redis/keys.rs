@@ -3,9 +3,12 @@
 //! Every name begins with the tag of the store in braces, so that a cluster keeps all of them on one node, and several
 //! stores can share a database.
 
+mod data;
 mod notices;
 
 use assay_core::{DatasetName, JobId, ScheduleName, State, UserName, WorkerId};
+
+pub(super) use data::DataKeys;
 
 /// Gives the names of one store.
 #[derive(Debug, Clone)]

@@ -5,6 +5,7 @@
 //! the server's. What happens is told in a stream, which every process hears (`tail`).
 
 mod connection;
+mod data;
 mod desk;
 mod events;
 mod failure;
@@ -94,6 +95,7 @@ struct Inner {
     clock: Option<Arc<dyn Clock>>,
     objects: Arc<dyn ObjectStore>,
     channels: Channels,
+    data: data::Memory,
     known_hooks: KnownHooks,
     leftovers: Leftovers,
     tail: AbortHandle,
@@ -126,6 +128,7 @@ impl RedisStore {
                 keys,
                 settings: store,
                 clock,
+                data: data::Memory::new(Arc::clone(&objects)),
                 objects,
                 channels,
                 known_hooks: KnownHooks::default(),

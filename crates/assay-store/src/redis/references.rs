@@ -6,9 +6,9 @@ use assay_core::{IMPORT, ImportParams, JobId, State};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::Inner;
 use super::failure::Fallible;
 use super::reads::parsed;
+use super::{Inner, data};
 
 /// Jobs that are read together.
 const AT_ONCE: usize = 500;
@@ -20,6 +20,7 @@ impl Inner {
         let mut objects = HashSet::new();
         self.add_uploads(&mut objects).await?;
         self.add_results(&mut objects).await?;
+        objects.extend(data::referenced_objects(self).await?);
         Ok(objects)
     }
 

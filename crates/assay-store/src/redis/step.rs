@@ -13,8 +13,13 @@ use redis::{Script, ToRedisArgs};
 use super::failure::{Fallible, Fault};
 use super::{Inner, events};
 
-static APPLY: LazyLock<Script> =
-    LazyLock::new(|| Script::new(concat!(include_str!("lua/shares.lua"), include_str!("lua/apply.lua"))));
+static APPLY: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        include_str!("lua/shares.lua"),
+        include_str!("lua/data.lua"),
+        include_str!("lua/apply.lua")
+    ))
+});
 
 /// Who is woken beside those who wait for events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -232,6 +237,26 @@ impl Step {
 
     pub(super) fn zrem(&mut self, key: &str, member: impl Value) {
         self.writes.push("ZREM", &[&key, &member]);
+    }
+
+    /// Changes the score of a member that is there.
+    pub(super) fn zadd_known(&mut self, key: &str, score: i64, member: impl Value) {
+        self.writes.push("ZADD", &[&key, &"XX", &score, &member]);
+    }
+
+    /// Takes members with scores from `first` to `last` out, which are bounds as the server writes them.
+    pub(super) fn zrem_scores(&mut self, key: &str, first: &str, last: &str) {
+        self.writes.push("ZREMRANGEBYSCORE", &[&key, &first, &last]);
+    }
+
+    /// As `del`, for what may be large: the server frees it beside its work.
+    pub(super) fn unlink(&mut self, key: &str) {
+        self.writes.push("UNLINK", &[&key]);
+    }
+
+    /// A write of the store's own; see `lua/data.lua`.
+    pub(super) fn own(&mut self, name: &str, args: Vec<Vec<u8>>) {
+        self.writes.push_list(name, args);
     }
 
     pub(super) fn del(&mut self, key: &str) {

@@ -13,7 +13,7 @@ use super::desk::Desk;
 use super::failure::Fallible;
 use super::jobs::{Row, remove_record, remove_result};
 use super::reads::parsed;
-use super::{Inner, RedisStore, leftovers, outbox};
+use super::{Inner, RedisStore, data, leftovers, outbox};
 use crate::rules::forget_after;
 
 /// Most answers, and most records, that one sweep removes.
@@ -28,6 +28,7 @@ impl Upkeep for RedisStore {
         self.expire_answers(&mut swept).await?;
         self.bound_answers(&mut swept).await?;
         self.forget_jobs(&mut swept).await?;
+        data::expire(self, &mut swept).await?;
         swept.more |= self.trim_notices().await?;
         // What was removed already must be told in any case.
         swept.leftovers = leftovers::sweep(self).await.unwrap_or_else(|error| {

@@ -7,12 +7,14 @@ use assay_core::{DatasetName, Part, RowSet, TableSchema, Timestamp, Version};
 use rusqlite::{Connection, params};
 
 use super::{entries, snapshots};
-use crate::data::{Entry, PIECES};
+use crate::data::Entry;
 use crate::embedded::failure::Fallible;
 use crate::embedded::rows::{json, signed, unsigned};
 
 /// Data sets that are remembered; beyond that all are forgotten.
 const MOST: usize = 256;
+/// After so many additions the rows deleted of a part are written as a whole.
+const PIECES: u32 = 128;
 
 /// The newest state by folded name.
 #[derive(Debug, Default)]

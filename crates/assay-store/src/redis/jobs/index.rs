@@ -48,6 +48,15 @@ pub(super) fn entries(keys: &Keys, row: &Row) -> Entries {
     if let Some(digest) = row.digest.as_ref().filter(|_| !row.job.cancel_requested) {
         entries.insert((keys.flights(), digest.clone()), Entry::Field(id.to_owned()));
     }
+    for input in &row.job.spec.inputs {
+        let version = i64::try_from(input.version.0).unwrap_or(i64::MAX);
+        let pin = (keys.pins(&input.name), id.to_owned());
+        let oldest = match entries.get(&pin) {
+            Some(Entry::Score(other)) => version.min(*other),
+            _ => version,
+        };
+        entries.insert(pin, Entry::Score(oldest));
+    }
     for parent in &row.parents {
         entries.insert((keys.children(parent), id.to_owned()), Entry::Member);
     }

@@ -3,12 +3,13 @@
 //! Submissions are in `submit`, claims in `claims`, what time brings in `reap`, what follows from an end in `ends`.
 
 use assay_core::{
-    AttemptOutcome, Code, Commit, Error, Job, JobId, Lease, Outcome, PinnedInput, Progress, Retry, State, StoredResult,
+    AttemptOutcome, Code, Error, Job, JobId, Lease, Outcome, PinnedInput, Progress, Retry, State, StoredResult,
     Timestamp, Usage,
 };
 
 use super::ends::{self, End, settle};
 use super::row::{Held, Row, parsed};
+use crate::redis::data::publish;
 use crate::redis::desk::Desk;
 use crate::redis::failure::{Fallible, Fault};
 use crate::refusals;
@@ -50,17 +51,6 @@ pub(super) async fn finish(desk: &mut Desk, lease: &Lease, outcome: &Outcome) ->
             settle(desk, ending.row, End::canceled()).await
         }
     }
-}
-
-/// Makes the version that a job has written, in the step that ends it.
-async fn publish(_desk: &mut Desk, job: &Job, commit: &Commit) -> Fallible<PinnedInput> {
-    let message = format!(
-        "job `{}` cannot write data set `{}`: this store keeps jobs only",
-        job.id, commit.name
-    );
-    Err(Error::new(Code::Conflict, message)
-        .hint("use a store in a folder for data sets")
-        .into())
 }
 
 /// The job whose lease this is, when the lease is the newest and has not run out. It is another one than was claimed

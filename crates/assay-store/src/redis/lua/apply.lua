@@ -55,6 +55,9 @@ local own = {
     end
     put_back(user)
   end,
+  ['retire'] = retire,
+  ['retire all'] = retire_all,
+  ['reinstate'] = reinstate,
   ['wake'] = function(a) wake(ARGV[a]) end,
 }
 

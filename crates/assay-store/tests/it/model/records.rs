@@ -1,11 +1,16 @@
 //! Random writes, loads, compactions and restores of one data set, and a map that says what must come of them.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use assay_core::{Author, Code, CommitMode, Compacted, Condition, NewDataset, Operation, Version, WriteOutcome};
 use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 
+use super::{cases, runtime};
+use crate::redis::{RedisHarness, Server};
 use crate::support::{EmbeddedHarness, Scene, refused};
 use crate::warehouse::{Warehouse, delete, name, put_if};
 
@@ -78,8 +83,7 @@ struct Run {
 }
 
 impl Run {
-    async fn new() -> Self {
-        let scene = Scene::new(EmbeddedHarness::new());
+    async fn new(scene: Scene) -> Self {
         let new = NewDataset {
             name: name(),
             key: Some("id".to_owned()),
@@ -277,18 +281,41 @@ impl Run {
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 2_000, ..ProptestConfig::default() })]
-
-    #[test]
-    fn records_are_as_a_map_says(steps in vec((step(), any::<usize>()), 1..40)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(async {
-            let mut run = Run::new().await;
-            for (step, place) in steps {
-                run.take(step).await;
-                run.compare(place).await;
-            }
-        });
+async fn compare(scene: Scene, steps: Vec<(Step, usize)>) {
+    let mut run = Run::new(scene).await;
+    for (step, place) in steps {
+        run.take(step).await;
+        run.compare(place).await;
     }
+}
+
+fn check(scene: impl Fn() -> Scene) {
+    let config = ProptestConfig {
+        cases: cases() * 3 / 8,
+        max_shrink_iters: 2_000,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+    let agreed = TestRunner::new(config).run(&vec((step(), any::<usize>()), 1..40), |steps| {
+        runtime().block_on(async { compare(scene(), steps).await });
+        Ok(())
+    });
+    if let Err(error) = agreed {
+        panic!("{error}");
+    }
+}
+
+#[test]
+fn records_are_as_a_map_says() {
+    check(|| Scene::new(EmbeddedHarness::new()));
+}
+
+#[test]
+fn records_on_redis_are_as_a_map_says() {
+    let server = Arc::new(Server::start());
+    let history = Cell::new(0);
+    check(|| {
+        history.set(history.get() + 1);
+        Scene::new(RedisHarness::on(server.clone(), &format!("history-{}", history.get())))
+    });
 }

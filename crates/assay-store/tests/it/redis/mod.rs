@@ -1,5 +1,6 @@
 //! A Redis server of the tests' own, and the store on it.
 
+mod data;
 mod doctor;
 mod faults;
 mod many;
@@ -168,12 +169,12 @@ fn ports(store: &RedisStore) -> Ports {
         changes: Arc::new(store.clone()),
         events: Arc::new(store.clone()),
         upkeep: Some(Arc::new(store.clone())),
-        catalog: None,
+        catalog: Some(Arc::new(store.clone())),
         schedules: Some(Arc::new(store.clone())),
         outbox: Some(Arc::new(store.clone())),
         hooks: Some(Arc::new(store.clone())),
         history: Some(Arc::new(store.clone())),
-        records: None,
+        records: Some(Arc::new(store.clone())),
         objects: store.objects(),
     }
 }

@@ -37,7 +37,7 @@ fn kind_of(name: &str) -> Kind {
     }
     match name.split_once(':').map_or(name, |(kind, _)| kind) {
         "results" if name != "results" => Kind::Other,
-        "jobs" | "ready" | "scheduled" | "leases" | "alarms" | "forget" | "expiry" | "results" | "answers" => {
+        "jobs" | "ready" | "scheduled" | "leases" | "alarms" | "forget" | "expiry" | "results" | "answers" | "pins" => {
             Kind::Sorted
         }
         "worker" | "object" => Kind::Set,

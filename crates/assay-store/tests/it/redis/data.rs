@@ -1,0 +1,213 @@
+//! Data sets on a Redis server: what other programs see, and several processes on one data set.
+
+use std::collections::BTreeMap;
+
+use assay_core::{Author, CommitMode, Condition, NewDataset, Version, WriteOutcome};
+use futures::future::join_all;
+
+use super::RedisHarness;
+use crate::support::Scene;
+use crate::warehouse::{Warehouse, delete, name, put, put_if};
+
+/// Makes the data set `d` with the key `id`.
+async fn made(scene: &Scene) {
+    let new = NewDataset {
+        name: name(),
+        key: Some("id".to_owned()),
+        description: None,
+        rules: None,
+    };
+    scene.catalog().create(new, Author::default()).await.unwrap();
+}
+
+fn ask<T: ::redis::FromRedisValue>(harness: &RedisHarness, command: &[&str]) -> T {
+    let mut asked = ::redis::cmd(command[0]);
+    asked.arg(&command[1..]);
+    asked.query(&mut harness.client().get_connection().unwrap()).unwrap()
+}
+
+/// The keys that belong to the data set `d`.
+fn keys(harness: &RedisHarness) -> Vec<String> {
+    let mut keys: Vec<String> = ask(harness, &["KEYS", "*"]);
+    keys.retain(|key| key.ends_with(":d") || key.contains(":d:"));
+    keys.sort();
+    keys
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn any_client_reads_a_hot_record() {
+    let harness = RedisHarness::new();
+    let scene = Scene::new(harness.clone());
+    made(&scene).await;
+    scene
+        .put(vec![put("gene:5", "{\"id\":\"gene:5\"}"), put("b", "{}")])
+        .await;
+    scene
+        .put(vec![put("gene:5", "{\"id\":\"gene:5\",\"x\":1.0}"), delete("b")])
+        .await;
+    let all: BTreeMap<String, String> = ask(&harness, &["HGETALL", "{assay}:hot:d"]);
+    let expected = [("gene:5".to_owned(), "{\"id\":\"gene:5\",\"x\":1.0}".to_owned())];
+    assert_eq!(all, expected.into());
+    let version: u64 = ask(&harness, &["HGET", "{assay}:dataset:d", "version"]);
+    assert_eq!(version, 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn processes_that_count_in_one_record_lose_nothing() {
+    let harness = RedisHarness::new();
+    let scenes: Vec<Scene> = (0..3).map(|_| Scene::new(harness.clone())).collect();
+    made(&scenes[0]).await;
+    scenes[0].put(vec![put("n", "0")]).await;
+    let count = async |scene: &Scene| {
+        for _ in 0..20 {
+            loop {
+                let (text, written) = Warehouse::default().find(scene, "n", None).await.unwrap();
+                let next = (text.parse::<u64>().unwrap() + 1).to_string();
+                let write = put_if("n", &next, Condition::Written(written));
+                if scene.put(vec![write]).await.outcomes == [WriteOutcome::Replaced] {
+                    break;
+                }
+            }
+        }
+    };
+    join_all(scenes.iter().chain(&scenes).map(count)).await;
+    let found = Warehouse::default().find(&scenes[1], "n", None).await.unwrap();
+    assert_eq!(found.0, "120");
+    // Each of them is a version, and every one reads as it was.
+    assert_eq!(found.1, Version(122));
+    for version in [2, 3, 60, 121] {
+        let found = Warehouse::default().find(&scenes[2], "n", Some(Version(version))).await;
+        assert_eq!(found, Some(((version - 2).to_string(), Version(version))));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writers_loads_compactions_and_restores_of_several_processes_keep_every_version() {
+    let harness = RedisHarness::new();
+    let warehouse = Warehouse::default();
+    let scenes: Vec<Scene> = (0..3).map(|_| Scene::new(harness.clone())).collect();
+    made(&scenes[0]).await;
+    let write = async |writer: usize, scene: &Scene| {
+        for round in 0..30_usize {
+            let key = |at: usize| ((writer * 7 + round * 3 + at) % 40).to_string();
+            scene
+                .put(vec![put(&key(0), "1"), put(&key(1), "2"), delete(&key(2))])
+                .await;
+        }
+    };
+    let change = async |scene: &Scene| {
+        for round in 0..10_usize {
+            let rows = (0..6).map(|at| (((round * 5 + at) % 40).to_string(), "row".to_owned()));
+            let part = warehouse.part(scene, rows.collect(), None).await;
+            let job = scene.load_parts(CommitMode::Upsert, vec![part]).await;
+            assert_eq!(job.error, None);
+            let snapshot = scene.catalog().snapshot(&name(), None).await.unwrap();
+            let task = assay_core::CompactTask {
+                dataset: snapshot.name,
+                key: snapshot.key,
+                version: snapshot.version,
+                parts: snapshot.parts,
+                hot: snapshot.hot,
+                folder: "datasets/d".to_owned(),
+                declared: Vec::new(),
+            };
+            let compacted = warehouse.compact(scene, task, 10).await;
+            scene.records().compact(compacted).await.unwrap();
+            if round % 3 == 2 {
+                let newest = scene.catalog().find(&name()).await.unwrap().unwrap().version;
+                let before = Version(newest.0 - 5);
+                scene
+                    .catalog()
+                    .restore(&name(), before, Author::default())
+                    .await
+                    .unwrap();
+            }
+        }
+    };
+    let writers = join_all(scenes.iter().enumerate().map(|(writer, scene)| write(writer, scene)));
+    futures::future::join(writers, change(&scenes[2])).await;
+    let page = |after| assay_core::PageRequest { after, limit: 1_000 };
+    let versions = scenes[0].catalog().versions(&name(), page(None)).await.unwrap().items;
+    assert_eq!(versions.last().unwrap().version, Version(1));
+    for entry in versions {
+        let scene = &scenes[entry.version.0 as usize % 3];
+        let snapshot = scene.catalog().snapshot(&name(), Some(entry.version)).await.unwrap();
+        let records = warehouse.read(&snapshot);
+        assert_eq!(records.len() as u64, entry.rows, "{entry:?}");
+        let key = (entry.version.0 % 40).to_string();
+        let found = warehouse.find(scene, &key, Some(entry.version)).await;
+        assert_eq!(
+            found.map(|(text, _)| text).as_ref(),
+            records.get(&key),
+            "`{key}` in {entry:?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_hears_of_a_version_that_another_made() {
+    let harness = RedisHarness::new();
+    let (one, other) = (Scene::new(harness.clone()), Scene::new(harness));
+    made(&one).await;
+    let mut written = other.records().written();
+    written.mark_unchanged();
+    one.put(vec![put("a", "1")]).await;
+    written.changed().await.unwrap();
+    assert_eq!(Warehouse::default().find(&other, "a", None).await.unwrap().0, "1");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_removed_data_set_leaves_no_key() {
+    let harness = RedisHarness::new();
+    let scene = Scene::new(harness.clone());
+    let warehouse = Warehouse::default();
+    made(&scene).await;
+    scene.put(vec![put("a", "1"), put("b", "1"), put("c", "1")]).await;
+    scene.put(vec![put("a", "2"), delete("b")]).await;
+    let part = warehouse
+        .part(&scene, vec![("a".to_owned(), "3".to_owned())], None)
+        .await;
+    scene.load_parts(CommitMode::Upsert, vec![part]).await;
+    scene.put(vec![delete("a"), put("d", "1")]).await;
+    scene
+        .catalog()
+        .restore(&name(), Version(2), Author::default())
+        .await
+        .unwrap();
+    let part = warehouse
+        .part(&scene, vec![("z".to_owned(), "3".to_owned())], None)
+        .await;
+    scene.load_parts(CommitMode::Replace, vec![part]).await;
+    assert!(keys(&harness).len() > 10);
+    scene.catalog().remove(&name()).await.unwrap();
+    // The jobs that loaded it are there still.
+    assert_eq!(keys(&harness), ["{assay}:jobs:dataset:d"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_old_versions_nothing_stays() {
+    let harness = RedisHarness::new();
+    let scene = Scene::new(harness.clone());
+    let warehouse = Warehouse::default();
+    made(&scene).await;
+    scene.put(vec![put("a", "1"), put("b", "1"), put("c", "1")]).await;
+    scene.put(vec![put("a", "2"), delete("b")]).await;
+    let part = warehouse
+        .part(&scene, vec![("x".to_owned(), "3".to_owned())], None)
+        .await;
+    scene.load_parts(CommitMode::Replace, vec![part]).await;
+    scene.put(vec![put("a", "1"), delete("x")]).await;
+    let part = warehouse
+        .part(&scene, vec![("z".to_owned(), "3".to_owned())], None)
+        .await;
+    scene.load_parts(CommitMode::Replace, vec![part]).await;
+    scene.advance(8 * 24 * 3_600_000);
+    let swept = scene.upkeep().sweep().await.unwrap();
+    assert_eq!((swept.objects.len(), swept.more), (2, false));
+    let mut left = keys(&harness);
+    left.retain(|key| !key.contains(":jobs:"));
+    let kept = ["dataset", "parts", "schemas", "versions"];
+    let kept: Vec<String> = kept.iter().map(|kind| format!("{{assay}}:{kind}:d")).collect();
+    left.retain(|key| !key.contains(":hold:"));
+    assert_eq!(left, kept);
+}
