@@ -236,10 +236,10 @@ impl Keys {
 }
 
 /// Shares and workers. Of these the scripts alone know: STRING `present`, the pass of the latest claim; STRING `fence`,
-/// the newest fence; HASH `costs`, analysis → microseconds of work that its jobs took of late; HASH `user:costs:<user>`,
-/// the same of one user.
+/// the newest fence.
 impl Keys {
-    /// HASH: a user of the queue: `waiting`, `running`, `charged_ms`, `pass`, `since`, and limits of their own.
+    /// HASH: a user of the queue: `waiting`, `running`, `charged_ms`, `pass`, `since`, where they stand in `place`, limits of
+    /// their own, and under `cost:<analysis>` the microseconds that their jobs took of late.
     pub(super) fn user(&self, user: &UserName) -> String {
         self.of("user", user.as_str())
     }
@@ -259,9 +259,10 @@ impl Keys {
         self.named("full")
     }
 
-    /// HASH: analysis → microseconds that its attempts ran of late.
-    pub(super) fn run_times(&self) -> String {
-        self.named("costs:run")
+    /// HASH: microseconds that jobs took of late: of work under `work:<analysis>`, from begin to end under
+    /// `run:<analysis>`.
+    pub(super) fn costs(&self) -> String {
+        self.named("costs")
     }
 
     /// ZSET by time: workers, by when they were last heard of.

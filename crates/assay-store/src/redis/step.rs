@@ -4,7 +4,7 @@
 //! The server cannot take writes back. So all conditions are looked at before the first write, and what is written was
 //! computed before: a write cannot fail but for a key of another type, which only a foreign hand can have made.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use assay_core::UserName;
@@ -83,11 +83,38 @@ impl<T: ToRedisArgs + Sync> Value for T {
     }
 }
 
+/// What a step changes of a user of the queue.
+#[derive(Debug, Default)]
+struct UserChange {
+    waiting: i64,
+    running: i64,
+    /// What was charged, and what is charged in its place.
+    corrections: Vec<(u64, u64)>,
+    /// An analysis, and what a job of it took.
+    learned: Option<(String, u64)>,
+}
+
+impl UserChange {
+    fn write(self, user: &UserName, writes: &mut Args) {
+        let (analysis, work_ms) = self.learned.unwrap_or_default();
+        let mut own: Vec<Vec<u8>> = Vec::new();
+        let values: [&dyn Value; 5] = [&user.as_str(), &self.waiting, &self.running, &analysis, &work_ms];
+        for value in values {
+            value.write(&mut own);
+        }
+        for (charged_ms, took_ms) in self.corrections {
+            charged_ms.write(&mut own);
+            took_ms.write(&mut own);
+        }
+        writes.push_list("user", own);
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Step {
     guards: Args,
     writes: Args,
-    users: BTreeSet<UserName>,
+    users: BTreeMap<UserName, UserChange>,
     wakes: BTreeSet<Wake>,
     must_hold: bool,
 }
@@ -183,10 +210,6 @@ impl Step {
         self.writes.push("HDEL", &[&key, &fields]);
     }
 
-    pub(super) fn hincr(&mut self, key: &str, field: &str, by: i64) {
-        self.writes.push("HINCRBY", &[&key, &field, &by]);
-    }
-
     pub(super) fn set(&mut self, key: &str, value: impl Value) {
         self.writes.push("SET", &[&key, &value]);
     }
@@ -261,23 +284,29 @@ impl Step {
         self.writes.push("event number", &[&key, &field]);
     }
 
+    /// Counts jobs of a user that wait and that run from now on, or no longer do.
+    pub(super) fn count(&mut self, user: &UserName, waiting: i64, running: i64) {
+        let change = self.users.entry(user.clone()).or_default();
+        change.waiting += waiting;
+        change.running += running;
+    }
+
     /// Puts what an attempt took in the place of what its user was charged.
     pub(super) fn correct(&mut self, user: &UserName, charged_ms: u64, took_ms: u64) {
-        self.writes.push("correct", &[&user.as_str(), &charged_ms, &took_ms]);
-        self.touch(user);
+        let change = self.users.entry(user.clone()).or_default();
+        change.corrections.push((charged_ms, took_ms));
     }
 
     /// Learns from an attempt of the user what jobs of its analysis take.
     pub(super) fn learn(&mut self, user: &UserName, analysis: &str, work_ms: u64, run_ms: u64) {
-        self.writes
-            .push("learn", &[&user.as_str(), &analysis, &work_ms, &run_ms]);
+        self.writes.push("learn", &[&analysis, &work_ms, &run_ms]);
+        let change = self.users.entry(user.clone()).or_default();
+        change.learned = Some((analysis.to_owned(), work_ms));
     }
 
     /// Has the place of the user in the ring of those who have a turn put right at the end of the step.
     pub(super) fn touch(&mut self, user: &UserName) {
-        if !self.users.contains(user) {
-            self.users.insert(user.clone());
-        }
+        self.users.entry(user.clone()).or_default();
     }
 
     pub(super) fn wake(&mut self, wake: Wake) {
@@ -297,8 +326,8 @@ impl Step {
         if self.is_empty() {
             return Ok(());
         }
-        for user in std::mem::take(&mut self.users) {
-            self.writes.push("mend", &[&user.as_str()]);
+        for (user, change) in std::mem::take(&mut self.users) {
+            change.write(&user, &mut self.writes);
         }
         for wake in std::mem::take(&mut self.wakes) {
             self.writes.push("wake", &[&wake.as_str()]);

@@ -60,7 +60,7 @@ impl Inner {
         }
         let slots = workers.iter().map(|(_, slots)| *slots).sum::<u64>().max(1);
         let mut command = redis::cmd("HGET");
-        command.arg(self.keys.run_times()).arg(&spec.analysis);
+        command.arg(self.keys.costs()).arg(format!("run:{}", spec.analysis));
         let run_us: Option<u64> = self.connection.query(&command).await?;
         let mean_ms = run_us.map(|us| us.div_ceil(1_000));
         wait.estimated_start = mean_ms.map(|mean| now.plus_millis(mean.saturating_mul(wait.ahead + 1) / slots));

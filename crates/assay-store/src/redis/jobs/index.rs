@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use assay_core::{ResultData, State};
+use assay_core::{ResultData, State, UserName};
 
 use super::row::Row;
 use crate::redis::keys::Keys;
@@ -146,14 +146,14 @@ pub(super) fn change(step: &mut Step, keys: &Keys, changes: &[(Option<&Row>, Opt
         }
         let changed = new.into_iter().filter(|(place, entry)| old.get(place) != Some(entry));
         added.extend(changed);
-        counts.add(keys, *before, -1);
-        counts.add(keys, *after, 1);
+        counts.add(*before, -1);
+        counts.add(*after, 1);
         touch(step, *before, *after);
     }
     for ((key, member), entry) in &added {
         put_in(step, key, member, entry);
     }
-    counts.write(step);
+    counts.write(step, keys);
 }
 
 fn is_at_same_place(before: &Row, after: Option<&Row>) -> bool {
@@ -187,33 +187,38 @@ fn touch(step: &mut Step, before: Option<&Row>, after: Option<&Row>) {
     }
 }
 
-/// Changes of what is counted, by key and field; the empty field stands for a key that is a number itself.
+/// What jobs make count.
 #[derive(Debug, Default)]
-pub(super) struct Counts(pub BTreeMap<(String, &'static str), i64>);
+pub(super) struct Counts {
+    /// How many jobs of users wait, and how many run.
+    pub users: BTreeMap<UserName, (i64, i64)>,
+    pub result_bytes: i64,
+}
 
 impl Counts {
     /// Counts a job, by so much.
-    pub(super) fn add(&mut self, keys: &Keys, row: Option<&Row>, by: i64) {
+    pub(super) fn add(&mut self, row: Option<&Row>, by: i64) {
         let Some(row) = row else { return };
-        let mut count = |key: String, field, by| *self.0.entry((key, field)).or_default() += by;
-        let user = keys.user(&row.job.spec.owner);
-        match row.job.state {
-            State::Running => count(user, "running", by),
-            State::Scheduled | State::Queued => count(user, "waiting", by),
-            State::Succeeded | State::Failed | State::Canceled => {}
+        if !row.job.state.is_terminal() {
+            let (waiting, running) = self.users.entry(row.job.spec.owner.clone()).or_default();
+            *if row.job.state == State::Running {
+                running
+            } else {
+                waiting
+            } += by;
         }
         if let Some(result) = &row.job.result {
             let bytes = i64::try_from(result.set.bytes).unwrap_or(i64::MAX);
-            count(keys.result_bytes(), "", by.saturating_mul(bytes));
+            self.result_bytes = self.result_bytes.saturating_add(by.saturating_mul(bytes));
         }
     }
 
-    fn write(&self, step: &mut Step) {
-        for ((key, field), by) in self.0.iter().filter(|(_, by)| **by != 0) {
-            match *field {
-                "" => step.incr(key, *by),
-                field => step.hincr(key, field, *by),
-            }
+    fn write(&self, step: &mut Step, keys: &Keys) {
+        for (user, (waiting, running)) in self.users.iter().filter(|(_, counts)| **counts != (0, 0)) {
+            step.count(user, *waiting, *running);
+        }
+        if self.result_bytes != 0 {
+            step.incr(&keys.result_bytes(), self.result_bytes);
         }
     }
 }

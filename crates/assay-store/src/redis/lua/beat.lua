@@ -3,14 +3,14 @@
 local now, lease_ms = tonumber(take()), tonumber(take())
 local answers = {}
 while at < #ARGV do
-  local id = redis.call('HGET', P .. 'fences', take())
+  local id = call('HGET', P .. 'fences', take())
   local key = P .. 'job:' .. (id or '')
-  local held = id and redis.call('HMGET', key, 'until', 'worker', 'cancel_requested')
+  local held = id and call('HMGET', key, 'until', 'worker', 'cancel_requested')
   if held and held[1] and now < tonumber(held[1]) then
     local til = text(now + lease_ms)
-    redis.call('HSET', key, 'until', til)
-    redis.call('ZADD', P .. 'leases', til, id)
-    redis.call('ZADD', P .. 'workers', 'XX', text(now), held[2])
+    call('HSET', key, 'until', til)
+    call('ZADD', P .. 'leases', til, id)
+    call('ZADD', P .. 'workers', 'XX', text(now), held[2])
     answers[#answers + 1] = { id, held[3] and 1 or 0 }
   else
     answers[#answers + 1] = {}

@@ -3,6 +3,7 @@
 local P = KEYS[1]
 local DEFAULT_WEIGHT, DEFAULT_RUNNING, KEPT_EVENTS = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
 local MONTH_S = 30 * 24 * 3600
+local call = redis.call
 local at = 3
 
 local function take()
@@ -15,103 +16,133 @@ local function text(number)
   return string.format('%.0f', number)
 end
 
+-- The pass of the latest claim, read once.
+local latest
 local function present()
-  return tonumber(redis.call('GET', P .. 'present') or 0)
+  latest = latest or tonumber(call('GET', P .. 'present') or 0)
+  return latest
 end
 
--- The pass that work of so many milliseconds moves a user of this weight: a million units for one at weight 1.
-local function units(work_ms, weight)
-  return math.floor(work_ms * 1000000 / math.max(weight or DEFAULT_WEIGHT, 1))
+-- Moves an average, in microseconds, by a new measurement: the newest ten or so count.
+local function average(old, new_ms)
+  local new = new_ms * 1000
+  return text(old and math.floor((tonumber(old) * 7 + new) / 8) or new)
 end
 
--- Puts a user on the right side of the ring: in it are those who have a ready job and a free place, by pass. Who comes
--- in line begins at the present. Those who have a ready job and no free place are in `full`.
-local function mend(user)
-  local key = P .. 'user:' .. user
-  local known = redis.call('HMGET', key, 'pass', 'running', 'max_running', 'waiting', 'weight')
-  local pass, running = tonumber(known[1]), tonumber(known[2] or 0)
-  local is_ready = redis.call('EXISTS', P .. 'ready:' .. user) == 1
-  local is_eligible = is_ready and running < (tonumber(known[3]) or DEFAULT_RUNNING)
-  local in_ring = redis.call('ZSCORE', P .. 'ring', user)
-  if is_eligible then
-    if not in_ring then
-      local now = present()
-      pass = math.max(pass or now, now)
-      redis.call('HSET', key, 'pass', text(pass), 'since', text(now))
-    end
-    redis.call('ZADD', P .. 'ring', text(pass), user)
-  elseif in_ring then
-    redis.call('ZREM', P .. 'ring', user)
-  end
-  if is_ready and not is_eligible then
-    redis.call('SADD', P .. 'full', user)
-  else
-    redis.call('SREM', P .. 'full', user)
-  end
-  -- `users` are those with limits of their own or unfinished jobs; others are forgotten in time.
-  if known[5] or running > 0 or tonumber(known[4] or 0) > 0 then
-    redis.call('SADD', P .. 'users', user)
-    redis.call('PERSIST', key)
-  else
-    redis.call('SREM', P .. 'users', user)
-    redis.call('EXPIRE', key, MONTH_S)
-  end
+-- Learns what jobs of an analysis take.
+local function learn(analysis, work_ms, run_ms)
+  local work, run = 'work:' .. analysis, 'run:' .. analysis
+  local old = call('HMGET', P .. 'costs', work, run)
+  call('HSET', P .. 'costs', work, average(old[1], work_ms), run, average(old[2], run_ms))
 end
 
--- Charges a claim.
-local function charge(user, work_ms)
-  local key = P .. 'user:' .. user
-  local known = redis.call('HMGET', key, 'pass', 'weight')
-  local now = present()
-  local pass = tonumber(known[1]) or now
-  if pass > now then
-    redis.call('SET', P .. 'present', text(pass))
+-- A user as the server knows them: read once, changed, and written once by `put_back`. `analysis` says of which the
+-- user's own costs are wanted.
+local function take_user(name, analysis)
+  local key = P .. 'user:' .. name
+  local was = call('HMGET', key, 'pass', 'since', 'weight', 'max_running', 'running', 'waiting', 'charged_ms', 'place',
+    'listed', 'cost:' .. analysis)
+  return {
+    name = name, key = key, was = was, analysis = analysis,
+    pass = tonumber(was[1]), since = tonumber(was[2]), weight = math.max(tonumber(was[3]) or DEFAULT_WEIGHT, 1),
+    most = tonumber(was[4]) or DEFAULT_RUNNING, running = tonumber(was[5] or 0), waiting = tonumber(was[6] or 0),
+    charged_ms = tonumber(was[7] or 0), place = was[8] or '', listed = was[9] or '', cost = was[10],
+  }
+end
+
+-- The pass that work of so many milliseconds moves a user: a million units for a millisecond at weight 1.
+local function units(user, work_ms)
+  return math.floor(work_ms * 1000000 / user.weight)
+end
+
+-- Charges a claim: what such jobs took of late, those of the user or of all, and a millisecond at least.
+local function charge(user)
+  local cost = user.cost or call('HGET', P .. 'costs', 'work:' .. user.analysis)
+  local work_ms = math.max(math.floor(tonumber(cost or 0) / 1000), 1)
+  user.pass = user.pass or present()
+  if user.pass > present() then
+    latest = user.pass
+    call('SET', P .. 'present', text(latest))
   end
-  redis.call('HSET', key, 'pass', text(pass + units(work_ms, tonumber(known[2]))))
-  redis.call('HINCRBY', key, 'charged_ms', text(work_ms))
+  user.pass = user.pass + units(user, work_ms)
+  user.charged_ms = user.charged_ms + work_ms
+  return work_ms
 end
 
 -- Replaces what was charged at a claim by what the attempt took.
 local function correct(user, charged_ms, took_ms)
-  local key = P .. 'user:' .. user
-  local known = redis.call('HMGET', key, 'pass', 'weight', 'since', 'charged_ms')
-  local weight = tonumber(known[2])
-  local pass = (tonumber(known[1]) or present()) + units(took_ms, weight) - units(charged_ms, weight)
-  pass = math.max(pass, tonumber(known[3]) or 0)
-  local charged = math.max(tonumber(known[4] or 0) + took_ms - charged_ms, 0)
-  redis.call('HSET', key, 'pass', text(pass), 'charged_ms', text(charged))
+  local pass = (user.pass or present()) + units(user, took_ms) - units(user, charged_ms)
+  user.pass = math.max(pass, user.since or 0)
+  user.charged_ms = math.max(user.charged_ms + took_ms - charged_ms, 0)
 end
 
--- Moves an average, in microseconds, by a new measurement: the newest ten or so count.
-local function average(key, field, new_ms)
-  local old, new = tonumber(redis.call('HGET', key, field) or nil), new_ms * 1000
-  redis.call('HSET', key, field, text(old and math.floor((old * 7 + new) / 8) or new))
+-- Puts a user on the right side of the ring: in it are those who have a ready job and a free place, by pass. Who comes
+-- in line begins at the present. Those who have a ready job and no free place are in `full`.
+local function find_place(user)
+  local is_ready = call('EXISTS', P .. 'ready:' .. user.name) == 1
+  local place = is_ready and (user.running < user.most and 'ring' or 'full') or ''
+  if user.place == 'ring' and place ~= 'ring' then
+    call('ZREM', P .. 'ring', user.name)
+  elseif user.place == 'full' and place ~= 'full' then
+    call('SREM', P .. 'full', user.name)
+  end
+  if place == 'ring' then
+    if user.place ~= 'ring' then
+      user.since = present()
+      user.pass = math.max(user.pass or present(), present())
+    end
+    call('ZADD', P .. 'ring', text(user.pass), user.name)
+  elseif place == 'full' then
+    call('SADD', P .. 'full', user.name)
+  end
+  user.place = place
 end
 
--- Learns what jobs of an analysis take: those of all, and those of the user, whose data may be much larger.
-local function learn(user, analysis, work_ms, run_ms)
-  average(P .. 'costs', analysis, work_ms)
-  average(P .. 'costs:run', analysis, run_ms)
-  local own = P .. 'user:costs:' .. user
-  average(own, analysis, work_ms)
-  redis.call('EXPIRE', own, MONTH_S)
+-- `users` are those with limits of their own or unfinished jobs; others are forgotten in time.
+local function list(user)
+  local is_listed = user.was[3] or user.running > 0 or user.waiting > 0
+  if is_listed and user.listed ~= '1' then
+    call('SADD', P .. 'users', user.name)
+    call('PERSIST', user.key)
+    user.listed = '1'
+  elseif not is_listed and user.listed ~= '' then
+    call('SREM', P .. 'users', user.name)
+    call('EXPIRE', user.key, MONTH_S)
+    user.listed = ''
+  end
 end
 
--- What a claim is charged: what such jobs took of late, and a millisecond at least.
-local function expected_ms(user, analysis)
-  local own = redis.call('HGET', P .. 'user:costs:' .. user, analysis)
-  local cost = tonumber(own or redis.call('HGET', P .. 'costs', analysis) or 0)
-  return math.max(math.floor(cost / 1000), 1)
+local function put_back(user)
+  find_place(user)
+  list(user)
+  local fields = {}
+  local function note(name, value, was)
+    if value and value ~= was then
+      fields[#fields + 1] = name
+      fields[#fields + 1] = value
+    end
+  end
+  note('pass', user.pass and text(user.pass), user.was[1])
+  note('since', user.since and text(user.since), user.was[2])
+  note('running', text(user.running), user.was[5])
+  note('waiting', text(user.waiting), user.was[6])
+  note('charged_ms', text(user.charged_ms), user.was[7])
+  note('place', user.place, user.was[8])
+  note('listed', user.listed, user.was[9])
+  note('cost:' .. user.analysis, user.cost, user.was[10])
+  if #fields > 0 then
+    call('HSET', user.key, unpack(fields))
+  end
 end
 
 -- Tells an event of a job, given as CloudEvents JSON without its beginning. Returns its number.
 local function tell(job, json)
-  local number = text(redis.call('INCR', P .. 'event:number'))
-  redis.call('XADD', P .. 'events', 'MAXLEN', '~', KEPT_EVENTS, number .. '-0', 'event', '{"id":"' .. number .. '",' .. json)
-  redis.call('ZADD', P .. 'job:events:' .. job, number, number)
+  local number = text(call('INCR', P .. 'event:number'))
+  call('XADD', P .. 'events', 'MAXLEN', '~', KEPT_EVENTS, number .. '-0', 'event', '{"id":"' .. number .. '",' .. json)
+  call('ZADD', P .. 'job:events:' .. job, number, number)
   return number
 end
 
 local function wake(whom)
-  redis.call('XADD', P .. 'wakes', 'MAXLEN', '~', 256, '*', 'wake', whom)
+  call('XADD', P .. 'wakes', 'MAXLEN', '~', 256, '*', 'wake', whom)
 end

@@ -2,26 +2,26 @@
 -- many were parked still.
 local analysis, most = take(), tonumber(take())
 local parked = P .. 'parked:' .. analysis
-if redis.call('HEXISTS', P .. 'pauses', analysis) == 1 then
+if call('HEXISTS', P .. 'pauses', analysis) == 1 then
   return 0
 end
-local jobs = redis.call('ZRANGE', parked, 0, most - 1, 'WITHSCORES')
+local jobs = call('ZRANGE', parked, 0, most - 1, 'WITHSCORES')
 local users = {}
 for place = 1, #jobs, 2 do
   local id, rank = jobs[place], jobs[place + 1]
-  local job = redis.call('HMGET', P .. 'job:' .. id, 'owner', 'state', 'shares')
-  redis.call('ZREM', parked, id)
+  local job = call('HMGET', P .. 'job:' .. id, 'owner', 'state', 'shares')
+  call('ZREM', parked, id)
   if job[2] == 'queued' and not job[3] then
-    redis.call('ZADD', P .. 'ready:' .. job[1], rank, id)
+    call('ZADD', P .. 'ready:' .. job[1], rank, id)
     users[job[1]] = true
   end
 end
 for user in pairs(users) do
-  mend(user)
+  put_back(take_user(user, ''))
 end
-local left = redis.call('ZCARD', parked)
+local left = call('ZCARD', parked)
 if left == 0 then
-  redis.call('SREM', P .. 'parked', analysis)
+  call('SREM', P .. 'parked', analysis)
   if #jobs > 0 then
     wake('queued')
   end

@@ -15,10 +15,10 @@ mod leftovers;
 mod rules;
 mod users;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
 
-use assay_core::{Finding, JobId, Result, UserName};
+use assay_core::{Finding, JobId, Result};
 
 use super::index::Counts;
 use super::row::{Row, parsed};
@@ -90,7 +90,7 @@ impl RedisStore {
             from = format!("({last}");
             let rows = store.rows(&ids).await?;
             for row in &rows {
-                survey.counts.add(&store.keys, Some(row), 1);
+                survey.counts.add(Some(row), 1);
             }
             entries::look_for(self, &mut survey, &rows).await?;
             rules::look_at(self, &mut survey, &rows).await?;
@@ -116,19 +116,6 @@ impl Inner {
         let ids: Vec<String> = self.connection.query(&command).await?;
         ids.iter().map(|id| parsed(id)).collect()
     }
-}
-
-/// Users with the counts that their jobs make.
-fn counted(survey: &Survey, store: &Inner, users: &[UserName]) -> BTreeMap<UserName, (i64, i64)> {
-    let count = |user: &UserName, field| {
-        let counts = &survey.counts.0;
-        counts.get(&(store.keys.user(user), field)).copied().unwrap_or(0)
-    };
-    let counted = users.iter().map(|user| {
-        let counts = (count(user, "running"), count(user, "waiting"));
-        (user.clone(), counts)
-    });
-    counted.collect()
 }
 
 /// The row of a job among those that were read together.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use assay_core::UserName;
 
-use super::{Survey, counted};
+use super::Survey;
 use crate::redis::RedisStore;
 use crate::redis::failure::{Fallible, Fault};
 use crate::redis::jobs::row::parsed;
@@ -24,7 +24,8 @@ struct Standing {
 /// Looks at everyone who is known. Counters are judged only when `is_quiet`: nothing was told while they were counted.
 pub(super) async fn look_at(store: &RedisStore, survey: &mut Survey, is_quiet: bool) -> Fallible<()> {
     let users = known(store, survey).await?;
-    for (user, counts) in counted(survey, &store.inner, &users) {
+    for user in users {
+        let counts = survey.counts.users.get(&user).copied().unwrap_or_default();
         let standing = read(store, &user).await?;
         if is_quiet {
             count(store, survey, &user, counts, &standing).await?;
@@ -69,9 +70,7 @@ async fn known(store: &RedisStore, survey: &Survey) -> Fallible<Vec<UserName>> {
     pipeline.cmd("ZRANGE").arg(keys.ring()).arg(0).arg(-1);
     let found: Vec<Vec<String>> = store.inner.connection.pipe(&pipeline).await?;
     let mut names: BTreeSet<String> = found.into_iter().flatten().collect();
-    let prefix = format!("{}user:", keys.prefix());
-    let counted = survey.counts.0.keys().filter_map(|(key, _)| key.strip_prefix(&prefix));
-    names.extend(counted.map(str::to_owned));
+    names.extend(survey.counts.users.keys().map(|user| user.as_str().to_owned()));
     names.iter().map(|name| parsed(name)).collect()
 }
 
@@ -107,7 +106,7 @@ async fn count(
     store: &RedisStore,
     survey: &mut Survey,
     user: &UserName,
-    (running, waiting): (i64, i64),
+    (waiting, running): (i64, i64),
     standing: &Standing,
 ) -> Fallible<()> {
     let faults = [
@@ -115,30 +114,34 @@ async fn count(
         ("I12", "waiting", waiting, standing.waiting),
     ];
     for (invariant, field, jobs, counted) in faults.into_iter().filter(|(_, _, jobs, counted)| jobs != counted) {
-        set(store, survey.fix, user, field, (counted, jobs)).await?;
+        let is_running = field == "running";
+        recount(store, survey.fix, user, jobs - counted, is_running).await?;
         let message = format!("user `{user}` has {jobs} {field} jobs, counted are {counted}");
         survey.note(invariant, None, message, true);
     }
     Ok(())
 }
 
-async fn set(store: &RedisStore, fix: bool, user: &UserName, field: &str, (from, to): (i64, i64)) -> Fallible<()> {
-    let key = store.inner.keys.user(user);
-    let key = key.as_str();
+async fn recount(store: &RedisStore, fix: bool, user: &UserName, by: i64, is_running: bool) -> Fallible<()> {
+    let (waiting, running) = if is_running { (0, by) } else { (by, 0) };
     let done = store.attempt(&[], |mut desk| async move {
         if fix {
-            desk.step.hincr(key, field, to - from);
-            desk.step.touch(user);
+            desk.step.count(user, waiting, running);
         }
         (desk, Ok::<_, Fault>(()))
     });
     done.await
 }
 
+/// Takes the user off both sides, and has the place found anew.
 async fn mend(store: &RedisStore, survey: &Survey, user: &UserName) -> Fallible<()> {
     let fix = survey.fix;
     let done = store.attempt(&[], |mut desk| async move {
         if fix {
+            let keys = desk.store.keys.clone();
+            desk.step.zrem(&keys.ring(), user.as_str());
+            desk.step.srem(&keys.full(), user.as_str());
+            desk.step.hdel(&keys.user(user), &["place"]);
             desk.step.touch(user);
         }
         (desk, Ok::<_, Fault>(()))
@@ -152,7 +155,7 @@ async fn result_bytes(store: &RedisStore, survey: &mut Survey) -> Fallible<()> {
     command.arg(&key);
     let counted: Option<i64> = store.inner.connection.query(&command).await?;
     let counted = counted.unwrap_or(0);
-    let bytes = survey.counts.0.get(&(key.clone(), "")).copied().unwrap_or(0);
+    let bytes = survey.counts.result_bytes;
     if bytes == counted {
         return Ok(());
     }
