@@ -12,7 +12,7 @@ use super::snapshots::{self, Read};
 use super::versions::{self, Made};
 use crate::data::Counts;
 use crate::data::compaction::{self as rules, Output, class_of, is_small, is_sparse};
-use crate::data::compaction::{ALIKE, CANDIDATES, FEW, HOT_BYTES, HOT_ROWS, QUIET_MS};
+use crate::data::compaction::{ALIKE, CANDIDATES, FEW, HOT_BYTES, HOT_ROWS, QUIET_HOT_ROWS, QUIET_MS};
 use crate::redis::Inner;
 use crate::redis::desk::Desk;
 use crate::redis::failure::{Fallible, Fault};
@@ -26,13 +26,35 @@ const CLASSES: std::ops::Range<u32> = 0..3;
 const CLAIM_MS: u64 = 60_000;
 
 /// Whether there are so many hot records that they want to become a part.
-pub(super) fn is_hot(standing: &Standing) -> bool {
+fn is_hot(standing: &Standing) -> bool {
     standing.hot_rows >= HOT_ROWS || standing.hot_bytes >= HOT_BYTES
 }
 
 /// Notes that a part has lost many of its rows.
 pub(super) fn mark_sparse(step: &mut Step, keys: &DataKeys) {
     step.sadd(&keys.keys.compact_parts(), &keys.folded);
+}
+
+/// Notes what a write of single records changes of what wants to be compacted.
+pub(super) fn mark_written(step: &mut Step, keys: &DataKeys, before: &Standing, after: &Standing) {
+    let (all, folded) = (&keys.keys, &keys.folded);
+    let updated_at = after.entry.shown.updated_at.0;
+    step.zadd_known(&all.compact_quiet(), updated_at, folded);
+    match (is_hot(before), is_hot(after)) {
+        (false, true) => step.sadd(&all.compact_hot(), folded),
+        (true, false) => step.srem(&all.compact_hot(), folded),
+        _ => {}
+    }
+    match (cools(before), cools(after)) {
+        (_, true) => step.zadd(&all.compact_cooling(), updated_at, folded),
+        (true, false) => step.zrem(&all.compact_cooling(), folded),
+        _ => {}
+    }
+}
+
+/// Whether there are so many hot records that they become a part when nothing follows.
+fn cools(standing: &Standing) -> bool {
+    standing.hot_rows >= QUIET_HOT_ROWS
 }
 
 /// Notes what of a data set wants to be compacted.
@@ -43,6 +65,10 @@ pub(super) fn mark(step: &mut Step, shelf: &Shelf) {
         false => step.srem(&keys.compact_hot(), folded),
     }
     let shown = &shelf.standing.entry.shown;
+    match cools(&shelf.standing) {
+        true => step.zadd(&keys.compact_cooling(), shown.updated_at.0, folded),
+        false => step.zrem(&keys.compact_cooling(), folded),
+    }
     let sizes = |part: &ShelvedPart| {
         let has_index = part.stored.part.index.is_some();
         (part.stored.part.rows, part.deleted.rows.len(), has_index)
@@ -76,13 +102,8 @@ fn is_crowded(rows: impl Iterator<Item = u64>, class: u32) -> bool {
 /// not hold up the others.
 pub(super) async fn wanted(store: &Inner, now: Timestamp) -> Fallible<Option<CompactTask>> {
     for folded in some_of(store, &store.keys.compact_hot()).await? {
-        if !claim(store, &folded).await? {
-            continue;
-        }
-        if let Some(Read { standing, snapshot }) = newest(store, &folded).await? {
-            return Ok(Some(rules::task(&standing.entry, snapshot.parts, snapshot.hot, |_| {
-                false
-            })));
+        if let Some(task) = hot_task(store, &folded).await? {
+            return Ok(Some(task));
         }
     }
     for folded in some_of(store, &store.keys.compact_parts()).await? {
@@ -94,6 +115,11 @@ pub(super) async fn wanted(store: &Inner, now: Timestamp) -> Fallible<Option<Com
         }
     }
     let before = Timestamp(now.0 - QUIET_MS - 1);
+    for folded in some_until(store, &store.keys.compact_cooling(), before, CANDIDATES).await? {
+        if let Some(task) = hot_task(store, &folded).await? {
+            return Ok(Some(task));
+        }
+    }
     for folded in some_until(store, &store.keys.compact_quiet(), before, CANDIDATES).await? {
         let is_small = |part: &LivePart| is_small(part.part.rows);
         let newest = parts::newest(store, &folded).await?;
@@ -103,6 +129,17 @@ pub(super) async fn wanted(store: &Inner, now: Timestamp) -> Fallible<Option<Com
         }
     }
     Ok(None)
+}
+
+/// The hot records, when nobody else is at it.
+async fn hot_task(store: &Inner, folded: &str) -> Fallible<Option<CompactTask>> {
+    if !claim(store, folded).await? {
+        return Ok(None);
+    }
+    let read = newest(store, folded).await?;
+    let task =
+        read.map(|Read { standing, snapshot }| rules::task(&standing.entry, snapshot.parts, snapshot.hot, |_| false));
+    Ok(task.filter(|task| !task.hot.is_empty()))
 }
 
 /// The task when it has so many parts, is not known to be of no use, and nobody else is at it.

@@ -65,10 +65,12 @@ fn write(step: &mut Step, keys: &DataKeys, part: u64, version: Version, kind: u8
 /// Deleted rows that this process has read: by data set, number and first version of the part those as of some version.
 /// What a version has deleted stays so, and thus only what came since needs to be read.
 #[derive(Debug, Default)]
-pub(super) struct KnownDeletions(Mutex<HashMap<(String, u64, Version), (Version, Deleted)>>);
+pub(super) struct KnownDeletions(Mutex<Known>);
+
+type Known = HashMap<(String, u64, Version), (Version, Deleted)>;
 
 impl KnownDeletions {
-    fn lock(&self) -> MutexGuard<'_, HashMap<(String, u64, Version), (Version, Deleted)>> {
+    fn lock(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -116,7 +118,7 @@ pub(super) async fn read(
     let found: Vec<Vec<Vec<u8>>> = store.connection.pipe(&pipeline).await?;
     let mut read = Vec::with_capacity(parts.len());
     for ((base, members), part) in bases.into_iter().zip(found).zip(parts) {
-        let deleted = fold(base, &members)?;
+        let deleted = fold(&base, &members)?;
         memory.learn(&keys.folded, part, version, &deleted);
         read.push(deleted);
     }
@@ -124,7 +126,7 @@ pub(super) async fn read(
 }
 
 /// What came since `base`, newest first, and it.
-fn fold(base: Deleted, members: &[Vec<u8>]) -> Fallible<Deleted> {
+fn fold(base: &Deleted, members: &[Vec<u8>]) -> Fallible<Deleted> {
     let mut deleted = Deleted::default();
     for member in members {
         let (kind, rows) = parse(member).ok_or_else(|| Fault::Stored("deleted rows of a part".to_owned()))?;

@@ -59,6 +59,7 @@ pub(super) async fn remove(desk: &mut Desk, name: &DatasetName) -> Fallible<Vec<
     step.zrem(&all.datasets(), folded);
     step.srem(&all.compact_hot(), folded);
     step.srem(&all.compact_parts(), folded);
+    step.zrem(&all.compact_cooling(), folded);
     step.zrem(&all.compact_quiet(), folded);
     step.zrem(&all.version_ends(), folded);
     step.srem(&all.prunable(), folded);

@@ -8,7 +8,7 @@ use assay_core::{
     Author, Change, DatasetName, Operation, RecordWrite, Result, RowSet, Timestamp, Version, WriteOutcome, Written,
 };
 
-use super::compaction::{is_hot, mark_sparse};
+use super::compaction::{self, mark_sparse};
 use super::deletions::Deleted;
 use super::entries::{self, Standing};
 use super::hot::{self, Meta, Touched};
@@ -66,22 +66,15 @@ struct Ledger {
 pub(super) async fn write(desk: &mut Desk, name: &DatasetName, requests: &[Request]) -> Fallible<Vec<Result<Written>>> {
     let mut ledger = open(desk, name, requests).await?;
     ledger.standing.is_unchanged(&mut desk.step, &ledger.keys);
-    let (before, was_hot) = (ledger.standing.entry.shown.version, is_hot(&ledger.standing));
+    let before = ledger.standing.clone();
     let mut answers = Vec::with_capacity(requests.len());
     for request in requests {
         answers.push(ledger.take(&mut desk.step, request)?);
     }
     let Ledger { keys, standing, .. } = &ledger;
-    if standing.entry.shown.version != before {
+    if standing.entry.shown.version != before.entry.shown.version {
         standing.write_counts(&mut desk.step, keys);
-        let updated_at = standing.entry.shown.updated_at.0;
-        desk.step
-            .zadd_known(&keys.keys.compact_quiet(), updated_at, &keys.folded);
-        match (was_hot, is_hot(standing)) {
-            (false, true) => desk.step.sadd(&keys.keys.compact_hot(), &keys.folded),
-            (true, false) => desk.step.srem(&keys.keys.compact_hot(), &keys.folded),
-            _ => {}
-        }
+        compaction::mark_written(&mut desk.step, keys, &before, standing);
     }
     Ok(answers)
 }

@@ -23,6 +23,11 @@ impl Keys {
         self.named("compact:hot")
     }
 
+    /// ZSET by time of their last version: data sets with some hot records, which become a part when nothing follows.
+    pub(in crate::redis) fn compact_cooling(&self) -> String {
+        self.named("compact:cooling")
+    }
+
     /// SET: data sets with parts that want to be written anew.
     pub(in crate::redis) fn compact_parts(&self) -> String {
         self.named("compact:parts")
