@@ -370,7 +370,6 @@ impl Loading {
         self.warnings.extend(names.into_iter().map(warning));
     }
 
-    /// A CSV file is read twice: whether a column holds numbers is known only at its end.
     fn csv(&mut self, text: &Text<'_>) -> Result<FileShape> {
         let mut options = self.task.read.clone();
         if self.task.format == Some(ImportFormat::Tsv) {
@@ -388,17 +387,10 @@ impl Loading {
             key: key.as_deref(),
             keeps_raw: self.strict.is_some() && options.on_error == OnError::Quarantine,
         };
-        let columns = csv::infer(text.open("looking at the columns")?, &layout, CHUNK, self.threads)?;
-        let encoder = self.stored.parts.encoder();
-        // The thread that reads also stores, in turns.
-        let refusals = RefCell::new(&mut self.refusals);
-        let mut records = csv::CsvRecords::open(text.open("reading")?, &layout)?;
-        pipeline::run(
-            self.threads,
-            || records.next(CHUNK, &columns, &mut refusals.borrow_mut()),
-            |mut rows| strict::encode(self.strict.as_ref(), &encoder, columns.chunk(&mut rows)?),
-            |judged| self.stored.add_sound(judged, &mut refusals.borrow_mut()),
-        )?;
+        let columns = match self.stored.mark().zip(self.refusals.mark()) {
+            None => self.look_at_csv(text, &layout)?,
+            Some(mark) => self.guess_csv(text, &layout, mark)?,
+        };
         let reasons = columns.reasons().map(|(name, why)| (name.to_owned(), why.to_owned()));
         self.reasons.extend(reasons);
         self.warnings.extend(columns.warnings);
@@ -412,6 +404,60 @@ impl Loading {
             header: Some(layout.has_header),
             ..FileShape::of(format)
         })
+    }
+
+    /// Reads a CSV file once with types that are guessed, and once more when the guess was wrong or something is amiss
+    /// that is told as ever: whether a column holds numbers is known only at its end.
+    fn guess_csv(&mut self, text: &Text<'_>, layout: &csv::Layout<'_>, mark: (stored::Mark, refusals::Mark)) -> Result<csv::Columns> {
+        let reader = text.open("reading")?;
+        let encoder = self.stored.parts.encoder();
+        let refusals = RefCell::new(&mut self.refusals);
+        let learned = csv::learn(
+            reader,
+            layout,
+            (CHUNK, self.threads),
+            csv::Attempt {
+                faults: &refusals,
+                is_wanted: true,
+                work: |chunk| strict::encode(self.strict.as_ref(), &encoder, chunk),
+                done: |judged| self.stored.add_sound(judged, &mut refusals.borrow_mut()),
+            },
+        )?;
+        if !learned.is_done {
+            self.stored.go_back(mark.0);
+            self.refusals.go_back(mark.1);
+            self.build_csv(text, layout, &learned.columns)?;
+        }
+        Ok(learned.columns)
+    }
+
+    fn look_at_csv(&mut self, text: &Text<'_>, layout: &csv::Layout<'_>) -> Result<csv::Columns> {
+        let learned = csv::learn(
+            text.open("looking at the columns")?,
+            layout,
+            (CHUNK, self.threads),
+            csv::Attempt {
+                faults: &RefCell::new(&mut layout.options.on_error.clone()),
+                is_wanted: false,
+                work: Ok,
+                done: |_| Ok(()),
+            },
+        )?;
+        self.build_csv(text, layout, &learned.columns)?;
+        Ok(learned.columns)
+    }
+
+    fn build_csv(&mut self, text: &Text<'_>, layout: &csv::Layout<'_>, columns: &csv::Columns) -> Result<()> {
+        let encoder = self.stored.parts.encoder();
+        // The thread that reads also stores, in turns.
+        let refusals = RefCell::new(&mut self.refusals);
+        let mut records = csv::CsvRecords::open(text.open("reading")?, layout)?;
+        pipeline::run(
+            self.threads,
+            || records.next(CHUNK, columns, &mut refusals.borrow_mut()),
+            |mut rows| strict::encode(self.strict.as_ref(), &encoder, columns.chunk(&mut rows)?),
+            |judged| self.stored.add_sound(judged, &mut refusals.borrow_mut()),
+        )
     }
 
     fn typed(&mut self, mut records: TypedRecords, format: ImportFormat) -> Result<FileShape> {

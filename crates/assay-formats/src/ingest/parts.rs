@@ -107,6 +107,12 @@ pub struct Parts {
     paths: Vec<Path>,
 }
 
+/// How much was written before something was begun.
+pub(super) struct Mark {
+    written: usize,
+    paths: usize,
+}
+
 impl Parts {
     /// `key` is the key attribute of the data set.
     pub fn new(objects: Arc<dyn ObjectStore>, folder: &str, key: Option<&str>) -> Self {
@@ -174,6 +180,22 @@ impl Parts {
             .map_err(|error| storing_failed(&error))
     }
 
+    /// How far it is, to go back to.
+    pub(super) fn mark(&self) -> Mark {
+        Mark {
+            written: self.written.len(),
+            paths: self.paths.len(),
+        }
+    }
+
+    /// Takes back what was written since `mark`.
+    pub(super) fn go_back(&mut self, mark: Mark) {
+        let Mark { written, paths } = mark;
+        self.delete_all(&self.paths[paths..]);
+        self.paths.truncate(paths);
+        self.written.truncate(written);
+    }
+
     /// The parts in the order in which they were added.
     pub fn take(&mut self) -> Vec<Part> {
         std::mem::take(&mut self.written)
@@ -181,7 +203,11 @@ impl Parts {
 
     /// Takes back what was written, after an error.
     pub fn delete(&self) {
-        for path in &self.paths {
+        self.delete_all(&self.paths);
+    }
+
+    fn delete_all(&self, paths: &[Path]) {
+        for path in paths {
             match self.handle.block_on(self.objects.delete(path)) {
                 Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
                 Err(error) => tracing::warn!(%error, %path, "an object of a failed order is left for the next sweep"),
