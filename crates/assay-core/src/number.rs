@@ -117,7 +117,11 @@ const POWERS_OF_TEN: [f64; PLAIN_DIGITS + 1] = [
 /// Reads the digits at the beginning of `bytes`, which are 18 at most with those of `before`, and says how many they are.
 fn leading_digits(bytes: &[u8], before: u64) -> (u64, usize) {
     let (mut value, mut length) = (before, 0);
-    while let Some(digit) = bytes.get(length).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10) {
+    while let Some(digit) = bytes
+        .get(length)
+        .map(|byte| byte.wrapping_sub(b'0'))
+        .filter(|digit| *digit < 10)
+    {
         value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
         length += 1;
     }

@@ -24,6 +24,7 @@ mod rest;
 mod retype;
 mod sheet;
 mod source;
+mod spare;
 mod stored;
 mod strict;
 #[cfg(test)]
@@ -55,6 +56,7 @@ use self::refusals::Refusals;
 pub use self::rest::{Kept, MAX_ATTRIBUTES, folded};
 pub use self::retype::Retyping;
 use self::source::Upload;
+use self::spare::Spare;
 use self::stored::Stored;
 use self::strict::Strict;
 use self::typed::TypedRecords;
@@ -327,12 +329,13 @@ impl Loading {
         let encoder = self.stored.parts.encoder();
         let mut records = JsonRecords::new(reader, layout);
         let mut twice = Vec::new();
+        let spare = Spare::default();
         pipeline::run(
             self.threads,
-            || records.next(CHUNK, &decoder, &mut self.refusals),
+            || records.next(CHUNK, &decoder, &mut self.refusals, &spare),
             |texts| {
                 let (chunk, twice) = decoder.chunk(&texts)?;
-                drop(texts);
+                spare.give(texts);
                 Ok((encoder.encode(chunk)?, twice))
             },
             |(encoded, members)| {
@@ -408,7 +411,12 @@ impl Loading {
 
     /// Reads a CSV file once with types that are guessed, and once more when the guess was wrong or something is amiss
     /// that is told as ever: whether a column holds numbers is known only at its end.
-    fn guess_csv(&mut self, text: &Text<'_>, layout: &csv::Layout<'_>, mark: (stored::Mark, refusals::Mark)) -> Result<csv::Columns> {
+    fn guess_csv(
+        &mut self,
+        text: &Text<'_>,
+        layout: &csv::Layout<'_>,
+        mark: (stored::Mark, refusals::Mark),
+    ) -> Result<csv::Columns> {
         let reader = text.open("reading")?;
         let encoder = self.stored.parts.encoder();
         let refusals = RefCell::new(&mut self.refusals);
@@ -452,10 +460,15 @@ impl Loading {
         // The thread that reads also stores, in turns.
         let refusals = RefCell::new(&mut self.refusals);
         let mut records = csv::CsvRecords::open(text.open("reading")?, layout)?;
+        let spare = Spare::default();
         pipeline::run(
             self.threads,
-            || records.next(CHUNK, columns, &mut refusals.borrow_mut()),
-            |mut rows| strict::encode(self.strict.as_ref(), &encoder, columns.chunk(&mut rows)?),
+            || records.next(CHUNK, columns, &mut refusals.borrow_mut(), &spare),
+            |mut rows| {
+                let chunk = columns.chunk(&mut rows)?;
+                spare.give(rows);
+                strict::encode(self.strict.as_ref(), &encoder, chunk)
+            },
             |judged| self.stored.add_sound(judged, &mut refusals.borrow_mut()),
         )
     }

@@ -65,6 +65,7 @@ impl Rest {
             name: REST_NAME.into(),
             rows: self.rows.clone(),
             texts: self.texts.iter().map(String::as_str).collect(),
+            ..json::Column::default()
         }
     }
 }

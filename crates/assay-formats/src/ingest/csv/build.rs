@@ -114,7 +114,10 @@ impl<'c> Building<'c> {
         };
         let double = match number {
             Number::Float(double) => double,
-            #[expect(clippy::cast_precision_loss, reason = "the nearest double is what the text stands for")]
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "the nearest double is what the text stands for"
+            )]
             Number::Int(int) => int as f64,
             Number::Whole { .. } | Number::Beyond => return self.any(cell, quoted, line),
         };

@@ -110,7 +110,8 @@ impl<'o> Learning<'o> {
         pairs.all(|((guessed, column), seen)| {
             let mut words = seen.words.unquoted();
             guessed.reading == column.reading
-                && (column.reading.is_typed() || words.all(|(word, _)| guess.nulls.spreads(word) == right.nulls.spreads(word)))
+                && (column.reading.is_typed()
+                    || words.all(|(word, _)| guess.nulls.spreads(word) == right.nulls.spreads(word)))
         })
     }
 }

@@ -30,6 +30,7 @@ use self::table::Table;
 use super::chunk::{Chunk, ChunkSize};
 use super::pipeline;
 use super::refusals::Refusals;
+use super::spare::Spare;
 
 /// How a file is written and read.
 #[derive(Debug, Clone)]
@@ -102,12 +103,13 @@ pub(super) fn learn<R: Read, F: Faults, U: Send>(
     let unseen = learning.unseen();
     let hinted = hinted(&unseen);
     let mut possible = learning.nothing();
+    let spare = Spare::default();
     let (guess, is_wrong) = (OnceLock::<Columns>::new(), AtomicBool::new(!is_wanted));
     let right_guess = || guess.get().filter(|_| !is_wrong.load(Ordering::Relaxed));
     pipeline::run(
         threads,
         || {
-            let table = records.table(size, &mut **faults.borrow_mut(), &hinted, &learning.nulls)?;
+            let table = records.table(size, &mut **faults.borrow_mut(), (&hinted, &learning.nulls), &spare)?;
             if let Some(first) = table.as_ref().filter(|_| is_wanted && guess.get().is_none()) {
                 let sampled = learning.guess(first)?;
                 guess.get_or_init(|| sampled);
@@ -116,13 +118,12 @@ pub(super) fn learn<R: Read, F: Faults, U: Send>(
         },
         |mut table| {
             let built = right_guess().map(|guess| build::read(guess, &mut table)).transpose()?;
-            if let Some((possible, chunk)) = built.flatten()
-                && let Ok(worked) = work(chunk)
-            {
-                return Ok((possible, Some(worked)));
-            }
-            let rows = 0..table.rows();
-            Ok((learning.possible_in(&table, rows)?, None))
+            let (possible, chunk) = match built.flatten() {
+                Some((possible, chunk)) => (possible, Some(chunk)),
+                None => (learning.possible_in(&table, 0..table.rows())?, None),
+            };
+            spare.give(table);
+            Ok((possible, chunk.and_then(|chunk| work(chunk).ok())))
         },
         |(found, worked)| {
             for (possible, later) in possible.iter_mut().zip(found) {
@@ -166,9 +167,10 @@ impl<R: Read> CsvRecords<R> {
         size: ChunkSize,
         columns: &Columns,
         refusals: &mut Refusals,
+        spare: &Spare<Table>,
     ) -> Result<Option<Table>> {
-        self.records
-            .table(size, refusals, &hinted(&columns.columns), &columns.nulls)
+        let hinted = hinted(&columns.columns);
+        self.records.table(size, refusals, (&hinted, &columns.nulls), spare)
     }
 }
 

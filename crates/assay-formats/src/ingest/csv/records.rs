@@ -11,6 +11,7 @@ use super::split::{Fault, Rows};
 use super::table::Table;
 use crate::ingest::chunk::ChunkSize;
 use crate::ingest::refusals::Refusals;
+use crate::ingest::spare::Spare;
 
 /// What becomes of a faulty row.
 pub(in crate::ingest) trait Faults {
@@ -131,12 +132,13 @@ impl<R: Read> Records<R> {
         &mut self,
         size: ChunkSize,
         faults: &mut impl Faults,
-        hinted: &[(usize, &Column)],
-        nulls: &Nulls,
+        (hinted, nulls): (&[(usize, &Column)], &Nulls),
+        spare: &Spare<Table>,
     ) -> Result<Option<Table>> {
-        let mut table = Table::default();
+        let mut table = spare.take();
+        table.clear();
         loop {
-            if !self.keeps_raw && !self.is_pending {
+            if !self.keeps_raw && !self.is_pending && !table.is_full(size) {
                 self.take_plain(size, hinted, nulls, &mut table);
             }
             if table.is_full(size) || !self.next(faults, hinted, nulls)? {

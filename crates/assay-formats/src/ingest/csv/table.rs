@@ -41,6 +41,23 @@ impl Place {
 }
 
 impl Table {
+    pub(super) fn clear(&mut self) {
+        let Self {
+            text,
+            cells,
+            rows,
+            lines,
+            raw,
+            bytes,
+        } = self;
+        text.clear();
+        cells.clear();
+        rows.clear();
+        lines.clear();
+        raw.clear();
+        *bytes = 0;
+    }
+
     /// Appends a row that takes `bytes` of the file.
     pub(super) fn push(&mut self, row: &Row, line: u64, bytes: usize) {
         let mut begin = self.text.len();
@@ -94,7 +111,10 @@ impl Table {
     /// Takes back the rows from `row` on, which were plain, and gives the bytes they take.
     pub(super) fn take_back(&mut self, row: usize) -> usize {
         let first = row.checked_sub(1).map_or(0, |before| self.rows[before]);
-        let text = self.cells.get(first).map_or(self.text.len(), |cell| cell.begin as usize);
+        let text = self
+            .cells
+            .get(first)
+            .map_or(self.text.len(), |cell| cell.begin as usize);
         let bytes = self.text.len() - text;
         self.text.truncate(text);
         self.cells.truncate(first);

@@ -7,6 +7,7 @@ mod build;
 mod columns;
 mod document;
 mod hinted;
+mod quick;
 mod records;
 mod scan;
 
@@ -27,6 +28,7 @@ use super::chunk::{Chunk, ChunkSize};
 use super::keys::{self, NotAKey};
 use super::refusals::Refusals;
 use super::rest::{self, Kept};
+use super::spare::Spare;
 use super::strict;
 
 /// So many different names are no attributes any more but values.
@@ -63,6 +65,7 @@ pub fn locate<R: Read>(reader: R, record_path: Option<&str>) -> Result<JsonPlace
 }
 
 /// The texts of consecutive records.
+#[derive(Debug, Default)]
 pub(in crate::ingest) struct RecordTexts {
     text: Vec<u8>,
     records: Vec<RecordText>,
@@ -94,13 +97,22 @@ impl<R: Read> JsonRecords<R> {
         size: ChunkSize,
         decoder: &Decoder<'_>,
         refusals: &mut Refusals,
+        spare: &Spare<RecordTexts>,
     ) -> Result<Option<RecordTexts>> {
-        let mut text = Vec::new();
-        let mut records = Vec::new();
+        let RecordTexts { mut text, mut records } = spare.take();
+        text.clear();
+        records.clear();
+        // Every record is looked at alone where one may be left out, and where there are rules.
+        let is_checked = !refusals.ends_load() || decoder.checker.is_some();
         while records.len() < size.records && text.len() < size.bytes {
+            if !is_checked {
+                self.records.take_lines(size, &mut text, &mut records);
+                if records.len() >= size.records || text.len() >= size.bytes {
+                    break;
+                }
+            }
             match self.records.next(&mut text)? {
-                // Every record is looked at alone where one may be left out, and where there are rules.
-                Some(record) if !refusals.ends_load() || decoder.checker.is_some() => {
+                Some(record) if is_checked => {
                     let begin = record.range.start;
                     let checked = decoder.check(&text[record.range.clone()], &record);
                     match checked {
@@ -185,7 +197,7 @@ impl Decoder<'_> {
         };
         let chunk = Chunk {
             batch,
-            documents: assemble::documents(&sources, &added, &schema, rest.as_ref()),
+            documents: assemble::documents(&sources, &added, &schema, rest.as_ref(), members.has_nulls),
             has_rest: rest.is_some(),
             schema,
             lines: records.iter().map(|record| record.place.line).collect(),
@@ -224,7 +236,7 @@ pub fn decode<T: AsRef<str>>(
     let (batch, schema) = assemble::batch(&members, &sources, key, &Hints::soft(declared), rest.as_ref())?;
     Ok(Chunk {
         batch,
-        documents: assemble::documents(&sources, &added, &schema, rest.as_ref()),
+        documents: assemble::documents(&sources, &added, &schema, rest.as_ref(), members.has_nulls),
         has_rest: rest.is_some(),
         schema,
         lines: Vec::new(),
@@ -244,8 +256,9 @@ pub fn array(texts: &[Option<&str>]) -> Result<(Kind, ArrayRef)> {
         name: "".into(),
         rows,
         texts: texts_there,
+        is_plain: false,
     };
-    build::array(&column, &build::look(&column), texts.len(), 0)
+    build::array(&column, build::look(&column), texts.len(), 0)
         .map_err(|refused| scan::invalid(Place { line: 1, column: 1 }, refused.error))
 }
 
