@@ -105,6 +105,10 @@ pub fn read_plain(text: &str) -> Option<Number> {
         return Some(Number::Float(if negative { -double } else { double }));
     }
     let double: f64 = text.parse().ok()?;
+    // Where doubles lie closer than numbers with so many digits, each of these has its own.
+    if digits < significand(double) {
+        return Some(Number::Float(double));
+    }
     let shortest = significant(zmij::Buffer::new().format_finite(double));
     // What differs may still be all 17 digits of the double.
     (shortest? == without_zeros(digits)).then_some(Number::Float(double))
@@ -126,6 +130,11 @@ fn leading_digits(bytes: &[u8], before: u64) -> (u64, usize) {
         length += 1;
     }
     (value, length)
+}
+
+/// The 53 bits of a double that is neither tiny nor huge.
+fn significand(double: f64) -> u64 {
+    (double.to_bits() & ((1 << 52) - 1)) | (1 << 52)
 }
 
 /// The digits of a plain number without its point and the zeros behind them; `None` for one with an exponent.
