@@ -8,6 +8,7 @@ mod cells;
 mod chunk;
 mod counts;
 mod csv;
+mod csv_file;
 mod detect;
 mod encoding;
 mod imported;
@@ -32,10 +33,10 @@ mod tests;
 mod typed;
 mod unpack;
 
-use std::cell::RefCell;
 use std::collections::HashSet;
 use std::io::Read;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use assay_core::{Code, Error, ImportFormat, ImportTask, OnError, Result, RunControl, TypeHint};
 use object_store::ObjectStore;
@@ -43,7 +44,6 @@ use object_store::ObjectStore;
 pub use self::chunk::Chunk;
 use self::chunk::ChunkSize;
 pub use self::counts::of_what_is_left;
-use self::csv::Dialect;
 use self::detect::{Found, TextFound};
 pub use self::imported::{FileShape, Imported, LoadedFile};
 use self::json::{Decoder, Hints, JsonLayout, JsonRecords};
@@ -325,6 +325,7 @@ impl Loading {
             hints: Hints::new(&types, &declared),
             kept: self.stored.kept.clone(),
             checker: self.strict.as_ref().map(|strict| &*strict.checker),
+            are_flat: AtomicBool::new(true),
         };
         let encoder = self.stored.parts.encoder();
         let mut records = JsonRecords::new(reader, layout);
@@ -371,106 +372,6 @@ impl Loading {
         names.retain(|name| known.insert(name.clone()));
         let warning = |name| format!("member `{name}` came twice in a record: the later value was kept");
         self.warnings.extend(names.into_iter().map(warning));
-    }
-
-    fn csv(&mut self, text: &Text<'_>) -> Result<FileShape> {
-        let mut options = self.task.read.clone();
-        if self.task.format == Some(ImportFormat::Tsv) {
-            options.delimiter.get_or_insert('\t');
-        }
-        let (key, declared) = (self.task.key.clone(), self.declared());
-        let dialect = Dialect::find(&text.head, text.is_whole, &options);
-        let layout = csv::Layout {
-            has_header: options
-                .header
-                .unwrap_or_else(|| dialect.has_header(&text.head, text.is_whole)),
-            dialect,
-            options: &options,
-            declared: &declared,
-            key: key.as_deref(),
-            keeps_raw: self.strict.is_some() && options.on_error == OnError::Quarantine,
-        };
-        let columns = match self.stored.mark().zip(self.refusals.mark()) {
-            None => self.look_at_csv(text, &layout)?,
-            Some(mark) => self.guess_csv(text, &layout, mark)?,
-        };
-        let reasons = columns.reasons().map(|(name, why)| (name.to_owned(), why.to_owned()));
-        self.reasons.extend(reasons);
-        self.warnings.extend(columns.warnings);
-        let delimiter = char::from(layout.dialect.delimiter);
-        let format = match delimiter {
-            '\t' => ImportFormat::Tsv,
-            _ => ImportFormat::Csv,
-        };
-        Ok(FileShape {
-            delimiter: Some(delimiter),
-            header: Some(layout.has_header),
-            ..FileShape::of(format)
-        })
-    }
-
-    /// Reads a CSV file once with types that are guessed, and once more when the guess was wrong or something is amiss
-    /// that is told as ever: whether a column holds numbers is known only at its end.
-    fn guess_csv(
-        &mut self,
-        text: &Text<'_>,
-        layout: &csv::Layout<'_>,
-        mark: (stored::Mark, refusals::Mark),
-    ) -> Result<csv::Columns> {
-        let reader = text.open("reading")?;
-        let encoder = self.stored.parts.encoder();
-        let refusals = RefCell::new(&mut self.refusals);
-        let learned = csv::learn(
-            reader,
-            layout,
-            (CHUNK, self.threads),
-            csv::Attempt {
-                faults: &refusals,
-                is_wanted: true,
-                work: |chunk| strict::encode(self.strict.as_ref(), &encoder, chunk),
-                done: |judged| self.stored.add_sound(judged, &mut refusals.borrow_mut()),
-            },
-        )?;
-        if !learned.is_done {
-            self.stored.go_back(mark.0);
-            self.refusals.go_back(mark.1);
-            self.build_csv(text, layout, &learned.columns)?;
-        }
-        Ok(learned.columns)
-    }
-
-    fn look_at_csv(&mut self, text: &Text<'_>, layout: &csv::Layout<'_>) -> Result<csv::Columns> {
-        let learned = csv::learn(
-            text.open("looking at the columns")?,
-            layout,
-            (CHUNK, self.threads),
-            csv::Attempt {
-                faults: &RefCell::new(&mut layout.options.on_error.clone()),
-                is_wanted: false,
-                work: Ok,
-                done: |_| Ok(()),
-            },
-        )?;
-        self.build_csv(text, layout, &learned.columns)?;
-        Ok(learned.columns)
-    }
-
-    fn build_csv(&mut self, text: &Text<'_>, layout: &csv::Layout<'_>, columns: &csv::Columns) -> Result<()> {
-        let encoder = self.stored.parts.encoder();
-        // The thread that reads also stores, in turns.
-        let refusals = RefCell::new(&mut self.refusals);
-        let mut records = csv::CsvRecords::open(text.open("reading")?, layout)?;
-        let spare = Spare::default();
-        pipeline::run(
-            self.threads,
-            || records.next(CHUNK, columns, &mut refusals.borrow_mut(), &spare),
-            |mut rows| {
-                let chunk = columns.chunk(&mut rows)?;
-                spare.give(rows);
-                strict::encode(self.strict.as_ref(), &encoder, chunk)
-            },
-            |judged| self.stored.add_sound(judged, &mut refusals.borrow_mut()),
-        )
     }
 
     fn typed(&mut self, mut records: TypedRecords, format: ImportFormat) -> Result<FileShape> {

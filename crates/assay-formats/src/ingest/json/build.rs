@@ -241,10 +241,14 @@ fn decimals(column: &Column<'_>, seen: &Seen, length: usize) -> Option<(Kind, Ar
 }
 
 fn strings(column: &Column<'_>, length: usize) -> Built {
-    let array = texts(column, length)?;
-    Ok(dates(&array)
+    Ok(of_texts(texts(column, length)?))
+}
+
+/// Texts as what they all are.
+pub(super) fn of_texts(array: StringArray) -> (Kind, ArrayRef) {
+    dates(&array)
         .or_else(|| timestamps(&array))
-        .unwrap_or_else(|| (Kind::Text, Arc::new(array))))
+        .unwrap_or_else(|| (Kind::Text, Arc::new(array)))
 }
 
 fn texts(column: &Column<'_>, length: usize) -> Result<StringArray, Refused> {

@@ -9,7 +9,7 @@ use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, de::DeserializeSeed};
 use serde_json::value::RawValue;
 
-use super::quick;
+use super::quick::{self, Sink};
 
 /// The values of one member over many objects, or of the items of many lists.
 #[derive(Debug, Default)]
@@ -105,36 +105,6 @@ impl<'a> Members<'a> {
         at
     }
 
-    /// The name of the column `at`, where it is the same in a text.
-    pub(super) fn plain_name(&self, at: usize) -> Option<&str> {
-        match self.columns.get(at)?.name {
-            // It was taken from one.
-            Cow::Borrowed(name) => Some(name),
-            Cow::Owned(_) => None,
-        }
-    }
-
-    /// Adds the member whose column is `at`; `None` where the object has it already.
-    pub(super) fn push_at(&mut self, row: u32, at: usize, text: &'a str, has_escapes: bool) -> Option<usize> {
-        let column = self.columns.get_mut(at)?;
-        if column.rows.last() == Some(&row) {
-            return None;
-        }
-        column.rows.push(row);
-        column.texts.push(text);
-        column.is_plain &= !has_escapes;
-        Some(at)
-    }
-
-    /// Adds the member `name` and gives its column; `None` where the object has it already.
-    pub(super) fn push_new(&mut self, row: u32, name: Cow<'a, str>, text: &'a str, has_escapes: bool) -> Option<usize> {
-        let at = match self.by_name.get(&name) {
-            Some(at) => *at,
-            None => self.begin(name),
-        };
-        self.push_at(row, at, text, has_escapes)
-    }
-
     /// Takes back what was added of the object `row`, which is the last, but for names that came up.
     pub(super) fn take_back(&mut self, row: u32) {
         for column in self
@@ -158,6 +128,36 @@ impl<'a> Members<'a> {
             is_plain: true,
         });
         at
+    }
+}
+
+impl<'a> Sink<'a> for Members<'a> {
+    fn plain_name(&self, at: usize) -> Option<&str> {
+        match self.columns.get(at)?.name {
+            // It was taken from a text.
+            Cow::Borrowed(name) => Some(name),
+            Cow::Owned(_) => None,
+        }
+    }
+
+    fn push_at(&mut self, row: u32, at: usize, text: &'a str, has_escapes: bool) -> Option<usize> {
+        let column = self.columns.get_mut(at)?;
+        // The later of two holds, and is warned of.
+        if column.rows.last() == Some(&row) {
+            return None;
+        }
+        column.rows.push(row);
+        column.texts.push(text);
+        column.is_plain &= !has_escapes;
+        Some(at)
+    }
+
+    fn push_new(&mut self, row: u32, name: &'a str, text: &'a str, has_escapes: bool) -> Option<usize> {
+        let at = match self.by_name.get(name) {
+            Some(at) => *at,
+            None => self.begin(Cow::Borrowed(name)),
+        };
+        self.push_at(row, at, text, has_escapes)
     }
 }
 

@@ -6,12 +6,14 @@ mod assemble;
 mod build;
 mod columns;
 mod document;
+mod flat;
 mod hinted;
 mod quick;
 mod records;
 mod scan;
 
 use std::io::Read;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::{ArrayRef, StringArray};
 use assay_core::{Kind, Result, TypeHint};
@@ -139,6 +141,8 @@ pub(in crate::ingest) struct Decoder<'a> {
     pub(in crate::ingest) kept: Kept,
     /// What every record must meet.
     pub(in crate::ingest) checker: Option<&'a Checker>,
+    /// Whether records are flat and alike, as far as is known.
+    pub(in crate::ingest) are_flat: AtomicBool,
 }
 
 impl Decoder<'_> {
@@ -163,6 +167,27 @@ impl Decoder<'_> {
         hinted::check(text, record.place, &self.hints)
     }
 
+    /// The records as columns, where they are flat and alike. After one attempt that failed there is no other.
+    fn flat_chunk(&self, text: &str, records: &[RecordText]) -> Option<Chunk> {
+        let is_plain = self.key.is_none() && self.hints.are_none() && records.iter().all(|record| record.key.is_none());
+        if !is_plain || !self.are_flat.load(Ordering::Relaxed) {
+            return None;
+        }
+        let built = flat::batch(records.iter().map(|record| &text[record.range.clone()]));
+        let built = built.filter(|(_, schema)| self.kept.has_room(schema));
+        self.are_flat.store(built.is_some(), Ordering::Relaxed);
+        let (batch, schema) = built?;
+        Some(Chunk {
+            batch,
+            schema,
+            documents: None,
+            has_rest: false,
+            lines: records.iter().map(|record| record.place.line).collect(),
+            keys: None,
+            raw: Vec::new(),
+        })
+    }
+
     /// The records as columns, and the members that came twice in one.
     ///
     /// # Errors
@@ -170,6 +195,9 @@ impl Decoder<'_> {
     pub(in crate::ingest) fn chunk(&self, texts: &RecordTexts) -> Result<(Chunk, Vec<String>)> {
         let RecordTexts { text, records } = texts;
         let text = decoded(text, records)?;
+        if let Some(chunk) = self.flat_chunk(text, records) {
+            return Ok((chunk, Vec::new()));
+        }
         let key = self.key;
         let sources: Vec<Source<'_>> = records
             .iter()

@@ -2,8 +2,6 @@
 //!
 //! It accepts only what is valid JSON for certain, and says nothing about the rest, which is for `serde_json` to judge.
 
-use std::borrow::Cow;
-
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -13,8 +11,33 @@ use super::columns::Members;
 const LOW: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = 0x8080_8080_8080_8080;
 
+/// What takes the members of objects. Each answers with the column of the member, or gives up.
+pub(super) trait Sink<'a> {
+    /// The name of the column `at`, where it is the same in a text.
+    fn plain_name(&self, at: usize) -> Option<&str>;
+    /// Takes a member whose column is `at`.
+    fn push_at(&mut self, row: u32, at: usize, text: &'a str, has_escapes: bool) -> Option<usize>;
+    /// Takes a member of any name.
+    fn push_new(&mut self, row: u32, name: &'a str, text: &'a str, has_escapes: bool) -> Option<usize>;
+}
+
 /// Takes the object `text` apart as number `row`, or leaves `members` as they were and says no.
 pub(super) fn add<'a>(members: &mut Members<'a>, row: u32, text: &'a str) -> bool {
+    match walk(members, row, text) {
+        Some(has_nulls) => {
+            members.has_nulls |= has_nulls;
+            true
+        }
+        None => {
+            members.take_back(row);
+            false
+        }
+    }
+}
+
+/// Gives the members of the object `text`, number `row`, to `sink`, and says whether some member may be null; `None`
+/// where it may be no object, or the sink has given up.
+pub(super) fn walk<'a>(sink: &mut impl Sink<'a>, row: u32, text: &'a str) -> Option<bool> {
     let mut walk = Walk {
         text,
         bytes: text.as_bytes(),
@@ -22,12 +45,8 @@ pub(super) fn add<'a>(members: &mut Members<'a>, row: u32, text: &'a str) -> boo
         has_escapes: false,
         has_nulls: false,
     };
-    let added = walk.object(members, row).is_some();
-    if !added {
-        members.take_back(row);
-    }
-    members.has_nulls |= walk.has_nulls;
-    added
+    walk.object(sink, row)?;
+    Some(walk.has_nulls)
 }
 
 struct Walk<'a> {
@@ -41,7 +60,7 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn object(&mut self, members: &mut Members<'a>, row: u32) -> Option<()> {
+    fn object(&mut self, sink: &mut impl Sink<'a>, row: u32) -> Option<()> {
         self.expect(b'{')?;
         if self.peek()? == b'}' {
             self.at += 1;
@@ -50,7 +69,7 @@ impl<'a> Walk<'a> {
         let mut expected = 0;
         loop {
             self.blanks();
-            let name = self.name(members, expected)?;
+            let name = self.name(sink, expected)?;
             self.expect(b':')?;
             self.blanks();
             let begin = self.at;
@@ -58,8 +77,8 @@ impl<'a> Walk<'a> {
             self.value()?;
             let value = self.text.get(begin..self.at)?;
             expected = match name {
-                None => members.push_at(row, expected, value, self.has_escapes)?,
-                Some(name) => members.push_new(row, name, value, self.has_escapes)?,
+                None => sink.push_at(row, expected, value, self.has_escapes)?,
+                Some(name) => sink.push_new(row, name, value, self.has_escapes)?,
             };
             expected += 1;
             match self.peek()? {
@@ -74,12 +93,12 @@ impl<'a> Walk<'a> {
     }
 
     /// Passes a member name: `None` where it is that of the column that is expected.
-    fn name(&mut self, members: &Members<'a>, expected: usize) -> Option<Option<Cow<'a, str>>> {
+    fn name(&mut self, sink: &impl Sink<'a>, expected: usize) -> Option<Option<&'a str>> {
         let begin = self.at + 1;
-        if let Some(name) = members.plain_name(expected)
+        if let Some(name) = sink.plain_name(expected)
             && self.bytes.get(self.at) == Some(&b'"')
             && self.bytes.get(begin + name.len()) == Some(&b'"')
-            && self.bytes[begin..begin + name.len()] == *name.as_bytes()
+            && is_same(&self.bytes[begin..begin + name.len()], name.as_bytes())
         {
             self.at = begin + name.len() + 1;
             return Some(None);
@@ -87,7 +106,7 @@ impl<'a> Walk<'a> {
         self.has_escapes = false;
         self.string()?;
         let name = self.text.get(begin..self.at - 1).filter(|_| !self.has_escapes)?;
-        Some(Some(Cow::Borrowed(name)))
+        Some(Some(name))
     }
 
     fn value(&mut self) -> Option<()> {
@@ -205,6 +224,11 @@ impl<'a> Walk<'a> {
         self.blanks();
         (self.at == self.bytes.len()).then_some(())
     }
+}
+
+/// Whether two short texts of one length are the same; that of the library begins with a call.
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    one.iter().zip(other).all(|(one, other)| one == other)
 }
 
 /// How many bytes come before the first quote, backslash or control character.
