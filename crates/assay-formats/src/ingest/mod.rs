@@ -198,13 +198,13 @@ impl Loading {
             .iter()
             .map(|upload| self.file(upload).map_err(|error| in_file(error, upload.name())))
             .collect::<Result<Vec<_>>>();
-        let read = read.and_then(|files| Ok((files, self.refusals.finish()?)));
-        let (files, rejects) = read.inspect_err(|_| {
+        let read = read.and_then(|files| Ok((files, self.refusals.finish()?, self.stored.parts.take()?)));
+        let (files, rejects, parts) = read.inspect_err(|_| {
             self.stored.parts.delete();
             self.refusals.delete();
         })?;
         Ok(Imported {
-            parts: self.stored.parts.take(),
+            parts,
             schema: self.stored.schema,
             rows: self.stored.rows,
             files,
