@@ -49,6 +49,10 @@ pub fn is_number(text: &str) -> bool {
 
 /// Reads `text`, which is a number as in JSON.
 pub fn read(text: &str) -> Number {
+    read_plain(text).unwrap_or_else(|| read_closely(text))
+}
+
+fn read_closely(text: &str) -> Number {
     if text != "-0" && text.bytes().all(|byte| byte == b'-' || byte.is_ascii_digit()) {
         if let Ok(int) = text.parse() {
             return Number::Int(int);
@@ -63,6 +67,94 @@ pub fn read(text: &str) -> Number {
         Ok(double) if is_same(text, double) => Number::Float(double),
         _ => Number::Beyond,
     }
+}
+
+/// So many digits fit into 64 bits, whichever they are.
+const PLAIN_DIGITS: usize = 18;
+/// Whole numbers below it, of at most 15 digits, are exact as a double, and so is each power of ten up to its own length.
+const PLAIN_EXACT: u64 = 1_000_000_000_000_000;
+
+/// Reads `text` if it is a number as in JSON of at most 18 digits without an exponent, which most are. `None` says only
+/// that it is to be looked at more closely.
+#[must_use]
+pub fn read_plain(text: &str) -> Option<Number> {
+    let bytes = text.as_bytes();
+    let (negative, unsigned) = match bytes {
+        [b'-', unsigned @ ..] => (true, unsigned),
+        _ => (false, bytes),
+    };
+    if unsigned.len() > PLAIN_DIGITS + 1 {
+        return None;
+    }
+    let (whole, length) = leading_digits(unsigned, 0);
+    if length == 0 || (length > 1 && unsigned[0] == b'0') {
+        return None;
+    }
+    let Some(fraction) = unsigned[length..].strip_prefix(b".") else {
+        let is_int = length == unsigned.len() && length <= PLAIN_DIGITS && !(negative && whole == 0);
+        let int = i64::try_from(whole).ok().filter(|_| is_int)?;
+        return Some(Number::Int(if negative { -int } else { int }));
+    };
+    let (digits, scale) = leading_digits(fraction, whole);
+    if scale == 0 || scale != fraction.len() {
+        return None;
+    }
+    if digits < PLAIN_EXACT {
+        #[expect(clippy::cast_precision_loss, reason = "so few digits are exact")]
+        let double = digits as f64 / POWERS_OF_TEN.get(scale)?;
+        return Some(Number::Float(if negative { -double } else { double }));
+    }
+    let double: f64 = text.parse().ok()?;
+    // Where doubles lie closer than numbers with so many digits, each of these has its own.
+    if digits < significand(double) {
+        return Some(Number::Float(double));
+    }
+    let shortest = significant(zmij::Buffer::new().format_finite(double));
+    // What differs may still be all 17 digits of the double.
+    (shortest? == without_zeros(digits)).then_some(Number::Float(double))
+}
+
+const POWERS_OF_TEN: [f64; PLAIN_DIGITS + 1] = [
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18,
+];
+
+/// Reads the digits at the beginning of `bytes`, which are 18 at most with those of `before`, and says how many they are.
+fn leading_digits(bytes: &[u8], before: u64) -> (u64, usize) {
+    let (mut value, mut length) = (before, 0);
+    while let Some(digit) = bytes
+        .get(length)
+        .map(|byte| byte.wrapping_sub(b'0'))
+        .filter(|digit| *digit < 10)
+    {
+        value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
+        length += 1;
+    }
+    (value, length)
+}
+
+/// The 53 bits of a double that is neither tiny nor huge.
+fn significand(double: f64) -> u64 {
+    (double.to_bits() & ((1 << 52) - 1)) | (1 << 52)
+}
+
+/// The digits of a plain number without its point and the zeros behind them; `None` for one with an exponent.
+fn significant(text: &str) -> Option<u64> {
+    let unsigned = text.strip_prefix('-').unwrap_or(text).as_bytes();
+    let (whole, length) = leading_digits(unsigned, 0);
+    let fraction = match &unsigned[length..] {
+        [b'.', fraction @ ..] => fraction,
+        [] => &[],
+        _ => return None,
+    };
+    let (digits, scale) = leading_digits(fraction, whole);
+    (length + scale <= PLAIN_DIGITS && scale == fraction.len()).then(|| without_zeros(digits))
+}
+
+fn without_zeros(mut digits: u64) -> u64 {
+    while digits > 0 && digits.is_multiple_of(10) {
+        digits /= 10;
+    }
+    digits
 }
 
 /// Whether `double` stands for `text` and for no other number of as many digits.
@@ -134,6 +226,30 @@ mod tests {
             let parsed = serde_json::from_str::<&serde_json::value::RawValue>(&text);
             let is_number = !text.contains(' ') && parsed.is_ok();
             proptest::prop_assert_eq!(super::is_number(&text), is_number, "{:?}", text);
+        }
+    }
+
+    proptest::proptest! {
+        /// The quick way gives what the thorough one does.
+        #[test]
+        fn plain_numbers_are_read_the_same_way(text in "-?(0|[1-9][0-9]{0,12})(\\.[0-9]{1,12})?") {
+            if let Some(number) = read_plain(&text) {
+                proptest::prop_assert_eq!(number, read_closely(&text), "{:?}", text);
+            }
+        }
+
+        #[test]
+        fn doubles_are_read_back(bits: u64) {
+            let double = f64::from_bits(bits);
+            if double.is_finite() {
+                let text = serde_json::Value::from(double).to_string();
+                proptest::prop_assert_eq!(read(&text), read_closely(&text), "{:?}", text);
+            }
+        }
+
+        #[test]
+        fn what_is_read_the_quick_way_is_a_number(text in "-?[0-9]{0,3}(\\.[0-9]{0,2})?[-x. e]?") {
+            proptest::prop_assert!(read_plain(&text).is_none() || is_number(&text), "{:?}", text);
         }
     }
 

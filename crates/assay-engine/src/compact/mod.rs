@@ -89,7 +89,7 @@ impl Compaction {
             retyping.finish()?;
         }
         self.write()?;
-        Ok(self.parts.take())
+        self.parts.take()
     }
 
     /// Tells how far it is, unless it should stop.

@@ -94,7 +94,7 @@ impl Reading {
 
     /// `None` for what is no value of this kind.
     pub(super) fn read<'c>(&self, cell: &'c str) -> Option<Value<'c>> {
-        let trimmed = cell.trim_matches([' ', '\t']);
+        let trimmed = trim(cell);
         match self {
             Reading::Nothing => None,
             Reading::Bool => boolean(trimmed).map(Value::Bool),
@@ -119,6 +119,16 @@ impl Reading {
             Reading::Text => Some(Value::Text(cell)),
             Reading::Json => is_json(trimmed).then_some(Value::Text(trimmed)),
         }
+    }
+}
+
+/// A cell without the blanks around it.
+pub(super) fn trim(cell: &str) -> &str {
+    let is_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    let bytes = cell.as_bytes();
+    match is_blank(bytes.first()) || is_blank(bytes.last()) {
+        true => cell.trim_matches([' ', '\t']),
+        false => cell,
     }
 }
 

@@ -30,6 +30,11 @@ impl Keys {
         }
     }
 
+    /// Forgets all keys.
+    pub(super) fn clear(&mut self) {
+        self.seen.clear();
+    }
+
     /// The keys of `chunk`, which begins after `before` records.
     ///
     /// # Errors

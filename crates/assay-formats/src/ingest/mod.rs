@@ -8,6 +8,7 @@ mod cells;
 mod chunk;
 mod counts;
 mod csv;
+mod csv_file;
 mod detect;
 mod encoding;
 mod imported;
@@ -24,6 +25,7 @@ mod rest;
 mod retype;
 mod sheet;
 mod source;
+mod spare;
 mod stored;
 mod strict;
 #[cfg(test)]
@@ -31,10 +33,10 @@ mod tests;
 mod typed;
 mod unpack;
 
-use std::cell::RefCell;
 use std::collections::HashSet;
 use std::io::Read;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use assay_core::{Code, Error, ImportFormat, ImportTask, OnError, Result, RunControl, TypeHint};
 use object_store::ObjectStore;
@@ -42,7 +44,6 @@ use object_store::ObjectStore;
 pub use self::chunk::Chunk;
 use self::chunk::ChunkSize;
 pub use self::counts::of_what_is_left;
-use self::csv::Dialect;
 use self::detect::{Found, TextFound};
 pub use self::imported::{FileShape, Imported, LoadedFile};
 use self::json::{Decoder, Hints, JsonLayout, JsonRecords};
@@ -55,6 +56,7 @@ use self::refusals::Refusals;
 pub use self::rest::{Kept, MAX_ATTRIBUTES, folded};
 pub use self::retype::Retyping;
 use self::source::Upload;
+use self::spare::Spare;
 use self::stored::Stored;
 use self::strict::Strict;
 use self::typed::TypedRecords;
@@ -196,13 +198,13 @@ impl Loading {
             .iter()
             .map(|upload| self.file(upload).map_err(|error| in_file(error, upload.name())))
             .collect::<Result<Vec<_>>>();
-        let read = read.and_then(|files| Ok((files, self.refusals.finish()?)));
-        let (files, rejects) = read.inspect_err(|_| {
+        let read = read.and_then(|files| Ok((files, self.refusals.finish()?, self.stored.parts.take()?)));
+        let (files, rejects, parts) = read.inspect_err(|_| {
             self.stored.parts.delete();
             self.refusals.delete();
         })?;
         Ok(Imported {
-            parts: self.stored.parts.take(),
+            parts,
             schema: self.stored.schema,
             rows: self.stored.rows,
             files,
@@ -323,16 +325,18 @@ impl Loading {
             hints: Hints::new(&types, &declared),
             kept: self.stored.kept.clone(),
             checker: self.strict.as_ref().map(|strict| &*strict.checker),
+            are_flat: AtomicBool::new(true),
         };
         let encoder = self.stored.parts.encoder();
         let mut records = JsonRecords::new(reader, layout);
         let mut twice = Vec::new();
+        let spare = Spare::default();
         pipeline::run(
             self.threads,
-            || records.next(CHUNK, &decoder, &mut self.refusals),
+            || records.next(CHUNK, &decoder, &mut self.refusals, &spare),
             |texts| {
                 let (chunk, twice) = decoder.chunk(&texts)?;
-                drop(texts);
+                spare.give(texts);
                 Ok((encoder.encode(chunk)?, twice))
             },
             |(encoded, members)| {
@@ -368,50 +372,6 @@ impl Loading {
         names.retain(|name| known.insert(name.clone()));
         let warning = |name| format!("member `{name}` came twice in a record: the later value was kept");
         self.warnings.extend(names.into_iter().map(warning));
-    }
-
-    /// A CSV file is read twice: whether a column holds numbers is known only at its end.
-    fn csv(&mut self, text: &Text<'_>) -> Result<FileShape> {
-        let mut options = self.task.read.clone();
-        if self.task.format == Some(ImportFormat::Tsv) {
-            options.delimiter.get_or_insert('\t');
-        }
-        let (key, declared) = (self.task.key.clone(), self.declared());
-        let dialect = Dialect::find(&text.head, text.is_whole, &options);
-        let layout = csv::Layout {
-            has_header: options
-                .header
-                .unwrap_or_else(|| dialect.has_header(&text.head, text.is_whole)),
-            dialect,
-            options: &options,
-            declared: &declared,
-            key: key.as_deref(),
-            keeps_raw: self.strict.is_some() && options.on_error == OnError::Quarantine,
-        };
-        let columns = csv::infer(text.open("looking at the columns")?, &layout, CHUNK, self.threads)?;
-        let encoder = self.stored.parts.encoder();
-        // The thread that reads also stores, in turns.
-        let refusals = RefCell::new(&mut self.refusals);
-        let mut records = csv::CsvRecords::open(text.open("reading")?, &layout)?;
-        pipeline::run(
-            self.threads,
-            || records.next(CHUNK, &columns, &mut refusals.borrow_mut()),
-            |mut rows| strict::encode(self.strict.as_ref(), &encoder, columns.chunk(&mut rows)?),
-            |judged| self.stored.add_sound(judged, &mut refusals.borrow_mut()),
-        )?;
-        let reasons = columns.reasons().map(|(name, why)| (name.to_owned(), why.to_owned()));
-        self.reasons.extend(reasons);
-        self.warnings.extend(columns.warnings);
-        let delimiter = char::from(layout.dialect.delimiter);
-        let format = match delimiter {
-            '\t' => ImportFormat::Tsv,
-            _ => ImportFormat::Csv,
-        };
-        Ok(FileShape {
-            delimiter: Some(delimiter),
-            header: Some(layout.has_header),
-            ..FileShape::of(format)
-        })
     }
 
     fn typed(&mut self, mut records: TypedRecords, format: ImportFormat) -> Result<FileShape> {

@@ -1,6 +1,6 @@
 //! Records stored as Parquet parts, each with the index of its keys beside it.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::hash::Hash;
 use std::sync::Arc;
 
@@ -15,6 +15,7 @@ use parquet::file::properties::WriterProperties;
 use parquet::schema::types::ColumnPath;
 use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 
 use super::chunk::Chunk;
 use crate::fault::{hexadecimal, store_fault};
@@ -26,6 +27,8 @@ const ROWS_PER_PAGE: usize = 5_000;
 const SAMPLE: usize = 4_096;
 /// of less nothing is concluded.
 const FEW: usize = 256;
+/// So many objects may be on their way to the disk at once.
+const UNDER_WAY: usize = 4;
 
 /// Makes Parquet files of chunks; any number of threads may do so at once.
 #[derive(Clone)]
@@ -96,7 +99,7 @@ pub(super) struct Encoded {
     checksum: String,
 }
 
-/// Writes parts into one folder. Blocks the thread.
+/// Writes parts into one folder, some of them while the next are made. Blocks the thread.
 pub struct Parts {
     objects: Arc<dyn ObjectStore>,
     folder: String,
@@ -105,6 +108,14 @@ pub struct Parts {
     written: Vec<Part>,
     /// Every object that was or may have been written.
     paths: Vec<Path>,
+    /// Objects that are being written, in order.
+    under_way: VecDeque<JoinHandle<object_store::Result<()>>>,
+}
+
+/// How much was written before something was begun.
+pub(super) struct Mark {
+    written: usize,
+    paths: usize,
 }
 
 impl Parts {
@@ -119,13 +130,14 @@ impl Parts {
             },
             written: Vec::new(),
             paths: Vec::new(),
+            under_way: VecDeque::new(),
         }
     }
 
     /// Stores the records of `chunk` as one part; with `keys`, their index beside it.
     ///
     /// # Errors
-    /// Those of the store.
+    /// Those of the store, of this part or one before.
     pub fn add(&mut self, chunk: Chunk, keys: Option<Vec<KeyEntry>>) -> Result<()> {
         let encoded = self.encoder.encode(chunk)?;
         self.put_part(encoded, keys)
@@ -164,24 +176,78 @@ impl Parts {
         Ok(())
     }
 
+    /// Begins to store an object; the disk needs a while to make it durable, in which the processor has other things to do.
     fn put(&mut self, path: &str, bytes: Vec<u8>) -> Result<()> {
+        self.settle(UNDER_WAY - 1)?;
         let path = Path::from(path);
         self.paths.push(path.clone());
-        let put = self.objects.put(&path, bytes.into());
-        self.handle
-            .block_on(put)
-            .map(drop)
-            .map_err(|cause| store_fault("storing the records", &cause))
+        let objects = Arc::clone(&self.objects);
+        let put = async move { objects.put(&path, bytes.into()).await.map(drop) };
+        self.under_way.push_back(self.handle.spawn(put));
+        Ok(())
     }
 
-    /// The parts in the order in which they were added.
-    pub fn take(&mut self) -> Vec<Part> {
-        std::mem::take(&mut self.written)
+    /// Waits until no more than `most` objects are being written.
+    ///
+    /// # Errors
+    /// Those of the store.
+    fn settle(&mut self, most: usize) -> Result<()> {
+        while self.under_way.len() > most {
+            let Some(oldest) = self.under_way.pop_front() else {
+                break;
+            };
+            let put = self.handle.block_on(oldest).map_err(|error| {
+                tracing::error!(%error, "storing a part was broken off");
+                Error::internal("storing the records")
+            })?;
+            put.map_err(|cause| store_fault("storing the records", &cause))?;
+        }
+        Ok(())
+    }
+
+    /// How far it is, to go back to.
+    pub(super) fn mark(&self) -> Mark {
+        Mark {
+            written: self.written.len(),
+            paths: self.paths.len(),
+        }
+    }
+
+    /// Takes back what was written since `mark`.
+    pub(super) fn go_back(&mut self, mark: Mark) {
+        let Mark { written, paths } = mark;
+        self.break_off();
+        self.delete_all(&self.paths[paths..]);
+        self.paths.truncate(paths);
+        self.written.truncate(written);
+    }
+
+    /// The parts in the order in which they were added, all of them in the store.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn take(&mut self) -> Result<Vec<Part>> {
+        self.settle(0)?;
+        Ok(std::mem::take(&mut self.written))
     }
 
     /// Takes back what was written, after an error.
-    pub fn delete(&self) {
-        for path in &self.paths {
+    pub fn delete(&mut self) {
+        self.break_off();
+        self.delete_all(&self.paths);
+    }
+
+    /// Waits for what is being written, whatever becomes of it.
+    fn break_off(&mut self) {
+        while !self.under_way.is_empty() {
+            if let Err(error) = self.settle(0) {
+                tracing::debug!(%error, "a part that is not wanted was not stored");
+            }
+        }
+    }
+
+    fn delete_all(&self, paths: &[Path]) {
+        for path in paths {
             match self.handle.block_on(self.objects.delete(path)) {
                 Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
                 Err(error) => tracing::warn!(%error, %path, "an object of a failed order is left for the next sweep"),

@@ -41,6 +41,12 @@ struct Kept {
     writer: WriteMultipart,
 }
 
+/// What was refused before a file, to go back to.
+pub(super) struct Mark {
+    told: usize,
+    count: u64,
+}
+
 impl Refusals {
     pub(super) fn new(policy: OnError, objects: Arc<dyn ObjectStore>, folder: &str) -> Self {
         Self {
@@ -53,6 +59,21 @@ impl Refusals {
             folder: folder.to_owned(),
             handle: Handle::current(),
         }
+    }
+
+    /// What was refused up to now; `None` where the texts of the records are kept.
+    pub(super) fn mark(&self) -> Option<Mark> {
+        (self.policy != OnError::Quarantine).then_some(Mark {
+            told: self.told.len(),
+            count: self.count,
+        })
+    }
+
+    /// Forgets what was refused since `mark`.
+    pub(super) fn go_back(&mut self, mark: Mark) {
+        let Mark { told, count } = mark;
+        self.told.truncate(told);
+        self.count = count;
     }
 
     /// From now on the file called `name` is read.

@@ -42,6 +42,12 @@ impl Kept {
         new.skip(room.saturating_sub(1)).collect()
     }
 
+    /// Whether all attributes of `schema` have columns.
+    pub(super) fn has_room(&self, schema: &TableSchema) -> bool {
+        let names = schema.attributes.iter().map(|attribute| attribute.name.as_str());
+        self.beyond(names).is_empty()
+    }
+
     pub(super) fn learn(&mut self, schema: &TableSchema) {
         let names = schema.attributes.iter().map(|attribute| attribute.name.as_str());
         for name in names.filter(|name| *name != REST_NAME) {
@@ -65,6 +71,7 @@ impl Rest {
             name: REST_NAME.into(),
             rows: self.rows.clone(),
             texts: self.texts.iter().map(String::as_str).collect(),
+            ..json::Column::default()
         }
     }
 }

@@ -7,7 +7,7 @@ use object_store::ObjectStore;
 
 use super::keys::Keys;
 use super::meter::Meter;
-use super::parts::{Encoded, Parts};
+use super::parts::{self, Encoded, Parts};
 use super::refusals::Refusals;
 use super::rest::{Kept, folded};
 use super::strict::Judged;
@@ -33,6 +33,14 @@ pub(super) struct Stored {
     meter: Meter,
 }
 
+/// What was stored before a file, to go back to.
+pub(super) struct Mark {
+    kept: Kept,
+    schema: TableSchema,
+    rows: u64,
+    parts: parts::Mark,
+}
+
 impl Stored {
     pub(super) fn new(objects: Arc<dyn ObjectStore>, task: &ImportTask, meter: Meter) -> Self {
         Self {
@@ -45,6 +53,32 @@ impl Stored {
             keys: task.key.as_deref().map(Keys::new),
             meter,
         }
+    }
+
+    /// What is stored now; `None` where keys of former files would have to be told from those to come.
+    pub(super) fn mark(&self) -> Option<Mark> {
+        (self.keys.is_none() || self.rows == 0).then(|| Mark {
+            kept: self.kept.clone(),
+            schema: self.schema.clone(),
+            rows: self.rows,
+            parts: self.parts.mark(),
+        })
+    }
+
+    /// Takes back what was stored of the file that was begun with `mark`.
+    pub(super) fn go_back(&mut self, mark: Mark) {
+        let Mark {
+            kept,
+            schema,
+            rows,
+            parts,
+        } = mark;
+        self.parts.go_back(parts);
+        if let Some(keys) = &mut self.keys {
+            keys.clear();
+        }
+        (self.kept, self.schema, self.rows) = (kept, schema, rows);
+        self.judged = 0;
     }
 
     /// What is added from now on is of the next file.

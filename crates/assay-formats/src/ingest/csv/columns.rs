@@ -6,7 +6,7 @@ use assay_core::names::suggest;
 use assay_core::{Code, Decimal, Error, Kind, ReadOptions, Result, TypeHint};
 
 use super::nulls::{ESCAPED, Nulls, WordCounts, is_word};
-use crate::ingest::cells::{Reading, with_point};
+use crate::ingest::cells::{Reading, trim, with_point};
 use assay_core::number::{self, Number};
 use assay_core::temporal::read as temporal;
 
@@ -25,13 +25,20 @@ pub(super) struct Column {
     pub(super) why: String,
 }
 
+impl Column {
+    /// Whether a cell can be read as is wanted.
+    pub(super) fn takes(&self, cell: &str, quoted: bool, nulls: &Nulls) -> bool {
+        nulls.is_null(cell, quoted, &self.reading) || self.reading.read(cell).is_some()
+    }
+}
+
 fn boolean(cell: &str) -> bool {
     matches!(cell, "true" | "True" | "TRUE" | "false" | "False" | "FALSE")
 }
 
 /// Whether a cell alone is no mere text.
 pub(super) fn is_typed(cell: &str) -> bool {
-    let cell = cell.trim_matches([' ', '\t']);
+    let cell = trim(cell);
     boolean(cell)
         || read_number(cell).is_some()
         || with_point(cell).is_some_and(|cell| read_number(&cell).is_some())
@@ -128,20 +135,49 @@ impl Possible {
     }
 
     /// Notes a cell that tells nothing about the type.
-    pub(super) fn see_untyped(&mut self, cell: &str) {
-        let cell = cell.trim_matches([' ', '\t']);
+    fn see_untyped(&mut self, cell: &str) {
+        let cell = trim(cell);
         let tells = !cell.is_empty() && cell != ESCAPED;
         self.has_words |= tells;
         self.has_marks |= tells && !is_word(cell);
     }
 
-    pub(super) fn see(&mut self, cell: &str, line: u64) {
+    /// Notes a cell on a line.
+    pub(super) fn look(&mut self, cell: &str, quoted: bool, line: u64, nulls: &Nulls) {
+        if !nulls.is_untyped(cell, quoted) {
+            return self.see(cell, line);
+        }
+        self.words.see(cell, quoted);
+        if nulls.are_own() {
+            self.see_untyped(cell);
+        }
+    }
+
+    /// Notes a plain number, which is as good as [`Self::see`] of a cell that is one.
+    pub(super) fn see_plain(&mut self, number: Number) {
         self.any = true;
-        let is_open = self.bool || self.date || self.timestamp || self.points.all || self.commas.all;
-        if !is_open {
+        self.bool = false;
+        self.date = false;
+        self.timestamp = false;
+        self.points.see(Some(number));
+        match number {
+            Number::Int(_) => self.commas.see(Some(number)),
+            // It has a point.
+            _ => self.commas.all = false,
+        }
+    }
+
+    /// Notes that there is a value, and says whether nothing else can be learned of values.
+    pub(super) fn see_any(&mut self) -> bool {
+        self.any = true;
+        !(self.bool || self.date || self.timestamp || self.points.all || self.commas.all)
+    }
+
+    pub(super) fn see(&mut self, cell: &str, line: u64) {
+        if self.see_any() {
             return;
         }
-        let trimmed = cell.trim_matches([' ', '\t']);
+        let trimmed = trim(cell);
         self.bool = self.bool && boolean(trimmed);
         self.date = self.date && temporal::date(trimmed).is_some();
         self.timestamp = self.timestamp && temporal::timestamp(trimmed).is_some();

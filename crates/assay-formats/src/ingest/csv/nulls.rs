@@ -4,7 +4,7 @@
 //! and the like. In columns of text it may be a word like any other: there it stands for nothing only where it does so
 //! in another column of the file. Where the user names the words, they hold in every column and no others do.
 
-use crate::ingest::cells::Reading;
+use crate::ingest::cells::{Reading, trim};
 
 /// Words that stand for nothing in a whole file.
 const WORDS: [&str; 9] = ["NA", "N/A", "n/a", "#N/A", "NULL", "Null", "null", "NaN", "nan"];
@@ -12,6 +12,8 @@ const WORDS: [&str; 9] = ["NA", "N/A", "n/a", "#N/A", "NULL", "Null", "null", "N
 const MARKS: [&str; 5] = ["-", "--", "None", "none", "?"];
 /// The length of the longest word or mark.
 const LONGEST: usize = 4;
+/// What words, marks and the escaped null begin with.
+const FIRST: &[u8] = b"Nn#-?\\";
 pub(super) const ESCAPED: &str = "\\N";
 
 /// Whether `cell` stands for nothing in a whole file where it does in one column.
@@ -21,12 +23,14 @@ pub(super) fn is_word(cell: &str) -> bool {
 
 /// Whether `cell` is nothing in a column of numbers, dates and the like.
 pub(super) fn stands_for_nothing(cell: &str) -> bool {
-    let cell = cell.trim_matches([' ', '\t']);
-    // None of them is longer.
-    if cell.len() > LONGEST {
+    let cell = trim(cell);
+    let Some(first) = cell.bytes().next() else {
+        return true;
+    };
+    if cell.len() > LONGEST || !FIRST.contains(&first) {
         return false;
     }
-    cell.is_empty() || cell == ESCAPED || WORDS.contains(&cell) || MARKS.contains(&cell)
+    cell == ESCAPED || WORDS.contains(&cell) || MARKS.contains(&cell)
 }
 
 /// Tells cells that stand for nothing.
@@ -46,6 +50,11 @@ impl Nulls {
         }
     }
 
+    /// Whether the words are ours, not those of the user.
+    pub(super) fn are_own(&self) -> bool {
+        self.named.is_none()
+    }
+
     /// Whether `cell` tells nothing about the type of its column.
     pub(super) fn is_untyped(&self, cell: &str, quoted: bool) -> bool {
         match &self.named {
@@ -55,7 +64,7 @@ impl Nulls {
     }
 
     fn is_named(&self, cell: &str, quoted: bool, typed: bool) -> bool {
-        let bare = if typed { cell.trim_matches([' ', '\t']) } else { cell };
+        let bare = if typed { trim(cell) } else { cell };
         if bare.is_empty() && (typed || !quoted) {
             return true;
         }
@@ -73,7 +82,7 @@ impl Nulls {
         if typed {
             return stands_for_nothing(cell);
         }
-        !quoted && (cell.is_empty() || cell == ESCAPED || self.spread.contains(&cell))
+        !quoted && cell.len() <= LONGEST && (cell.is_empty() || cell == ESCAPED || self.spread.contains(&cell))
     }
 
     /// Lets words stand for nothing in columns of text too.
@@ -96,7 +105,7 @@ pub(super) struct WordCounts {
 impl WordCounts {
     pub(super) fn see(&mut self, cell: &str, quoted: bool) {
         if cell.len() <= 6
-            && let Some(at) = WORDS.iter().position(|word| *word == cell.trim_matches([' ', '\t']))
+            && let Some(at) = WORDS.iter().position(|word| *word == trim(cell))
         {
             self.all[at] += 1;
             self.unquoted[at] += u64::from(!quoted);

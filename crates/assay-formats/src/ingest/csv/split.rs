@@ -8,6 +8,8 @@ use std::io::Read;
 use assay_core::{Code, Error, Result};
 
 use super::dialect::Dialect;
+use super::table::{Marks, Table};
+use crate::ingest::chunk::ChunkSize;
 use crate::ingest::source::{invalid_encoding, reading_failed};
 
 /// A row above this is refused; so is a quote that is not closed within it.
@@ -172,6 +174,8 @@ pub(super) struct Rows<R> {
     dialect: Dialect,
     buffer: Vec<u8>,
     next: usize,
+    /// Up to there the buffer is text without quotes.
+    plain: usize,
     ended: bool,
     pub(super) row: Row,
     /// The line on which the row begins, and its bytes in the buffer.
@@ -187,6 +191,7 @@ impl<R: Read> Rows<R> {
             dialect,
             buffer: Vec::new(),
             next: 0,
+            plain: 0,
             ended: false,
             row: Row::default(),
             line: 1,
@@ -202,6 +207,41 @@ impl<R: Read> Rows<R> {
     /// The last row as it is in the file.
     pub(super) fn raw(&self) -> &[u8] {
         self.buffer[self.raw.clone()].trim_ascii_end()
+    }
+
+    /// The bytes that the last row takes in the file.
+    pub(super) fn length(&self) -> usize {
+        self.raw.len()
+    }
+
+    /// Moves rows of `width` cells to `table` while that is simple: they have no quotes and lie in the buffer.
+    pub(super) fn take_plain(&mut self, width: usize, size: ChunkSize, table: &mut Table) {
+        if self.plain <= self.next {
+            let rest = &self.buffer[self.next..];
+            let special = match self.dialect.quote {
+                Some(quote) => memchr::memchr2(quote, 0, rest),
+                None => memchr::memchr(0, rest),
+            };
+            let rest = &rest[..special.unwrap_or(rest.len())];
+            let text = std::str::from_utf8(rest).map_or_else(|error| error.valid_up_to(), str::len);
+            self.plain = self.next + text;
+        }
+        let marks = Marks {
+            delimiter: self.dialect.delimiter,
+            line_end: self.dialect.line_end,
+            comment: self.dialect.comment,
+            width,
+        };
+        let lines = &self.buffer[self.next..self.plain];
+        let (bytes, rows) = table.push_plain(lines, self.next_line, marks, size);
+        self.next += bytes;
+        self.next_line += rows;
+    }
+
+    /// Goes back before plain rows of so many bytes, the first of them on `line`.
+    pub(super) fn go_back(&mut self, bytes: usize, line: u64) {
+        self.next -= bytes;
+        self.next_line = line;
     }
 
     /// Reads a row; false after the last.
@@ -273,6 +313,7 @@ impl<R: Read> Rows<R> {
     fn fill(&mut self) -> Result<(), Fault> {
         self.buffer.drain(..self.next);
         self.next = 0;
+        self.plain = 0;
         self.raw = 0..0;
         let kept = self.buffer.len();
         if kept > MAX_ROW {

@@ -7,7 +7,7 @@ use super::columns::Members;
 use super::document::NullMembers;
 use super::hinted::{self, Hints};
 use super::scan::{MAX_DEPTH, Place, invalid};
-use super::{build, document};
+use super::{build, document, quick};
 use crate::ingest::rest::{self, Rest};
 use crate::kinds;
 
@@ -31,12 +31,14 @@ pub(super) struct Added<'a> {
 pub(super) fn members<'a>(sources: &[Source<'a>], added: &Added<'a>, most: usize) -> Result<Members<'a>> {
     let mut members = Members::sized(sources.len());
     for (row, source) in (0..).zip(sources) {
-        if build::is_too_deep(source.text) {
-            return Err(invalid(source.place, format!("nested deeper than {MAX_DEPTH}")));
+        if !quick::add(&mut members, row, source.text) {
+            if build::is_too_deep(source.text) {
+                return Err(invalid(source.place, format!("nested deeper than {MAX_DEPTH}")));
+            }
+            members
+                .parse(row, source.text)
+                .map_err(|error| at(source.place, &error))?;
         }
-        members
-            .add(row, source.text)
-            .map_err(|error| at(source.place, &error))?;
         if let Some(value) = added.values.get(row as usize) {
             members.add_extra(row, added.name, value);
         }
@@ -84,9 +86,10 @@ pub(super) fn batch(
             continue;
         }
         let look = build::look(column);
+        let seen = look.seen;
         let built = match key {
-            Some(key) if column.name == key => build::key_array(column, &look, rows),
-            _ => build::array(column, &look, rows, 0),
+            Some(key) if column.name == key => build::key_array(column, look, rows),
+            _ => build::array(column, look, rows, 0),
         };
         let (kind, array) = built.map_err(|refused| {
             invalid(
@@ -97,7 +100,7 @@ pub(super) fn batch(
         schema.attributes.push(Attribute {
             name: column.name.clone().into_owned(),
             kind,
-            seen: look.seen,
+            seen,
         });
         arrays.push(array);
     }
@@ -119,7 +122,8 @@ pub(super) fn batch(
     Ok((batch, schema))
 }
 
-/// The texts of the records that `schema` does not give back as they were written; `None` when there are none.
+/// The texts of the records that `schema` does not give back as they were written; `None` when there are none. Members
+/// are null only where they `may_be_null`.
 ///
 /// Records without any attribute have no column that could tell how many they are, so all of them keep their texts.
 pub(super) fn documents(
@@ -127,8 +131,12 @@ pub(super) fn documents(
     added: &Added<'_>,
     schema: &TableSchema,
     rest: Option<&Rest>,
+    may_be_null: bool,
 ) -> Option<StringArray> {
     let keeps_all = schema.attributes.is_empty();
+    if !may_be_null && !keeps_all && rest.is_none() {
+        return None;
+    }
     let nulls = NullMembers::new();
     let is_kept = |source: &Source<'_>| keeps_all || nulls.are_in(source.text);
     let mut kept: Vec<bool> = sources.iter().map(is_kept).collect();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, BooleanBuilder, Date32Builder, Decimal128Builder, Float64Builder, Int64Builder, ListArray,
+    Array, ArrayRef, BooleanBuilder, Date32Builder, Decimal128Builder, Float64Array, Int64Array, ListArray,
     StringArray, StringBuilder, StructArray, TimestampMicrosecondBuilder, new_null_array,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
@@ -34,19 +34,51 @@ pub(super) type Built = Result<(Kind, ArrayRef), Refused>;
 pub(super) struct Look {
     /// The JSON types that the values have.
     pub(super) seen: Seen,
-    /// The numbers, if all values are numbers or null: as many as there are values, anything for null.
-    numbers: Vec<Number>,
+    numbers: Numbers,
+}
+
+/// The values of a column, if all are numbers that one of these holds or null: as many as there are values, anything for
+/// null.
+enum Numbers {
+    None,
+    Ints(Vec<i64>),
+    Doubles(Vec<f64>),
+}
+
+impl Numbers {
+    fn push(&mut self, number: Number) {
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "where integers are wide, doubles are not used"
+        )]
+        match (&mut *self, number) {
+            (Numbers::Ints(ints), Number::Int(int)) => ints.push(int),
+            (Numbers::Doubles(doubles), Number::Float(double)) => doubles.push(double),
+            (Numbers::Doubles(doubles), Number::Int(int)) => doubles.push(int as f64),
+            (Numbers::Ints(ints), Number::Float(double)) => {
+                let mut doubles = Vec::with_capacity(ints.capacity());
+                doubles.extend(ints.iter().map(|int| *int as f64));
+                doubles.push(double);
+                *self = Numbers::Doubles(doubles);
+            }
+            _ => *self = Numbers::None,
+        }
+    }
 }
 
 pub(super) fn look(column: &Column<'_>) -> Look {
     let mut seen = Seen::default();
     let first = column.texts.first().and_then(|text| text.as_bytes().first());
     let may_be_numbers = first.is_some_and(|byte| matches!(byte, b'-' | b'n' | b'0'..=b'9'));
-    let mut numbers = Vec::with_capacity(if may_be_numbers { column.texts.len() } else { 0 });
+    let mut numbers = match may_be_numbers {
+        true => Numbers::Ints(Vec::with_capacity(column.texts.len())),
+        false => Numbers::None,
+    };
     for text in &column.texts {
-        let number = see(&mut seen, text);
-        if may_be_numbers {
-            numbers.push(number.unwrap_or(Number::Beyond));
+        match see(&mut seen, text) {
+            Some(number) => numbers.push(number),
+            None if text.as_bytes().first() == Some(&b'n') => numbers.push(Number::Int(0)),
+            None => numbers = Numbers::None,
         }
     }
     Look { seen, numbers }
@@ -85,7 +117,7 @@ fn see(seen: &mut Seen, text: &str) -> Option<Number> {
 }
 
 /// The array over `length` rows. `look` is that of the column.
-pub(super) fn array(column: &Column<'_>, look: &Look, length: usize, nesting: usize) -> Built {
+pub(super) fn array(column: &Column<'_>, look: Look, length: usize, nesting: usize) -> Built {
     let seen = &look.seen;
     let numbers = seen.int + seen.float + seen.big;
     let present = seen.total() - seen.null;
@@ -99,7 +131,7 @@ pub(super) fn array(column: &Column<'_>, look: &Look, length: usize, nesting: us
         // Only of attributes is it counted that their integers are wide, so that doubles beside them do not round them.
         let built = match nesting > 0 && seen.wide_int > 0 {
             true => decimals(column, seen, length),
-            false => number_array(column, look, length),
+            false => number_array(column, seen, look.numbers, length),
         };
         if let Some(built) = built {
             return Ok(built);
@@ -122,7 +154,7 @@ pub(super) fn array(column: &Column<'_>, look: &Look, length: usize, nesting: us
 }
 
 /// As [`array`], for the attribute that holds the keys: what is written as text stays text.
-pub(super) fn key_array(column: &Column<'_>, look: &Look, length: usize) -> Built {
+pub(super) fn key_array(column: &Column<'_>, look: Look, length: usize) -> Built {
     let seen = &look.seen;
     if seen.text > 0 && seen.text == seen.total() - seen.null {
         return Ok((Kind::Text, Arc::new(texts(column, length)?)));
@@ -139,7 +171,8 @@ fn places<'c>(column: &'c Column<'_>, length: usize) -> impl Iterator<Item = Opt
         }
         let at = next;
         next += 1;
-        (column.texts[at] != "null").then_some(at)
+        // No other value begins so.
+        (column.texts[at].as_bytes().first() != Some(&b'n')).then_some(at)
     })
 }
 
@@ -154,35 +187,38 @@ fn booleans(column: &Column<'_>, length: usize) -> ArrayRef {
     Arc::new(builder.finish())
 }
 
-fn number_array(column: &Column<'_>, look: &Look, length: usize) -> Option<(Kind, ArrayRef)> {
-    let seen = &look.seen;
-    let numbers = places(column, length).map(|at| at.map(|at| look.numbers[at]));
-    if seen.big > 0 {
-        return decimals(column, seen, length);
+fn number_array(column: &Column<'_>, seen: &Seen, numbers: Numbers, length: usize) -> Option<(Kind, ArrayRef)> {
+    match numbers {
+        _ if seen.big > 0 => decimals(column, seen, length),
+        Numbers::Doubles(_) if seen.wide_int > 0 => None,
+        Numbers::Ints(ints) => {
+            let (ints, nulls) = spread(ints, column, seen, length);
+            Some((Kind::Int64, Arc::new(Int64Array::new(ints.into(), nulls))))
+        }
+        Numbers::Doubles(doubles) => {
+            let (doubles, nulls) = spread(doubles, column, seen, length);
+            Some((Kind::Float64, Arc::new(Float64Array::new(doubles.into(), nulls))))
+        }
+        Numbers::None => None,
     }
-    if seen.float == 0 {
-        let mut builder = Int64Builder::with_capacity(length);
-        numbers.for_each(|number| {
-            builder.append_option(number.and_then(|number| match number {
-                Number::Int(int) => Some(int),
-                _ => None,
-            }));
-        });
-        return Some((Kind::Int64, Arc::new(builder.finish())));
+}
+
+/// The values of the column by row, and which rows have none.
+fn spread<T: Copy + Default>(
+    values: Vec<T>,
+    column: &Column<'_>,
+    seen: &Seen,
+    length: usize,
+) -> (Vec<T>, Option<NullBuffer>) {
+    if values.len() == length && seen.null == 0 {
+        return (values, None);
     }
-    if seen.wide_int > 0 {
-        return None;
+    let (mut rows, mut valid) = (Vec::with_capacity(length), Vec::with_capacity(length));
+    for at in places(column, length) {
+        rows.push(at.map(|at| values[at]).unwrap_or_default());
+        valid.push(at.is_some());
     }
-    let mut builder = Float64Builder::with_capacity(length);
-    numbers.for_each(|number| {
-        builder.append_option(number.and_then(|number| match number {
-            Number::Float(double) => Some(double),
-            #[expect(clippy::cast_precision_loss, reason = "no wide integers are here")]
-            Number::Int(int) => Some(int as f64),
-            _ => None,
-        }));
-    });
-    Some((Kind::Float64, Arc::new(builder.finish())))
+    (rows, Some(NullBuffer::from(valid)))
 }
 
 /// Whole numbers of up to 38 digits; `None` when there are others.
@@ -205,10 +241,14 @@ fn decimals(column: &Column<'_>, seen: &Seen, length: usize) -> Option<(Kind, Ar
 }
 
 fn strings(column: &Column<'_>, length: usize) -> Built {
-    let array = texts(column, length)?;
-    Ok(dates(&array)
+    Ok(of_texts(texts(column, length)?))
+}
+
+/// Texts as what they all are.
+pub(super) fn of_texts(array: StringArray) -> (Kind, ArrayRef) {
+    dates(&array)
         .or_else(|| timestamps(&array))
-        .unwrap_or_else(|| (Kind::Text, Arc::new(array))))
+        .unwrap_or_else(|| (Kind::Text, Arc::new(array)))
 }
 
 fn texts(column: &Column<'_>, length: usize) -> Result<StringArray, Refused> {
@@ -216,6 +256,7 @@ fn texts(column: &Column<'_>, length: usize) -> Result<StringArray, Refused> {
     for (row, text) in by_row(column, length).enumerate() {
         match text {
             None => builder.append_null(),
+            Some(text) if column.is_plain => builder.append_value(text.get(1..text.len() - 1).unwrap_or_default()),
             Some(text) => builder.append_value(columns::string(text).map_err(|error| refused(row, &error))?),
         }
     }
@@ -294,7 +335,7 @@ fn objects(column: &Column<'_>, length: usize, nesting: usize) -> Result<Option<
     let mut arrays = Vec::with_capacity(members.columns.len());
     let mut leaves = 0;
     for member in &members.columns {
-        let (kind, values) = array(member, &look(member), length, nesting + 1)?;
+        let (kind, values) = array(member, look(member), length, nesting + 1)?;
         leaves += kind.leaves();
         if leaves > MAX_LEAVES {
             return Ok(None);
@@ -335,7 +376,7 @@ fn lists(column: &Column<'_>, length: usize, nesting: usize) -> Result<Option<(K
         return Ok(None);
     };
     items.rows = (0..total).collect();
-    let built = array(&items, &look(&items), items.texts.len(), nesting + 1);
+    let built = array(&items, look(&items), items.texts.len(), nesting + 1);
     let (kind, values) = built.map_err(|refused| Refused {
         row: owners
             .get(refused.row as usize)

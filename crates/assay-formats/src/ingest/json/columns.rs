@@ -9,6 +9,8 @@ use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, de::DeserializeSeed};
 use serde_json::value::RawValue;
 
+use super::quick::{self, Sink};
+
 /// The values of one member over many objects, or of the items of many lists.
 #[derive(Debug, Default)]
 pub(in crate::ingest) struct Column<'a> {
@@ -17,6 +19,8 @@ pub(in crate::ingest) struct Column<'a> {
     pub(in crate::ingest) rows: Vec<u32>,
     /// The JSON text of each value.
     pub(in crate::ingest) texts: Vec<&'a str>,
+    /// No value that is a string has escapes, for certain.
+    pub(in crate::ingest) is_plain: bool,
 }
 
 /// The members of many objects, in order of first appearance.
@@ -28,6 +32,8 @@ pub(in crate::ingest) struct Members<'a> {
     objects: usize,
     /// Members that came twice in one object: the later one holds.
     pub(super) duplicates: Vec<String>,
+    /// Some member may be null, at any depth.
+    pub(super) has_nulls: bool,
 }
 
 /// So many columns get room for a value of every object when they come up.
@@ -49,6 +55,15 @@ impl<'a> Members<'a> {
     /// # Errors
     /// What is not valid JSON, with its place in `text`; a value that is no object.
     pub(super) fn add(&mut self, row: u32, text: &'a str) -> serde_json::Result<()> {
+        match quick::add(self, row, text) {
+            true => Ok(()),
+            false => self.parse(row, text),
+        }
+    }
+
+    /// As [`Self::add`], by a parser.
+    pub(super) fn parse(&mut self, row: u32, text: &'a str) -> serde_json::Result<()> {
+        self.has_nulls = true;
         let mut json = serde_json::Deserializer::from_str(text);
         ObjectSeed { members: self, row }.deserialize(&mut json)?;
         json.end()
@@ -75,6 +90,7 @@ impl<'a> Members<'a> {
             },
         };
         let column = &mut self.columns[at];
+        column.is_plain = false;
         if column.rows.last() == Some(&row) {
             if let Some(last) = column.texts.last_mut() {
                 *last = text;
@@ -88,9 +104,19 @@ impl<'a> Members<'a> {
         }
         at
     }
-}
 
-impl<'a> Members<'a> {
+    /// Takes back what was added of the object `row`, which is the last, but for names that came up.
+    pub(super) fn take_back(&mut self, row: u32) {
+        for column in self
+            .columns
+            .iter_mut()
+            .filter(|column| column.rows.last() == Some(&row))
+        {
+            column.rows.pop();
+            column.texts.pop();
+        }
+    }
+
     fn begin(&mut self, name: Cow<'a, str>) -> usize {
         let at = self.columns.len();
         let room = if at < SIZED_COLUMNS { self.objects } else { 0 };
@@ -99,8 +125,39 @@ impl<'a> Members<'a> {
             name,
             rows: Vec::with_capacity(room),
             texts: Vec::with_capacity(room),
+            is_plain: true,
         });
         at
+    }
+}
+
+impl<'a> Sink<'a> for Members<'a> {
+    fn plain_name(&self, at: usize) -> Option<&str> {
+        match self.columns.get(at)?.name {
+            // It was taken from a text.
+            Cow::Borrowed(name) => Some(name),
+            Cow::Owned(_) => None,
+        }
+    }
+
+    fn push_at(&mut self, row: u32, at: usize, text: &'a str, has_escapes: bool) -> Option<usize> {
+        let column = self.columns.get_mut(at)?;
+        // The later of two holds, and is warned of.
+        if column.rows.last() == Some(&row) {
+            return None;
+        }
+        column.rows.push(row);
+        column.texts.push(text);
+        column.is_plain &= !has_escapes;
+        Some(at)
+    }
+
+    fn push_new(&mut self, row: u32, name: &'a str, text: &'a str, has_escapes: bool) -> Option<usize> {
+        let at = match self.by_name.get(name) {
+            Some(at) => *at,
+            None => self.begin(Cow::Borrowed(name)),
+        };
+        self.push_at(row, at, text, has_escapes)
     }
 }
 

@@ -44,6 +44,10 @@ impl Hints {
         }
     }
 
+    pub(super) fn are_none(&self) -> bool {
+        self.readings.is_empty()
+    }
+
     pub(super) fn find(&self, name: &str) -> Option<&Reading> {
         self.readings
             .iter()

@@ -6,11 +6,14 @@ mod assemble;
 mod build;
 mod columns;
 mod document;
+mod flat;
 mod hinted;
+mod quick;
 mod records;
 mod scan;
 
 use std::io::Read;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::{ArrayRef, StringArray};
 use assay_core::{Kind, Result, TypeHint};
@@ -27,6 +30,7 @@ use super::chunk::{Chunk, ChunkSize};
 use super::keys::{self, NotAKey};
 use super::refusals::Refusals;
 use super::rest::{self, Kept};
+use super::spare::Spare;
 use super::strict;
 
 /// So many different names are no attributes any more but values.
@@ -63,6 +67,7 @@ pub fn locate<R: Read>(reader: R, record_path: Option<&str>) -> Result<JsonPlace
 }
 
 /// The texts of consecutive records.
+#[derive(Debug, Default)]
 pub(in crate::ingest) struct RecordTexts {
     text: Vec<u8>,
     records: Vec<RecordText>,
@@ -94,13 +99,22 @@ impl<R: Read> JsonRecords<R> {
         size: ChunkSize,
         decoder: &Decoder<'_>,
         refusals: &mut Refusals,
+        spare: &Spare<RecordTexts>,
     ) -> Result<Option<RecordTexts>> {
-        let mut text = Vec::new();
-        let mut records = Vec::new();
+        let RecordTexts { mut text, mut records } = spare.take();
+        text.clear();
+        records.clear();
+        // Every record is looked at alone where one may be left out, and where there are rules.
+        let is_checked = !refusals.ends_load() || decoder.checker.is_some();
         while records.len() < size.records && text.len() < size.bytes {
+            if !is_checked {
+                self.records.take_lines(size, &mut text, &mut records);
+                if records.len() >= size.records || text.len() >= size.bytes {
+                    break;
+                }
+            }
             match self.records.next(&mut text)? {
-                // Every record is looked at alone where one may be left out, and where there are rules.
-                Some(record) if !refusals.ends_load() || decoder.checker.is_some() => {
+                Some(record) if is_checked => {
                     let begin = record.range.start;
                     let checked = decoder.check(&text[record.range.clone()], &record);
                     match checked {
@@ -127,6 +141,8 @@ pub(in crate::ingest) struct Decoder<'a> {
     pub(in crate::ingest) kept: Kept,
     /// What every record must meet.
     pub(in crate::ingest) checker: Option<&'a Checker>,
+    /// Whether records are flat and alike, as far as is known.
+    pub(in crate::ingest) are_flat: AtomicBool,
 }
 
 impl Decoder<'_> {
@@ -151,6 +167,27 @@ impl Decoder<'_> {
         hinted::check(text, record.place, &self.hints)
     }
 
+    /// The records as columns, where they are flat and alike. After one attempt that failed there is no other.
+    fn flat_chunk(&self, text: &str, records: &[RecordText]) -> Option<Chunk> {
+        let is_plain = self.key.is_none() && self.hints.are_none() && records.iter().all(|record| record.key.is_none());
+        if !is_plain || !self.are_flat.load(Ordering::Relaxed) {
+            return None;
+        }
+        let built = flat::batch(records.iter().map(|record| &text[record.range.clone()]));
+        let built = built.filter(|(_, schema)| self.kept.has_room(schema));
+        self.are_flat.store(built.is_some(), Ordering::Relaxed);
+        let (batch, schema) = built?;
+        Some(Chunk {
+            batch,
+            schema,
+            documents: None,
+            has_rest: false,
+            lines: records.iter().map(|record| record.place.line).collect(),
+            keys: None,
+            raw: Vec::new(),
+        })
+    }
+
     /// The records as columns, and the members that came twice in one.
     ///
     /// # Errors
@@ -158,6 +195,9 @@ impl Decoder<'_> {
     pub(in crate::ingest) fn chunk(&self, texts: &RecordTexts) -> Result<(Chunk, Vec<String>)> {
         let RecordTexts { text, records } = texts;
         let text = decoded(text, records)?;
+        if let Some(chunk) = self.flat_chunk(text, records) {
+            return Ok((chunk, Vec::new()));
+        }
         let key = self.key;
         let sources: Vec<Source<'_>> = records
             .iter()
@@ -185,7 +225,7 @@ impl Decoder<'_> {
         };
         let chunk = Chunk {
             batch,
-            documents: assemble::documents(&sources, &added, &schema, rest.as_ref()),
+            documents: assemble::documents(&sources, &added, &schema, rest.as_ref(), members.has_nulls),
             has_rest: rest.is_some(),
             schema,
             lines: records.iter().map(|record| record.place.line).collect(),
@@ -224,7 +264,7 @@ pub fn decode<T: AsRef<str>>(
     let (batch, schema) = assemble::batch(&members, &sources, key, &Hints::soft(declared), rest.as_ref())?;
     Ok(Chunk {
         batch,
-        documents: assemble::documents(&sources, &added, &schema, rest.as_ref()),
+        documents: assemble::documents(&sources, &added, &schema, rest.as_ref(), members.has_nulls),
         has_rest: rest.is_some(),
         schema,
         lines: Vec::new(),
@@ -244,8 +284,9 @@ pub fn array(texts: &[Option<&str>]) -> Result<(Kind, ArrayRef)> {
         name: "".into(),
         rows,
         texts: texts_there,
+        is_plain: false,
     };
-    build::array(&column, &build::look(&column), texts.len(), 0)
+    build::array(&column, build::look(&column), texts.len(), 0)
         .map_err(|refused| scan::invalid(Place { line: 1, column: 1 }, refused.error))
 }
 

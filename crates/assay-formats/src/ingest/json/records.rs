@@ -6,6 +6,7 @@ use assay_core::{Code, Error, Result};
 
 use super::JsonLayout;
 use super::scan::{Place, Scanner, invalid};
+use crate::ingest::chunk::ChunkSize;
 
 /// Deeper than this, records are not looked for.
 const SEARCH_DEPTH: usize = 4;
@@ -284,6 +285,20 @@ impl<R: Read> Records<R> {
             "members beside the records were left out: {}{more}",
             named.join(", ")
         ))
+    }
+
+    /// Appends records to `text` and `records` that are lines and whole at hand, while there is room.
+    pub(super) fn take_lines(&mut self, size: ChunkSize, text: &mut Vec<u8>, records: &mut Vec<RecordText>) {
+        if !matches!(self.state, State::Lines) {
+            return;
+        }
+        self.scanner.lines(text, |line, record| {
+            let taken = record.range.end;
+            if !line.trim_ascii_start().is_empty() {
+                records.push(record);
+            }
+            records.len() < size.records && taken < size.bytes
+        });
     }
 
     /// Appends the next record to `text`.

@@ -6,6 +6,8 @@ use std::io::Read;
 
 use assay_core::{Code, Error, Result};
 
+use super::records::RecordText;
+
 /// A record above this is refused.
 const MAX_VALUE: usize = 64 << 20;
 /// JSON nested deeper than this is refused.
@@ -176,6 +178,32 @@ impl<R: Read> Scanner<R> {
                 };
             }
         }
+    }
+
+    /// Passes whole lines that are in the buffer, appends them to `out` and tells where each lies there and on which line
+    /// of the file, as long as `take` wants more.
+    pub(super) fn lines(&mut self, out: &mut Vec<u8>, mut take: impl FnMut(&[u8], RecordText) -> bool) {
+        // A line that was begun has its place, and is not whole.
+        if self.place.column != 1 {
+            return;
+        }
+        let rest = &self.buffer[self.next..];
+        let (out_begin, mut begin) = (out.len(), 0);
+        for end in memchr::memchr_iter(b'\n', rest) {
+            let line = RecordText {
+                range: out_begin + begin..out_begin + end,
+                place: self.place,
+                key: None,
+            };
+            let wants_more = take(&rest[begin..end], line);
+            begin = end + 1;
+            self.place.line += 1;
+            if !wants_more {
+                break;
+            }
+        }
+        out.extend_from_slice(&rest[..begin]);
+        self.next += begin;
     }
 
     /// Passes the rest of the line and appends it to `out`; `None` at the end of the file.

@@ -244,3 +244,56 @@ async fn penguins_and_airports_have_the_missing_values_that_they_are_known_for()
     let iss = load(&data("iss/iss_state_vectors.csv.gz")).await.unwrap();
     assert_eq!(iss.warnings, Vec::<String>::new());
 }
+
+/// What stands behind the rows from which types are guessed counts as much as they do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_guess_that_turns_out_wrong_leaves_no_trace() {
+    let first: String = (0..140_000).map(|row| format!("{row},x,{}\n", row % 7)).collect();
+    let file = |last: &str| format!("n,t,m\n{first}{last}").into_bytes();
+    let cases = [
+        ("7,x,1\n", ["n int64", "t text", "m int64"], 0),
+        ("y,x,1\n", ["n text", "t text", "m int64"], 0),
+        ("7,NA,NA\n", ["n int64", "t text", "m int64"], 1),
+        ("7,x,1.5\n1,2\n", ["n int64", "t text", "m double"], 0),
+    ];
+    for (last, expected, nulls) in cases {
+        let (imported, objects) = load_with(&file(last), with(&[("on_error", "skip")])).await;
+        let imported = imported.unwrap();
+        let columns: Vec<String> = kinds(&imported)
+            .iter()
+            .map(|(name, kind)| format!("{name} {kind}"))
+            .collect();
+        assert_eq!(columns, expected, "{last}");
+        assert_eq!(imported.schema.attributes[1].seen.null, nulls, "{last}");
+        assert_eq!((imported.rows, imported.parts.len()), (140_001, 2), "{last}");
+        let refused = last.lines().count() - 1;
+        assert_eq!(
+            (imported.rejected, imported.refusals.len()),
+            (refused as u64, refused),
+            "{last}"
+        );
+        assert_eq!(parts_left(&objects).await, 2, "{last}");
+    }
+    let (imported, _) = load_with(&file("y,x,1\n"), with(&[])).await;
+    let why = "text, such as `y` at line 140002".to_owned();
+    assert_eq!(imported.unwrap().reasons[0], ("n".to_owned(), why));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn faults_of_rows_are_told_before_those_of_keys() {
+    let first: String = (0..140_000).map(|row| format!("{row},x\n")).collect();
+    for (last, code) in [("5,x\n", Code::DuplicateKey), ("5,x\n1\n", Code::InvalidCsv)] {
+        let options = Options {
+            key: Some("n"),
+            ..Options::default()
+        };
+        let (imported, objects) = load_with(format!("n,t\n{first}{last}").as_bytes(), options).await;
+        assert_eq!(imported.unwrap_err().code, code, "{last}");
+        assert_eq!(parts_left(&objects).await, 0, "{last}");
+    }
+}
+
+async fn parts_left(objects: &InMemory) -> usize {
+    let folder = Path::from("datasets/d");
+    objects.list_with_delimiter(Some(&folder)).await.unwrap().objects.len()
+}
