@@ -28,7 +28,7 @@ mod upkeep;
 use std::sync::Arc;
 use std::time::Duration;
 
-use assay_core::{Clock, Result, Timestamp};
+use assay_core::{Clock, Code, Error, Result, Timestamp};
 use object_store::ObjectStore;
 use tokio::task::AbortHandle;
 
@@ -118,7 +118,7 @@ impl RedisStore {
     /// Opens the store; others may have it open as well. `objects` is where parts, results and uploads lie.
     ///
     /// # Errors
-    /// `InvalidParameter` when the URL cannot be read, or the objects of the store lie elsewhere; `StoreLocked` when the
+    /// `InvalidParameter` when the URL or the tag cannot be used, or the objects of the store lie elsewhere; `StoreLocked` when the
     /// objects there are another store's; `StoreFailed` when the server or the objects cannot be reached, or the server
     /// is too old or removes keys when its memory is full.
     pub async fn open(settings: RedisSettings, objects: Arc<dyn Objects>) -> Result<Self> {
@@ -129,6 +129,7 @@ impl RedisStore {
             clock,
             store,
         } = settings;
+        check_tag(&tag)?;
         let connection = Connection::open(&url, timeout).await?;
         let kept = server::check(&connection).await?;
         let keys = Keys::new(&tag);
@@ -213,4 +214,18 @@ impl Drop for Inner {
 /// What `TIME` answers: seconds and microseconds.
 fn time_of((seconds, microseconds): (i64, i64)) -> Timestamp {
     Timestamp(seconds.saturating_mul(1_000).saturating_add(microseconds / 1_000))
+}
+
+/// A tag stands in braces in the name of every key.
+fn check_tag(tag: &str) -> Result<()> {
+    let is_allowed = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_' | '-');
+    if (1..=64).contains(&tag.len()) && tag.chars().all(is_allowed) {
+        return Ok(());
+    }
+    let shown: String = tag.chars().take(80).collect();
+    Err(Error::new(
+        Code::InvalidParameter,
+        format!("`{shown}` cannot be the tag of a store"),
+    )
+    .hint("use 1 to 64 letters, digits, `.`, `_` or `-`"))
 }

@@ -1,23 +1,30 @@
 //! Data sets on a Redis server: what other programs see, and several processes on one data set.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use assay_core::{Author, CommitMode, Condition, NewDataset, Version, WriteOutcome};
+use assay_core::{
+    Author, Catalog as _, Code, CommitMode, Condition, NewDataset, Records as _, Result, Version, WriteOutcome, Written,
+};
+use assay_store::RedisStore;
 use futures::future::join_all;
 
-use super::RedisHarness;
-use crate::support::Scene;
+use super::{RedisHarness, Server, open};
+use crate::support::{Scene, refused};
 use crate::warehouse::{Warehouse, delete, name, put, put_if};
 
-/// Makes the data set `d` with the key `id`.
-async fn made(scene: &Scene) {
-    let new = NewDataset {
+fn new() -> NewDataset {
+    NewDataset {
         name: name(),
         key: Some("id".to_owned()),
         description: None,
         rules: None,
-    };
-    scene.catalog().create(new, Author::default()).await.unwrap();
+    }
+}
+
+/// Makes the data set `d` with the key `id`.
+async fn made(scene: &Scene) {
+    scene.catalog().create(new(), Author::default()).await.unwrap();
 }
 
 fn ask<T: ::redis::FromRedisValue>(harness: &RedisHarness, command: &[&str]) -> T {
@@ -210,4 +217,51 @@ async fn of_old_versions_nothing_stays() {
     let kept: Vec<String> = kept.iter().map(|kind| format!("{{assay}}:{kind}:d")).collect();
     left.retain(|key| !key.contains(":hold:"));
     assert_eq!(left, kept);
+}
+
+async fn write(store: &RedisStore, key: &str) -> Result<Written> {
+    store
+        .write(&name(), vec![put(key, "{}")], Version(0), Author::default())
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_written_is_there_after_the_server_was_killed_and_nobody_waits_without_end() {
+    let mut server = Server::start_with(&["--save", "", "--appendonly", "yes", "--appendfsync", "always"]);
+    let store = open(&server, |settings| settings.timeout = Duration::from_secs(3))
+        .await
+        .unwrap();
+    store.create(new(), Author::default()).await.unwrap();
+    let keys: Vec<String> = (0..300).map(|key| key.to_string()).collect();
+    for written in join_all(keys.iter().map(|key| write(&store, key))).await {
+        written.unwrap();
+    }
+    server.kill();
+    let refusals = join_all((0..600).map(|_| write(&store, "late")));
+    let refusals = tokio::time::timeout(Duration::from_secs(30), refusals).await.unwrap();
+    assert!(refusals.into_iter().all(|answer| refused(answer) == Code::StoreFailed));
+    server.start_again();
+    let mut again = write(&store, "again").await;
+    for _ in 0..20 {
+        if again.is_err() {
+            again = write(&store, "again").await;
+        }
+    }
+    assert_eq!(again.unwrap().version, Version(302));
+    let found = assay_core::Records::find(&store, &name(), &keys, None).await.unwrap();
+    assert!(found.records.iter().all(Option::is_some));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_server_takes_no_records_and_none_is_half_written() {
+    let server = Server::start();
+    let store = open(&server, |_| {}).await.unwrap();
+    store.create(new(), Author::default()).await.unwrap();
+    write(&store, "a").await.unwrap();
+    server.command(&["CONFIG", "SET", "maxmemory", "1"]);
+    assert_eq!(refused(write(&store, "b").await), Code::StorageFull);
+    server.command(&["CONFIG", "SET", "maxmemory", "0"]);
+    let snapshot = store.snapshot(&name(), None).await.unwrap();
+    assert_eq!((snapshot.version, snapshot.hot.len()), (Version(2), 1));
+    assert_eq!(write(&store, "b").await.unwrap().version, Version(3));
 }

@@ -139,3 +139,12 @@ async fn a_server_that_removes_keys_when_it_is_full_is_refused() {
     assert_eq!(error.code, Code::StoreFailed);
     assert!(error.message.contains("allkeys-lru"), "{error}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tag_that_would_spoil_the_names_of_keys_is_refused() {
+    let server = Server::start();
+    for bad in ["", "a}b", "a b", "ä"] {
+        let answer = open(&server, |settings| settings.tag = bad.to_owned()).await;
+        assert_eq!(answer.unwrap_err().code, Code::InvalidParameter, "{bad}");
+    }
+}
