@@ -17,7 +17,7 @@ pub struct HistoryRows {
 
 #[async_trait]
 pub trait History: Send + Sync {
-    /// The newest `limit` rows of each of `tables`, in their order, all on one state of the store; of the jobs of one
-    /// owner when given.
+    /// The newest `limit` rows of each of `tables`, in their order; of the jobs of one owner when given. All are on one
+    /// state of a store that belongs to one process; of another, each row is.
     async fn rows(&self, tables: &[HistoryTable], owner: Option<&UserName>, limit: usize) -> Result<Vec<HistoryRows>>;
 }

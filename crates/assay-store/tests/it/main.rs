@@ -18,27 +18,4 @@ mod warehouse;
 use support::EmbeddedHarness;
 
 conformance!(embedded, EmbeddedHarness::new());
-conformance!(
-    on_redis,
-    redis::RedisHarness::new(),
-    [
-        submissions,
-        claims,
-        ends,
-        leases,
-        events,
-        lists,
-        changes,
-        shares,
-        sharing,
-        waiting,
-        restarts,
-        catalog,
-        records,
-        versions,
-        schedules,
-        notices,
-        history,
-        retention
-    ]
-);
+conformance!(on_redis, redis::RedisHarness::new());

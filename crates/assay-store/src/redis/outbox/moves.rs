@@ -25,9 +25,8 @@ pub(super) async fn take_due(desk: &mut Desk, max: usize) -> Fallible<Vec<Delive
     // Some may have been taken or settled since.
     rows.retain(|row| row.due_at().is_some_and(|at| at <= desk.now));
     rows.sort_unstable_by_key(|row| (row.due_at(), row.delivery.id));
-    for row in &mut rows {
-        row.taken_until = Some(desk.now.plus_millis(TAKEN_MS));
-        rows::save(desk, row)?;
+    for row in &rows {
+        rows::take(desk, row, desk.now.plus_millis(TAKEN_MS));
     }
     Ok(rows.into_iter().map(|row| row.delivery).collect())
 }

@@ -110,6 +110,16 @@ fn write(desk: &mut Desk, row: &Row) -> Fallible<()> {
     Ok(())
 }
 
+/// Has a delivery that was read as `row` be given to nobody else until then.
+pub(super) fn take(desk: &mut Desk, row: &Row, until: Timestamp) {
+    let keys = &desk.store.keys;
+    let key = keys.delivery(row.delivery.id);
+    desk.step.field_is(&key, "v", row.v);
+    desk.step.hset(&key, "v", row.v + 1);
+    desk.step.hset(&key, "taken_until", until.0);
+    desk.step.zadd(&keys.due_deliveries(), until.0, row.delivery.id.0);
+}
+
 /// Removes a delivery with all that names it.
 pub(super) fn remove(desk: &mut Desk, row: &Row) {
     let delivery = &row.delivery;

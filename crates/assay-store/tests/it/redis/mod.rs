@@ -1,5 +1,6 @@
 //! A Redis server of the tests' own, and the store on it.
 
+mod contract;
 mod data;
 mod doctor;
 mod faults;
@@ -142,6 +143,11 @@ impl RedisHarness {
         open(&self.server, |settings| settings.tag.clone_from(&self.tag))
             .await
             .unwrap()
+    }
+
+    /// As other clients write it.
+    pub fn foreign_url(&self) -> String {
+        self.server.url().replace("redis+unix", "unix")
     }
 
     pub fn objects(&self) -> PathBuf {

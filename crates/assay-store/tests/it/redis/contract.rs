@@ -1,0 +1,89 @@
+//! The page about the keys: every name of the code is on it, and its examples work with a client that is not ours.
+
+use std::path::Path;
+use std::process::Command;
+
+use assay_core::{Beat, Jobs as _, Target, Timestamp};
+
+use super::RedisHarness;
+use crate::support::{new_job, progress, succeeded, worker};
+
+const PAGE: &str = include_str!("../../../../../docs/reference/redis.md");
+
+/// The sources that name keys.
+const SOURCES: [&str; 2] = ["src/redis/keys.rs", "src/redis/keys"];
+
+/// What names begin with: the first text that is given to `named` or `of`.
+fn named(source: &str) -> Vec<String> {
+    let calls = source.split("named(\"").skip(1).chain(source.split("of(\"").skip(1));
+    calls
+        .filter_map(|rest| rest.split_once('"').map(|(name, _)| name.to_owned()))
+        .collect()
+}
+
+#[test]
+fn every_key_is_on_the_page() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = vec![root.join(SOURCES[0])];
+    files.extend(
+        std::fs::read_dir(root.join(SOURCES[1]))
+            .unwrap()
+            .map(|entry| entry.unwrap().path()),
+    );
+    let names: Vec<String> = files
+        .iter()
+        .flat_map(|file| named(&std::fs::read_to_string(file).unwrap()))
+        .collect();
+    assert!(names.len() > 50, "{names:?}");
+    let is_told = |name: &&String| PAGE.contains(&format!("`{name}`")) || PAGE.contains(&format!("`{name}:<"));
+    let missing: Vec<_> = names.iter().filter(|name| !is_told(name)).collect();
+    assert_eq!(missing, [""; 0], "docs/reference/redis.md does not tell of these keys");
+}
+
+/// The examples of the page in Python.
+fn examples() -> Vec<&'static str> {
+    PAGE.split("```python\n")
+        .skip(1)
+        .filter_map(|rest| rest.split_once("```").map(|(example, _)| example))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Python with `redis-py`, named by `PYTHON`; `test.sh` brings it"]
+async fn the_examples_work_with_a_foreign_client() {
+    let python = std::env::var("PYTHON").unwrap();
+    let harness = RedisHarness::new();
+    let store = harness.join().await;
+    let mut job = new_job(Timestamp(1));
+    job.spec.notify = vec![Target::Email {
+        address: "anna@example.org".to_owned(),
+    }];
+    let id = job.id.clone();
+    store.submit(job, None).await.unwrap();
+    let (lease, _) = store.claim(&worker(), 1).await.unwrap().remove(0);
+    let beat = Beat {
+        lease: lease.clone(),
+        progress: Some(progress("reading", 5)),
+    };
+    store.beat(vec![beat]).await.unwrap();
+    store.finish(&lease, succeeded()).await.unwrap();
+    let mut said = String::new();
+    for example in examples() {
+        let ran = Command::new(&python)
+            .args(["-c", example])
+            .env("REDIS_URL", harness.foreign_url())
+            .output()
+            .unwrap();
+        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+        said.push_str(&String::from_utf8(ran.stdout).unwrap());
+    }
+    assert_eq!(
+        said,
+        format!("{id} has succeeded\nstill to be told: {id} to anna@example.org\n")
+    );
+    // Everything was acknowledged.
+    let mut raw = harness.client().get_connection().unwrap();
+    let pending: redis::streams::StreamPendingReply =
+        redis::Commands::xpending(&mut raw, "{assay}:events", "billing").unwrap();
+    assert_eq!(pending.count(), 0);
+}
