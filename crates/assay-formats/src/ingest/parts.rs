@@ -113,6 +113,7 @@ pub struct Parts {
 }
 
 /// How much was written before something was begun.
+#[derive(Clone, Copy)]
 pub(super) struct Mark {
     written: usize,
     paths: usize,

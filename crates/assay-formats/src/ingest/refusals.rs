@@ -42,6 +42,7 @@ struct Kept {
 }
 
 /// What was refused before a file, to go back to.
+#[derive(Clone, Copy)]
 pub(super) struct Mark {
     told: usize,
     count: u64,

@@ -82,7 +82,7 @@ pub(super) struct Attempt<'f, F, W, D> {
 }
 
 /// Looks at the whole file, with at most `threads` threads beside that which reads. The types of its columns are guessed
-/// from its first rows, and chunks are built with them as long as all cells, the errors of `attempt` included, agree.
+/// from its first rows, and chunks are built with them as long as all cells agree and nothing fails in `attempt`.
 ///
 /// # Errors
 /// `InvalidCsv`, `InvalidEncoding`, `TooLarge`, `TypeMismatch` with the line; `UnknownColumn`.

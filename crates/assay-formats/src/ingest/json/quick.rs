@@ -262,7 +262,10 @@ fn controls(word: u64) -> u64 {
 mod tests {
     use super::*;
 
-    fn columns(members: &Members<'_>) -> Vec<(String, Vec<u32>, Vec<String>)> {
+    /// Name, rows and texts of a column.
+    type Found = (String, Vec<u32>, Vec<String>);
+
+    fn columns(members: &Members<'_>) -> Vec<Found> {
         let texts = |texts: &[&str]| texts.iter().map(ToString::to_string).collect();
         let columns = members.columns.iter();
         columns
@@ -271,7 +274,7 @@ mod tests {
     }
 
     /// What both ways give of the object, after one with members `a` and `b`.
-    fn both(text: &str) -> (bool, Vec<(String, Vec<u32>, Vec<String>)>) {
+    fn both(text: &str) -> (bool, Vec<Found>) {
         let before = r#"{"a":1,"b":"x"}"#;
         let (mut quick, mut slow) = (Members::default(), Members::default());
         assert!(add(&mut quick, 0, before));
