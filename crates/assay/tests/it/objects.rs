@@ -24,7 +24,7 @@ async fn loads_answers_and_starts_again(folder: &Path, options: &[&str], variabl
     server
         .import_file("genes", "key=hgnc_id", "hgnc/hgnc_complete_set.json.gz")
         .await;
-    let job = json!({"analysis": "sql", "params": {"sql": LONG, "limit": 120_000}, "cache": false});
+    let job = json!({"analysis": "sql", "params": {"sql": LONG}, "limits": {"rows": 120_000}, "cache": false});
     let (status, job) = server.post_waiting("/v1/jobs", &job, 60).await;
     assert_eq!((status, &job["state"]), (200, &"succeeded".into()), "{job:#}");
     let result = format!("/v1/jobs/{}/result?format=csv", job["id"].as_str().unwrap());
@@ -108,13 +108,13 @@ async fn a_job_waits_for_redis_that_starts_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn redis_is_reached_by_tls_with_a_private_authority() {
-    let redis = RedisServer::start(Some(PASSWORD));
+    let redis = RedisServer::shared();
     let house = House::new();
     let port = house.before_socket(&redis.socket()).await;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("ca.pem");
     house.write(&file);
-    let url = format!("rediss://:{PASSWORD}@localhost:{port}/2");
+    let url = format!("rediss://localhost:{port}/2");
     let variables = [
         ("ASSAY_OBJECTS", url.as_str()),
         ("ASSAY_CA_FILE", file.to_str().unwrap()),
