@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use assay_core::{Clock, Code, Error, Limits, Reach, SystemClock};
-use assay_server::{ServerSettings, Services, fire_schedules_until};
-use assay_store::{EmbeddedStore, StoreSettings};
+use assay_server::{ServerSettings, Services, fire_schedules_until, refresh_linked_until};
+use assay_store::{EmbeddedStore, RedisLinks, StoreSettings};
 use assay_worker::{
     Authorities, EngineSettings, MailSettings, NoticePorts, NoticeSettings, ProcessRunner, WorkerPool, WorkerPorts,
     WorkerSettings, compact_until, deliver_until, reap_until, sweep_until,
@@ -19,7 +19,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::cli::{EngineArgs, Host, NoticeArgs, Running, ServeArgs};
+use crate::cli::{EngineArgs, Hidden, Host, NoticeArgs, Running, ServeArgs};
 use crate::engine_process;
 
 /// Reads of records and checks that run beside the jobs.
@@ -71,6 +71,7 @@ impl Host for ThisProcess {
 async fn start(args: ServeArgs) -> anyhow::Result<Running> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let notice_settings = notice_settings(&args.notices)?;
+    let links = Arc::new(links(&args)?);
     let store = open(&args, &clock).await?;
     let listener = TcpListener::bind(args.listen).await.with_context(|| {
         format!(
@@ -90,6 +91,7 @@ async fn start(args: ServeArgs) -> anyhow::Result<Running> {
         events: Arc::new(store.clone()),
         history: Arc::new(store.clone()),
         runner: runner.clone(),
+        links,
         objects: store.objects(),
         clock: clock.clone(),
     };
@@ -111,6 +113,7 @@ async fn start(args: ServeArgs) -> anyhow::Result<Running> {
     let services = services(&args, &ports, &store, told.clone());
     let workers = tokio::spawn(WorkerPool::new(ports, worker_settings).run(told));
     let firing = tokio::spawn(fire_schedules_until(services.clone()));
+    let refreshing = tokio::spawn(refresh_linked_until(services.clone()));
     let server = tokio::spawn(assay_server::serve(listener, services));
     let stop = shutdown.clone();
     let stopped = Box::pin(async move {
@@ -118,6 +121,9 @@ async fn start(args: ServeArgs) -> anyhow::Result<Running> {
         // Also when the listener failed: the rest must not go on alone.
         stop.send_replace(true);
         firing.await.context("the firing of schedules panicked")?;
+        refreshing
+            .await
+            .context("the refreshing of linked data sets panicked")?;
         workers.await.context("the workers panicked")?;
         reaper.await.context("the reaper panicked")?;
         sweeper.await.context("the sweeper panicked")?;
@@ -224,6 +230,13 @@ fn notice_settings(args: &NoticeArgs) -> Result<NoticeSettings, Error> {
     })
 }
 
+/// The Redis servers that may be linked.
+fn links(args: &ServeArgs) -> Result<RedisLinks, Error> {
+    let named = args.links.iter().map(Hidden::reveal).filter(|url| !url.is_empty());
+    let allowed: Result<_, Error> = named.map(str::parse).collect();
+    Ok(RedisLinks::new(allowed?))
+}
+
 fn authorities(file: &Path) -> Result<Authorities, Error> {
     let read = std::fs::read(file).map_err(|cause| {
         let message = format!("`{}` could not be read: {cause}", file.display());
@@ -259,6 +272,7 @@ fn services(args: &ServeArgs, ports: &WorkerPorts, store: &EmbeddedStore, shutdo
         outbox: Arc::new(store.clone()),
         hooks: Arc::new(store.clone()),
         runner: ports.runner.clone(),
+        links: ports.links.clone(),
         objects: ports.objects.clone(),
         analyses: Arc::new(assay_analyses::specs()),
         clock: ports.clock.clone(),

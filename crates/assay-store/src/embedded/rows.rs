@@ -7,8 +7,8 @@ use std::sync::LazyLock;
 
 use assay_core::{
     Attempt, AttemptOutcome, Code, DatasetName, Error, Event, EventId, EventKind, Fence, IMPORT, ImportParams, Job,
-    JobId, PinnedInput, RETYPE, ResultData, RetypeParams, ScheduleName, State, StoredResult, Timestamp, UserName,
-    Version, WorkerId,
+    JobId, PinnedInput, REFRESH, RETYPE, RefreshParams, ResultData, RetypeParams, ScheduleName, State, StoredResult,
+    Timestamp, UserName, Version, WorkerId,
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde::{Deserialize as _, Serialize};
@@ -137,6 +137,11 @@ pub(super) fn insert_job(
         && let Ok(retype) = RetypeParams::deserialize(&spec.params)
     {
         insert_job_dataset(connection, id, &retype.dataset)?;
+    }
+    if spec.analysis == REFRESH
+        && let Ok(refresh) = RefreshParams::deserialize(&spec.params)
+    {
+        insert_job_dataset(connection, id, &refresh.dataset)?;
     }
     insert_tags(connection, job)?;
     Ok(seq)

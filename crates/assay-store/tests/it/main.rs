@@ -8,9 +8,11 @@ mod conformance;
 mod doctor;
 mod folder;
 mod leftovers;
+mod links;
 mod model;
 mod objects;
 mod redis;
+mod redis_port;
 mod support;
 mod warehouse;
 

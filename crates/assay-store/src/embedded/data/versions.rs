@@ -42,6 +42,7 @@ pub(super) fn note(
         description: _,
         rules: _,
         ruled: _,
+        source: _,
     } = &shelf.entry.shown;
     connection
         .prepare_cached(
@@ -187,6 +188,7 @@ pub(super) fn fresh(desk: &Desk<'_>, new: NewDataset) -> Fallible<Shelf> {
             description: new.description,
             rules: None,
             ruled: Version(0),
+            source: new.source,
         },
         layout: version,
         oldest: version,
