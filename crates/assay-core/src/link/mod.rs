@@ -5,6 +5,7 @@
 
 mod address;
 mod keys;
+mod line;
 mod publish;
 mod record;
 mod source;

@@ -5,26 +5,19 @@
 
 use std::borrow::Cow;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+use super::line::{EXPIRES_AT, Line};
 use super::typing::Typing;
-use super::{FoundKey, KeySource, KeyValue, LINK_KEY};
+use super::{FoundKey, KeySource, KeyValue};
 use crate::{TypeHint, rules};
 
 /// So many keys that were left out are told by name.
 const LEFT_OUT_SHOWN: usize = 50;
 
-const TYPE: &str = "type";
-const EXPIRES_AT: &str = "expires_at";
 const VALUE: &str = "value";
-const ENCODING: &str = "encoding";
-const BASE64: &str = "base64";
-/// What no member of a document and no field of a hash is called.
-const OURS: [&str; 4] = [LINK_KEY, TYPE, EXPIRES_AT, ENCODING];
 /// So many characters of the name of a key are shown.
 const NAME_SHOWN: usize = 200;
 /// Integers up to here are written without a fraction.
@@ -217,73 +210,6 @@ impl Records {
             "strings": strings, "hashes": hashes, "lists": lists, "sets": sets, "sorted_sets": sorted_sets,
             "left_out": left_out, "reasons": reasons, "renamed": renamed,
         })
-    }
-}
-
-/// A JSON object that grows member by member.
-struct Line {
-    text: String,
-    /// The names of members that are called like those of every record, but for `_` behind them.
-    taken: Vec<String>,
-    has_bytes: bool,
-    has_renamed: bool,
-}
-
-impl Line {
-    fn new(key: &str, kind: &str) -> Self {
-        Self {
-            text: format!("{{\"{LINK_KEY}\":{},\"{TYPE}\":\"{kind}\"", Value::from(key)),
-            taken: Vec::new(),
-            has_bytes: false,
-            has_renamed: false,
-        }
-    }
-
-    /// Adds a member that is ours.
-    fn push(&mut self, name: &str, json: &str) {
-        self.text.push(',');
-        self.text.push_str(&Value::from(name).to_string());
-        self.text.push(':');
-        self.text.push_str(json);
-    }
-
-    /// Adds a member of a document or a field of a hash. One that is called like a member of every record gets a `_`
-    /// behind its name. Answers what it is called.
-    fn push_member<'n>(&mut self, name: &'n str, json: &str) -> Cow<'n, str> {
-        let mut name = Cow::Borrowed(name);
-        if OURS.contains(&name.trim_end_matches('_')) {
-            while OURS.contains(&&*name) || self.taken.iter().any(|taken| *taken == *name) {
-                self.has_renamed = true;
-                name.to_mut().push('_');
-            }
-            self.taken.push(name.to_string());
-        }
-        self.push(&name, json);
-        name
-    }
-
-    /// Bytes as text; those that are no UTF-8 in base64, which the record says then.
-    fn decode<'b>(&mut self, bytes: &'b [u8]) -> Cow<'b, str> {
-        match str::from_utf8(bytes) {
-            Ok(text) => Cow::Borrowed(text),
-            Err(_) => {
-                self.has_bytes = true;
-                Cow::Owned(STANDARD.encode(bytes))
-            }
-        }
-    }
-
-    fn list(&mut self, elements: &[Vec<u8>]) -> String {
-        let list: Vec<Value> = elements.iter().map(|element| self.decode(element).into()).collect();
-        Value::Array(list).to_string()
-    }
-
-    fn finish(mut self) -> String {
-        if self.has_bytes {
-            self.push(ENCODING, &format!("\"{BASE64}\""));
-        }
-        self.text.push('}');
-        self.text
     }
 }
 
