@@ -23,4 +23,4 @@ cargo test --workspace --locked
 # The examples of docs/reference/redis.md, with a client that is not ours.
 python3 -m venv target/redis-py
 target/redis-py/bin/pip install --quiet redis==8.1.0
-PYTHON="$PWD/target/redis-py/bin/python" cargo test -p assay-store --locked --test it redis::contract -- --ignored
+PYTHON="$PWD/target/redis-py/bin/python" cargo test --workspace --locked --test it redis::contract -- --ignored

@@ -8,6 +8,7 @@ mod events;
 mod exact;
 mod hooks;
 mod jobs;
+mod links;
 mod queue;
 mod records;
 mod resume;
@@ -20,6 +21,7 @@ pub use error::ClientError;
 pub use events::{Event, EventStream};
 pub use exact::{Exact, Row};
 pub use hooks::{Delivery, DeliveryTry, Hook, NewHook};
+pub use links::{Publication, Source};
 pub use queue::{
     AnalysisStats, Canceled, Checkup, Finding, Pause, Queue, Share, ShareLimits, Stats, Wait, WaitCause, WorkerInfo,
 };

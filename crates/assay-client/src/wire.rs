@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use crate::{Exact, Row};
+use crate::{Exact, Row, Source};
 
 /// A page of a list; `next` is the cursor or address of the following one.
 #[derive(Debug, Clone, Deserialize)]
@@ -256,6 +256,9 @@ pub struct Dataset {
     /// `flexible` or `strict`.
     #[serde(default)]
     pub mode: Option<String>,
+    /// The keys of a Redis server that fill it, when it is linked.
+    #[serde(default)]
+    pub source: Option<Source>,
 }
 
 #[derive(Debug, Clone, Deserialize)]

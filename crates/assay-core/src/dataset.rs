@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Author, Code, CompactTask, DatasetName, Error, HotRecord, JobId, Operation, Result, RowSet, Rules, TableSchema,
-    Timestamp, TypeHint, Version,
+    Author, Code, CompactTask, DatasetName, Error, HotRecord, JobId, KeySource, Operation, Result, RowSet, Rules,
+    TableSchema, Timestamp, TypeHint, Version,
 };
 
 /// An immutable Parquet file in the object store.
@@ -67,6 +67,9 @@ pub struct Dataset {
     pub rules: Option<Rules>,
     /// The newest version that set the rules; 0 when none did.
     pub ruled: Version,
+    /// The keys of a Redis server that fill it, when it is linked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<KeySource>,
 }
 
 /// A data set pinned to one version: what a query reads.
@@ -99,6 +102,7 @@ pub struct NewDataset {
     pub key: Option<String>,
     pub description: Option<String>,
     pub rules: Option<Rules>,
+    pub source: Option<KeySource>,
 }
 
 /// What is to be changed of a data set; what is absent stays.
@@ -106,6 +110,7 @@ pub struct NewDataset {
 pub struct DatasetChange {
     pub description: Option<Option<String>>,
     pub rules: Option<Option<Rules>>,
+    pub source: Option<Option<KeySource>>,
 }
 
 /// What a commit does with the records that are there.

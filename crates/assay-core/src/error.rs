@@ -108,6 +108,10 @@ codes! {
     Forbidden = "forbidden",
     /// An address that notices may not be sent to.
     AddressRefused = "address_refused",
+    /// A Redis server that the keeper of this one has not allowed.
+    LinkRefused = "link_refused",
+    /// A linked Redis server that did not do what it was asked.
+    LinkFailed = "link_failed",
     TooManyJobs = "too_many_jobs",
     TooManyUploads = "too_many_uploads",
     Overloaded = "overloaded",
@@ -168,7 +172,7 @@ impl Code {
     pub fn is_retryable(self) -> bool {
         matches!(
             self,
-            Code::EngineCrashed | Code::Lost | Code::Overloaded | Code::StoreFailed
+            Code::EngineCrashed | Code::LinkFailed | Code::Lost | Code::Overloaded | Code::StoreFailed
         )
     }
 }

@@ -17,6 +17,7 @@ mod ids;
 mod import;
 mod job;
 mod keyindex;
+mod link;
 pub mod names;
 mod notice;
 pub mod number;
@@ -56,6 +57,10 @@ pub use job::{
     PinnedInput, Progress, RESULT_TTL_MS, Retry, Sharing, State, Submitted, Usage,
 };
 pub use keyindex::{KeyEntry, KeyHash, KeyIndex};
+pub use link::{
+    FoundKey, KeyBatch, KeyForm, KeySource, KeyValue, KeyWrite, LINK_KEY, MAX_RATE, PUBLISH, PublishParams, REFRESH,
+    Records as KeyRecords, RedisAddress, RefreshParams, WrittenValue,
+};
 pub use notice::{
     Delivery, DeliveryOutcome, DeliveryState, DeliveryTry, Destination, Hook, HookFormat, LOGGED_TRIES, Notice, Target,
     delivery_pause_ms,
@@ -66,8 +71,9 @@ pub use order::{
     ImportTask, Input, InputSource, Order, RecordFilter, RecordsTask, Task,
 };
 pub use ports::{
-    Beat, Catalog, Changes, Clock, DeliveryFilter, Directive, Events, History, HistoryRows, Hooks, Jobs, ManualClock,
-    Outbox, Queue, Reaped, Records, RunControl, Runner, Schedules, Swept, SystemClock, Upkeep,
+    Beat, Catalog, Changes, Clock, DeliveryFilter, Directive, Events, History, HistoryRows, Hooks, Jobs, KeyScan,
+    KeyWriter, Links, ManualClock, Outbox, Queue, Reaped, Records, RunControl, Runner, Schedules, Swept, SystemClock,
+    Upkeep,
 };
 pub use queue::{AnalysisStats, Finding, Pause, QueueStats, Share, ShareLimits, Wait, WaitCause};
 pub use reading::{Decimal, Encoding, OnError, Quote, Ragged, ReadOptions};

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use assay_core::{
-    AnalysisSpec, Catalog, Changes, Clock, Code, Error, Events, Hooks, Jobs, Limits, Outbox, Queue, Reach, Records,
-    Result, Runner, Schedules, names,
+    AnalysisSpec, Catalog, Changes, Clock, Code, Error, Events, Hooks, Jobs, Limits, Links, Outbox, Queue, Reach,
+    Records, Result, Runner, Schedules, names,
 };
 use jsonschema::Validator;
 use object_store::ObjectStore;
@@ -34,6 +34,7 @@ pub struct Services {
     pub outbox: Arc<dyn Outbox>,
     pub hooks: Arc<dyn Hooks>,
     pub runner: Arc<dyn Runner>,
+    pub links: Arc<dyn Links>,
     pub objects: Arc<dyn ObjectStore>,
     pub analyses: Arc<Vec<AnalysisSpec>>,
     pub clock: Arc<dyn Clock>,

@@ -9,7 +9,7 @@ use utoipa_axum::routes;
 use crate::app::Shared;
 use crate::routes::{
     analyses, batch, changes, control, datasets, deletion, deliveries, diff, events, export, feed, health, hooks,
-    import, jobs, query, queue, record, records, rejects, results, retype, schedules, uploads, versions,
+    import, jobs, links, query, queue, record, records, rejects, results, retype, schedules, uploads, versions,
 };
 
 #[derive(OpenApi)]
@@ -68,12 +68,15 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         ))
         .routes(routes!(rejects::list_rejects))
         .routes(routes!(retype::retype))
+        .routes(routes!(links::refresh))
+        .routes(routes!(links::publish_dataset))
         .routes(routes!(query::query))
         .routes(routes!(analyses::list_analyses))
         .routes(routes!(analyses::get_analysis))
         .routes(routes!(jobs::submit_job, jobs::list_jobs))
         .routes(routes!(jobs::get_job, changes::change_job, changes::remove_job))
         .routes(routes!(jobs::cancel_job))
+        .routes(routes!(links::publish_answer))
         .routes(routes!(control::cancel_jobs))
         .routes(routes!(control::retry_job))
         .routes(routes!(control::run_job))

@@ -123,7 +123,7 @@ fn may_pass(code: Code) -> bool {
 pub fn status(code: Code) -> StatusCode {
     match code {
         Code::InvalidRequest | Code::CursorInvalid => StatusCode::BAD_REQUEST,
-        Code::Forbidden => StatusCode::FORBIDDEN,
+        Code::Forbidden | Code::LinkRefused => StatusCode::FORBIDDEN,
         Code::NotFound
         | Code::UnknownDataset
         | Code::UnknownRecord
@@ -177,6 +177,7 @@ pub fn status(code: Code) -> StatusCode {
         Code::Overloaded | Code::StoreLocked | Code::StoreFailed | Code::EngineCrashed | Code::Lost => {
             StatusCode::SERVICE_UNAVAILABLE
         }
+        Code::LinkFailed => StatusCode::BAD_GATEWAY,
         Code::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
         Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }

@@ -5,6 +5,7 @@
 mod data;
 pub mod embedded;
 mod history;
+pub mod links;
 mod notices;
 pub mod objects;
 mod ports;
@@ -14,6 +15,7 @@ mod rules;
 mod spec;
 
 pub use embedded::{EmbeddedStore, StoreSettings};
+pub use links::{AllowedServer, RedisLinks};
 pub use objects::{DurableFolder, Objects, ObjectsUrl, RedisUrl};
 pub use ports::Ports;
 pub use redis::{RedisSettings, RedisStore};

@@ -1,8 +1,8 @@
 //! Rules that every store follows, without anything of how it keeps what it is given.
 
 use assay_core::{
-    DatasetName, IMPORT, ImportParams, Job, JobSpec, Limits, Page, PageRequest, Progress, RETYPE, RetypeParams,
-    Timestamp, Usage,
+    DatasetName, IMPORT, ImportParams, Job, JobSpec, Limits, Page, PageRequest, Progress, REFRESH, RETYPE,
+    RefreshParams, RetypeParams, Timestamp, Usage,
 };
 use serde::Deserialize as _;
 
@@ -62,6 +62,11 @@ pub(crate) fn datasets_of(spec: &JobSpec) -> Vec<DatasetName> {
         && let Ok(retype) = RetypeParams::deserialize(&spec.params)
     {
         names.push(retype.dataset);
+    }
+    if spec.analysis == REFRESH
+        && let Ok(refresh) = RefreshParams::deserialize(&spec.params)
+    {
+        names.push(refresh.dataset);
     }
     names
 }

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use assay_core::{Clock, Code, Error, ObjectsAccess, Reach};
-use assay_store::Ports;
+use assay_core::{Clock, Code, Error, Links, ObjectsAccess, Reach};
+use assay_store::{Ports, RedisLinks};
 use assay_worker::{
     Authorities, EngineSettings, MailSettings, NoticePorts, NoticeSettings, ProcessRunner, WorkerPool, WorkerPorts,
     WorkerSettings, compact_until, deliver_until, reap_until, sweep_until,
@@ -15,7 +15,7 @@ use assay_worker::{
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::cli::{JobArgs, NoticeArgs};
+use crate::cli::{Hidden, JobArgs, NoticeArgs};
 
 /// Reads of records and checks that run beside the jobs.
 const READ_SLOTS: usize = 2;
@@ -51,6 +51,7 @@ impl Background {
     pub fn start(
         store: &Ports,
         runner: Arc<ProcessRunner>,
+        links: Arc<dyn Links>,
         clock: Arc<dyn Clock>,
         jobs: &JobArgs,
         notices: NoticeSettings,
@@ -62,6 +63,7 @@ impl Background {
             events: store.events.clone(),
             history: store.history.clone(),
             runner: runner.clone(),
+            links,
             objects: store.objects.clone(),
             clock: clock.clone(),
         };
@@ -96,6 +98,16 @@ impl Background {
         self.runner.shutdown().await;
         Ok(())
     }
+}
+
+/// The servers that keys may be read from and written to.
+///
+/// # Errors
+/// `InvalidParameter` for what is no address of one.
+pub fn links(jobs: &JobArgs) -> Result<Arc<dyn Links>, Error> {
+    let named = jobs.links.iter().map(Hidden::reveal).filter(|url| !url.is_empty());
+    let allowed: Result<_, Error> = named.map(str::parse).collect();
+    Ok(Arc::new(RedisLinks::new(allowed?)))
 }
 
 fn worker_settings(jobs: &JobArgs) -> WorkerSettings {

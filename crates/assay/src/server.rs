@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use assay_core::{Clock, Code, Error, Limits, Runner, SystemClock};
-use assay_server::{ServerSettings, Services, fire_schedules_until};
+use assay_core::{Clock, Code, Error, Limits, Links, Runner, SystemClock};
+use assay_server::{ServerSettings, Services, fire_schedules_until, refresh_linked_until};
 use assay_store::Ports;
 use async_trait::async_trait;
 use serde_json::Value;
@@ -65,6 +65,7 @@ impl Host for ThisProcess {
 async fn start(args: ServeArgs) -> anyhow::Result<Running> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let notices = background::notice_settings(&args.notices)?;
+    let links = background::links(&args.work)?;
     let (access, place) = objects::access(&args.place, args.notices.ca_file.as_deref())?;
     let store = Store::open(&args.place, &args.work, &access, &clock).await?;
     let listener = TcpListener::bind(args.listen).await.with_context(|| {
@@ -78,10 +79,19 @@ async fn start(args: ServeArgs) -> anyhow::Result<Running> {
 
     let (shutdown, told) = watch::channel(false);
     let ports = store.ports();
-    let background = Background::start(&ports, runner.clone(), clock.clone(), &args.work, notices, &told);
+    let background = Background::start(
+        &ports,
+        runner.clone(),
+        links.clone(),
+        clock.clone(),
+        &args.work,
+        notices,
+        &told,
+    );
     let description = store.description(&place);
-    let services = services(&args, ports, runner, clock, description, told);
+    let services = services(&args, ports, runner, links, clock, description, told);
     let firing = tokio::spawn(fire_schedules_until(services.clone()));
+    let refreshing = tokio::spawn(refresh_linked_until(services.clone()));
     let server = tokio::spawn(assay_server::serve(listener, services));
     let stop = shutdown.clone();
     let stopped = Box::pin(async move {
@@ -89,6 +99,9 @@ async fn start(args: ServeArgs) -> anyhow::Result<Running> {
         // Also when the listener failed: the rest must not go on alone.
         stop.send_replace(true);
         firing.await.context("the firing of schedules panicked")?;
+        refreshing
+            .await
+            .context("the refreshing of linked data sets panicked")?;
         background.ended().await?;
         store.close().await;
         Ok(served.context("the server panicked")??)
@@ -111,11 +124,12 @@ async fn work(args: WorkArgs) -> anyhow::Result<()> {
     }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let notices = background::notice_settings(&args.notices)?;
+    let links = background::links(&args.work)?;
     let (access, _) = objects::access(&args.place, args.notices.ca_file.as_deref())?;
     let store = Store::open(&args.place, &args.work, &access, &clock).await?;
     let runner = background::engines(&args.work, access).await?;
     let (shutdown, told) = watch::channel(false);
-    let background = Background::start(&store.ports(), runner, clock, &args.work, notices, &told);
+    let background = Background::start(&store.ports(), runner, links, clock, &args.work, notices, &told);
     println!("assay runs the jobs of {}", args.place.store);
     asked_to_stop().await;
     eprintln!("stopping: running jobs have 10 seconds to end; press Ctrl-C again to leave at once");
@@ -133,6 +147,7 @@ fn services(
     args: &ServeArgs,
     store: Ports,
     runner: Arc<dyn Runner>,
+    links: Arc<dyn Links>,
     clock: Arc<dyn Clock>,
     store_description: Value,
     shutdown: watch::Receiver<bool>,
@@ -154,6 +169,7 @@ fn services(
         outbox: store.outbox,
         hooks: store.hooks,
         runner,
+        links,
         objects: store.objects,
         analyses: Arc::new(assay_analyses::specs()),
         clock,

@@ -1,6 +1,6 @@
 //! Hooks: webhooks that are told of every job of their owner, and the secrets that sign what is sent.
 
-use assay_core::{Code, Error, Hook, HookId, IMPORT, RETYPE, Result, SigningSecret};
+use assay_core::{Code, Error, Hook, HookId, IMPORT, PUBLISH, REFRESH, RETYPE, Result, SigningSecret};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
@@ -59,7 +59,7 @@ pub(crate) async fn create_hook(
 
 fn check_analysis(app: &App, analysis: Option<&str>) -> Result<()> {
     match analysis {
-        None | Some(IMPORT | RETYPE) => Ok(()),
+        None | Some(IMPORT | PUBLISH | REFRESH | RETYPE) => Ok(()),
         Some(name) => match app.analysis(name) {
             Ok(_) => Ok(()),
             Err(error) => Err(error.pointing("/analysis")),

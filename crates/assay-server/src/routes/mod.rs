@@ -15,6 +15,7 @@ pub(crate) mod health;
 pub(crate) mod hooks;
 pub(crate) mod import;
 pub(crate) mod jobs;
+pub(crate) mod links;
 pub(crate) mod query;
 pub(crate) mod queue;
 pub(crate) mod record;

@@ -1,6 +1,9 @@
 //! The queue: figures, shares of users, pauses, and the check of its invariants. Steering is the keeper's.
 
-use assay_core::{Code, Error, JobFilter, PageRequest, Result, ShareLimits, State as JobState, UserName};
+use assay_core::{
+    Code, Error, IMPORT, JobFilter, PUBLISH, PageRequest, REFRESH, RETYPE, Result, ShareLimits, State as JobState,
+    UserName,
+};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
@@ -188,7 +191,7 @@ async fn request(app: &App, headers: &HeaderMap, body: Body) -> Result<queue::Pa
     if let Some(name) = asked
         .analysis
         .as_deref()
-        .filter(|name| ![assay_core::IMPORT, assay_core::RETYPE].contains(name))
+        .filter(|name| ![IMPORT, PUBLISH, REFRESH, RETYPE].contains(name))
     {
         app.analysis(name).map_err(|error| error.pointing("/analysis"))?;
     }

@@ -1,6 +1,6 @@
 //! The life of a data set: made, its versions listed and restored, removed.
 
-use assay_core::{Code, DatasetName, Error, PageRequest, Result, Version};
+use assay_core::{Code, DatasetName, Error, LINK_KEY, PageRequest, Result, Version};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
@@ -9,26 +9,34 @@ use http::{HeaderMap, StatusCode, header};
 use serde_json::Value;
 
 use super::jobs::{next_address, page_size};
+use super::links;
 use crate::app::Shared;
 use crate::asker::Asker;
 use crate::extract::{self, Path};
 use crate::problem::Problem;
 use crate::rules::{Ruled, Said};
-use crate::wire::dataset;
+use crate::wire::link::Source;
 use crate::wire::record::{DatasetChange, NewDataset, Restoration, VersionEntry, VersionPage};
+use crate::wire::{dataset, job};
 use crate::{answer, pins, when};
 
 const MAX_KEY: usize = 255;
 const MAX_DESCRIPTION: usize = 2_000;
 
-/// Make a data set without records.
+/// Make a data set, without records or of the keys of a Redis server.
 ///
-/// Loading a file makes one as well.
+/// With a `source` the answer is the job that fills it. Loading a file makes a data set as well.
 #[utoipa::path(
     post, path = "/v1/datasets", tag = "data sets",
+    params(
+        ("Prefer" = Option<String>, Header, description = "with a `source`: `wait=N` seconds"),
+        ("Idempotency-Key" = Option<String>, Header, description = "with a `source`"),
+    ),
     request_body = NewDataset,
     responses(
         (status = 201, body = dataset::Dataset),
+        (status = 200, description = "with a `source`: the job has ended", body = job::Job),
+        (status = 202, description = "with a `source`: the job waits or runs", body = job::Job),
         (status = 409, description = "there is one of the name", body = Problem, content_type = "application/problem+json"),
         (status = "4XX", body = Problem, content_type = "application/problem+json"),
     ),
@@ -42,7 +50,11 @@ pub(crate) async fn create_dataset(
     let form: NewDataset = extract::json(&headers, body, app.settings.max_body_bytes).await?;
     let by = when::author(&asker, form.message)?;
     let name: DatasetName = form.name.parse().map_err(|error: Error| error.pointing("/name"))?;
-    let key = form.key;
+    let source = form.source.map(Source::checked).transpose()?;
+    let key = match &source {
+        Some(_) => Some(link_key(form.key)?),
+        None => form.key,
+    };
     if key.as_deref() == Some("") {
         let error = Error::new(Code::InvalidParameter, "`key` names no attribute");
         return Err(error
@@ -68,11 +80,28 @@ pub(crate) async fn create_dataset(
         key,
         description,
         rules,
+        source: None,
     };
+    if let Some(source) = source {
+        return Ok(links::create(&app, &asker, &headers, new, source, by.message).await?);
+    }
     let made = app.catalog.create(new, by).await?;
     let mut headers = HeaderMap::new();
     answer::set(&mut headers, header::LOCATION, &format!("/v1/datasets/{}", made.name));
     Ok((StatusCode::CREATED, headers, Json(dataset::Dataset::whole(made))).into_response())
+}
+
+/// The key of a linked data set, which has no other.
+fn link_key(key: Option<String>) -> Result<String> {
+    match key {
+        Some(other) if other != LINK_KEY => {
+            let message = format!("the key of a linked data set is `{LINK_KEY}`, not `{other}`");
+            Err(Error::new(Code::InvalidParameter, message)
+                .hint("leave it out")
+                .pointing("/key"))
+        }
+        _ => Ok(LINK_KEY.to_owned()),
+    }
 }
 
 fn check_description(description: Option<&str>) -> Result<()> {
@@ -84,7 +113,7 @@ fn check_description(description: Option<&str>) -> Result<()> {
     Ok(())
 }
 
-/// Change the description, the mode and the rules of a data set.
+/// Change the description, the mode, the rules and the source of a data set.
 ///
 /// Other rules are a version of their own, with the same records, and hold for what is written from then on: records
 /// that are there stay as they are, whatever the rules say of them.
@@ -117,7 +146,18 @@ pub(crate) async fn change_dataset(
         schema: form.schema,
     };
     let rules = said.rules(before.rules.as_ref(), before.key.as_deref())?;
-    let change = assay_core::DatasetChange { description, rules };
+    let source = form
+        .source
+        .map(|source| source.map(Source::checked).transpose())
+        .transpose()?;
+    if let Some(Some(source)) = &source {
+        links::check(&app, source)?;
+    }
+    let change = assay_core::DatasetChange {
+        description,
+        rules,
+        source,
+    };
     let changed = app.catalog.change(&name, change, by).await?;
     Ok(Json(dataset::Dataset::whole(changed)))
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use assay_core::{Code, Completion, JobSpec, NewJob, Order, RunControl, Runner, SystemClock};
-use assay_store::{EmbeddedStore, StoreSettings};
+use assay_store::{EmbeddedStore, RedisLinks, StoreSettings};
 use axum::body::{Body, to_bytes};
 use serde_json::Value;
 use tokio::sync::watch;
@@ -39,6 +39,7 @@ fn services(store: &EmbeddedStore, shutdown: watch::Receiver<bool>) -> Services 
         outbox: Arc::new(store.clone()),
         hooks: Arc::new(store.clone()),
         runner: Arc::new(NoEngine),
+        links: Arc::new(RedisLinks::default()),
         objects: store.objects(),
         analyses: Arc::new(Vec::new()),
         clock: Arc::new(SystemClock),

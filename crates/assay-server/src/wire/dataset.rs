@@ -7,6 +7,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use super::link::Source;
+
 /// A data set as of its newest version.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Dataset {
@@ -37,6 +39,9 @@ pub(crate) struct Dataset {
     /// How many attributes its records have; left out in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) attributes: Option<u64>,
+    /// The keys of a Redis server that fill it, when it is linked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) source: Option<Source>,
     pub(crate) links: DatasetLinks,
 }
 
@@ -123,6 +128,7 @@ impl From<assay_core::Dataset> for Dataset {
             required: None,
             schema: None,
             attributes: None,
+            source: dataset.source.map(Source::from),
             links: DatasetLinks {
                 schema: format!("{itself}/schema"),
                 records: format!("{itself}/records"),

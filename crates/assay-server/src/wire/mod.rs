@@ -6,6 +6,7 @@ pub(crate) mod dataset;
 pub(crate) mod event;
 pub(crate) mod hook;
 pub(crate) mod job;
+pub(crate) mod link;
 pub(crate) mod notify;
 pub(crate) mod queue;
 pub(crate) mod record;

@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use super::link::Source;
 use super::notify::TargetForm;
 use crate::problem::Fault;
 
@@ -116,6 +117,9 @@ pub(crate) struct NewDataset {
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     pub(crate) schema: Option<Value>,
+    /// The keys of a Redis server that fill it; its key is `key` then.
+    #[serde(default)]
+    pub(crate) source: Option<Source>,
     /// A word for the history.
     #[serde(default)]
     pub(crate) message: Option<String>,
@@ -143,13 +147,19 @@ pub(crate) struct DatasetChange {
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     pub(crate) schema: Option<Value>,
+    /// Where it comes from, from the next refresh on; `null` links it no more. The records stay as they are.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<Source>)]
+    pub(crate) source: Option<Option<Source>>,
     /// A word for the history.
     #[serde(default)]
     pub(crate) message: Option<String>,
 }
 
 /// What is there, be it null.
-fn given<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+fn given<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }
 

@@ -180,3 +180,27 @@ async fn a_store_of_format_4_goes_on() {
     assert_eq!(refused.code, Code::Overloaded);
     assert_eq!(store.check(false).await.unwrap(), []);
 }
+
+#[tokio::test]
+async fn a_store_of_format_5_goes_on() {
+    let harness = EmbeddedHarness::new();
+    let migrations = [
+        include_str!("../../migrations/0001.sql"),
+        include_str!("../../migrations/0002.sql"),
+        include_str!("../../migrations/0003.sql"),
+        include_str!("../../migrations/0004.sql"),
+        include_str!("../../migrations/0005.sql"),
+    ];
+    write(harness.folder(), 5, &migrations, include_str!("../compat/0005.sql"));
+    let store = open(harness.folder());
+    let known = assay_core::Catalog::find(&store, &"genes".parse().unwrap())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        (known.description.as_deref(), known.ruled),
+        (Some("Human genes"), Version(2))
+    );
+    assert!(known.rules.is_some() && known.source.is_none());
+    assert_eq!(store.check(false).await.unwrap(), []);
+}

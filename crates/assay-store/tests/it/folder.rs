@@ -96,7 +96,7 @@ fn a_store_of_a_newer_format_is_refused() {
     assert_eq!(error.code, Code::StoreFailed);
     assert_eq!(
         error.message,
-        "the store has format 99, this program knows formats up to 5"
+        "the store has format 99, this program knows formats up to 6"
     );
 }
 

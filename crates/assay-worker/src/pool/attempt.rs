@@ -6,18 +6,15 @@
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use assay_core::{
-    Attempt, AttemptOutcome, Code, Completion, Error, Job, Lease, Outcome, Result, RunControl, State, Usage,
-};
+use assay_core::{Attempt, AttemptOutcome, Code, Error, Job, Lease, Outcome, PUBLISH, REFRESH, Result, State, Usage};
 use futures::FutureExt as _;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::sleep;
 
 use super::running::{Abandon, Place};
-use super::{WorkerPorts, inputs, leftovers, orders, uploads};
+use super::work::{Done, Work};
+use super::{WorkerPorts, inputs, leftovers, orders, publish, refresh, uploads};
 
-/// Progress that waits to be noted; what does not fit is dropped, newer progress follows.
-const PROGRESS: usize = 16;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// Tries to finish, with pauses that last about as long as a lease.
@@ -34,7 +31,14 @@ pub(super) async fn carry_out(
 ) {
     let started_at = ports.clock.now();
     tracing::info!(job.id = %job.id, job.analysis = job.spec.analysis, job.attempt = job.attempt, "job started");
-    let work = AssertUnwindSafe(run(ports, place, lease, &job, threads)).catch_unwind();
+    let work = Work {
+        ports,
+        place,
+        lease,
+        job: &job,
+        threads,
+    };
+    let work = AssertUnwindSafe(run(work)).catch_unwind();
     let mut outcome = tokio::select! {
         biased;
         why = place.abandoned() => return abandon(ports, lease, why).await,
@@ -49,38 +53,27 @@ pub(super) async fn carry_out(
     end(ports, place, lease, &job, outcome).await;
 }
 
-async fn run(ports: &WorkerPorts, place: &Place, lease: &Lease, job: &Job, threads: usize) -> Outcome {
-    let usage = Usage::default();
-    let order = match orders::make(ports, lease, job, threads).await {
-        Ok(order) => order,
-        Err(error) => return Outcome::Failed { error, usage },
+async fn run(work: Work<'_>) -> Outcome {
+    let mut usage = Usage::default();
+    let done = match work.job.spec.analysis.as_str() {
+        REFRESH => work.in_time(refresh::run(work, &mut usage)).await,
+        PUBLISH => work.in_time(publish::run(work, &mut usage)).await,
+        _ => compute(work, &mut usage).await,
     };
-    let written = inputs::written(&order);
-    let (progress, mut reports) = mpsc::channel(PROGRESS);
-    let cancel = place.cancel.clone();
-    let control = RunControl::new(progress, cancel.clone());
-    let used = control.usage.subscribe();
-    let mut running = ports.runner.run(order, control);
-    let completion = loop {
-        tokio::select! {
-            completion = &mut running => break completion,
-            Some(report) = reports.recv() => place.note(report),
-        }
-    };
-    inputs::clear(ports, &written).await;
-    let usage = *used.borrow();
-    match completion {
-        Ok(Completion::Stored { result, commit, usage }) => Outcome::Succeeded { result, commit, usage },
-        Ok(_) => {
-            tracing::error!(job.id = %job.id, "the engine answered another question than it was asked");
-            Outcome::Failed {
-                error: Error::internal("running the job"),
-                usage,
-            }
-        }
-        Err(error) if error.code == Code::Canceled && *cancel.borrow() => Outcome::Canceled { usage },
+    match done {
+        Ok(Done { result, commit }) => Outcome::Succeeded { result, commit, usage },
+        Err(error) if error.code == Code::Canceled && work.place.is_canceled() => Outcome::Canceled { usage },
         Err(error) => Outcome::Failed { error, usage },
     }
+}
+
+/// What an engine process does alone.
+async fn compute(work: Work<'_>, usage: &mut Usage) -> Result<Done> {
+    let order = orders::make(work.ports, work.lease, work.job, work.threads).await?;
+    let written = inputs::written(&order);
+    let completion = work.obey(order, usage).await;
+    inputs::clear(work.ports, &written).await;
+    work.stored(completion?)
 }
 
 /// What a user is told of a job whose task panicked.

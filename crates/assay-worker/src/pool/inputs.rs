@@ -58,7 +58,11 @@ pub(super) async fn clear(ports: &WorkerPorts, written: &[String]) {
     }
 }
 
-async fn answer_of(ports: &WorkerPorts, id: &JobId) -> Result<Input> {
+/// The answer of a job as an input.
+///
+/// # Errors
+/// `DependencyFailed` and `ResultExpired` when it has none.
+pub(super) async fn answer_of(ports: &WorkerPorts, id: &JobId) -> Result<Input> {
     let (job, _) = ports.jobs.get(id).await?;
     match (job.state, job.result) {
         (State::Succeeded, Some(result)) => Ok(Input::answer(result)),

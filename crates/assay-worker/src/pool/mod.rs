@@ -7,14 +7,17 @@ mod beats;
 mod inputs;
 pub(crate) mod leftovers;
 mod orders;
+mod publish;
+mod refresh;
 mod running;
 mod uploads;
+mod work;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use assay_core::{Catalog, Clock, Events, History, Job, Jobs, Lease, Outcome, Runner, Usage, WorkerId};
+use assay_core::{Catalog, Clock, Events, History, Job, Jobs, Lease, Links, Outcome, Runner, Usage, WorkerId};
 use object_store::ObjectStore;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{Id, JoinError, JoinSet};
@@ -30,6 +33,7 @@ pub struct WorkerPorts {
     pub events: Arc<dyn Events>,
     pub history: Arc<dyn History>,
     pub runner: Arc<dyn Runner>,
+    pub links: Arc<dyn Links>,
     pub objects: Arc<dyn ObjectStore>,
     pub clock: Arc<dyn Clock>,
 }

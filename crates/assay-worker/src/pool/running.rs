@@ -149,6 +149,18 @@ impl Place {
         });
     }
 
+    pub(super) fn is_canceled(&self) -> bool {
+        *self.cancel.borrow()
+    }
+
+    /// Returns when a user wants the attempt to stop.
+    pub(super) async fn canceled(&self) {
+        // The sender lives in the table as long as this place does.
+        if self.cancel.clone().wait_for(|cancel| *cancel).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
     /// Returns when the attempt must be dropped.
     pub(super) async fn abandoned(&self) -> Abandon {
         match self.abandon.clone().wait_for(Option::is_some).await.map(|why| *why) {

@@ -10,7 +10,7 @@ use assay_core::{
     PageRequest, Part, Reaped, Result, ResultData, ResultSet, RunControl, Runner, Sharing, State, StoredResult,
     Submitted, TableSchema, Timestamp, Usage, WorkerId,
 };
-use assay_store::{EmbeddedStore, StoreSettings};
+use assay_store::{EmbeddedStore, RedisLinks, StoreSettings};
 use assay_worker::{WorkerPool, WorkerPorts, WorkerSettings};
 use async_trait::async_trait;
 use object_store::{ObjectStoreExt as _, path::Path};
@@ -181,6 +181,7 @@ impl Scene {
             events: Arc::new(store.clone()),
             history: Arc::new(store.clone()),
             runner: Arc::new(ScriptedRunner(sender)),
+            links: Arc::new(RedisLinks::default()),
             objects: store.objects(),
             clock: clock.clone(),
         };

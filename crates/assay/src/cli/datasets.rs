@@ -112,8 +112,17 @@ fn about(dataset: &Dataset) -> String {
         .description
         .as_ref()
         .map_or_else(String::new, |text| format!(" {}\n", text::printable(text)));
+    let source = dataset.source.as_ref().map_or_else(String::new, |source| {
+        let every = source.refresh.as_ref();
+        let every = every.map_or_else(String::new, |every| format!(", read again every {every}"));
+        format!(
+            " linked to `{}` of {}{every}\n",
+            text::printable(&source.pattern),
+            source.redis
+        )
+    });
     format!(
-        " {} · version {} · {} · {}{key}{mode}\n{description}\n",
+        " {} · version {} · {} · {}{key}{mode}\n{description}{source}\n",
         dataset.name,
         dataset.version,
         text::counted(dataset.rows, "record"),

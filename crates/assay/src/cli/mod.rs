@@ -13,6 +13,7 @@ mod follow;
 mod hook;
 mod host;
 mod job;
+mod link;
 mod load;
 mod notify;
 mod params;
@@ -43,7 +44,7 @@ pub use follow::verdict;
 pub use host::{EngineArgs, Host, Running};
 pub use load::rows_loaded;
 pub use place::{PlaceArgs, StorePlace};
-pub use serve::{DEFAULT_LISTEN, JobArgs, NoticeArgs, ServeArgs, parse_listen, parse_workers};
+pub use serve::{DEFAULT_LISTEN, Hidden, JobArgs, NoticeArgs, ServeArgs, parse_listen, parse_workers};
 pub use work::WorkArgs;
 
 use crate::demo;
@@ -126,6 +127,12 @@ pub enum Command {
     Alter(rules::AlterArgs),
     /// Remove a data set with all its versions
     Drop(versions::DropArgs),
+    /// Make a data set of the keys of a Redis server
+    Link(link::LinkArgs),
+    /// Read the keys of a linked data set again
+    Refresh(link::RefreshArgs),
+    /// Write the records of a data set, or the rows of an answer, to a Redis server
+    Publish(link::PublishArgs),
     /// Read, write and delete single records
     #[command(subcommand)]
     Records(records::RecordsCommand),
@@ -206,6 +213,9 @@ pub async fn run(cli: Cli, host: &dyn Host) -> Result<(), Failure> {
         Command::Create(args) => versions::create(&context()?, args).await,
         Command::Alter(args) => rules::alter(&context()?, args).await,
         Command::Drop(args) => versions::drop(&context()?, args).await,
+        Command::Link(args) => link::link(&context()?, args).await,
+        Command::Refresh(args) => link::refresh(&context()?, args).await,
+        Command::Publish(args) => link::publish(&context()?, args).await,
         Command::Records(command) => records::run(&context()?, command).await,
         Command::Export(args) => export::run(&context()?, args).await,
         Command::Schema(args) => versions::schema(&context()?, args).await,

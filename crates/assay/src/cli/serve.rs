@@ -46,6 +46,17 @@ pub struct JobArgs {
     /// Room for the answers of jobs; the oldest go when all together take more
     #[arg(long, default_value = "50GiB", value_name = "SIZE", value_parser = units::parse_bytes)]
     pub answers: u64,
+    /// Redis server whose keys may be read into data sets and be written, e.g. `redis://10.0.0.5:6379`, with all its
+    /// databases or with one; may be given several times. Where a password is needed, put
+    /// `redis://user:password@host:port` into ASSAY_LINKS, with commas between several
+    #[arg(
+        long = "link",
+        env = "ASSAY_LINKS",
+        hide_env_values = true,
+        value_name = "URL",
+        value_delimiter = ','
+    )]
+    pub links: Vec<Hidden>,
 }
 
 impl Default for JobArgs {
@@ -55,6 +66,7 @@ impl Default for JobArgs {
             memory: DEFAULT_MEMORY,
             timeout: DEFAULT_TIMEOUT,
             answers: DEFAULT_ANSWERS,
+            links: Vec::new(),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use assay_core::{Code, Completion, Error, Order, RunControl, Runner, SystemClock};
 use assay_server::{ServerSettings, Services};
-use assay_store::{EmbeddedStore, StoreSettings};
+use assay_store::{EmbeddedStore, RedisLinks, StoreSettings};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -100,6 +100,7 @@ async fn without_workers(store: &EmbeddedStore, shutdown: watch::Receiver<bool>)
         outbox: Arc::new(store.clone()),
         hooks: Arc::new(store.clone()),
         runner: Arc::new(NoEngine),
+        links: Arc::new(RedisLinks::default()),
         objects: store.objects(),
         analyses: Arc::new(assay_analyses::specs()),
         clock: Arc::new(SystemClock),

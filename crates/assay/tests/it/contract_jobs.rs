@@ -8,7 +8,7 @@ use assay_core::{
     ResultSet, RunControl, Runner, StoredResult, TableSchema, Timestamp, Usage, WorkerId,
 };
 use assay_server::{ServerSettings, Services};
-use assay_store::{EmbeddedStore, StoreSettings};
+use assay_store::{EmbeddedStore, RedisLinks, StoreSettings};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -233,6 +233,7 @@ async fn stage() -> Stage {
         outbox: Arc::new(store.clone()),
         hooks: Arc::new(store.clone()),
         runner: Arc::new(NoTime),
+        links: Arc::new(RedisLinks::default()),
         objects: store.objects(),
         analyses: Arc::new(assay_analyses::specs()),
         clock: clock.clone(),

@@ -20,6 +20,7 @@ mod figures;
 mod floors;
 mod history;
 mod jobs;
+mod links;
 mod loading;
 mod notices;
 mod notices_tls;
@@ -31,6 +32,8 @@ mod records;
 mod records_files;
 mod records_model;
 mod records_pages;
+#[path = "../../../assay-store/tests/it/redis_port.rs"]
+mod redis_port;
 mod rejects;
 mod resumable;
 mod resumable_cli;

@@ -109,6 +109,7 @@ pub(in crate::embedded) fn publish(
                 key: key.clone(),
                 description: None,
                 rules: None,
+                source: None,
             },
         )?),
         Some(_) => None,

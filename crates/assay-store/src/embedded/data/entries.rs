@@ -8,13 +8,14 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::rejects;
 use crate::data::{Entry, MAX_NAMES, unknown_dataset};
 use crate::embedded::failure::Fallible;
-use crate::embedded::rows::{parsed, signed, text, unsigned};
+use crate::embedded::rows::{json, parsed, signed, text, unsigned};
 
 const ENTRY: &str = "SELECT name, key, version, rows, bytes, created_at, updated_at, layout, oldest, description, ruled,
-    (SELECT rules FROM dataset_rules WHERE dataset_rules.dataset = folded AND dataset_rules.version = ruled) FROM dataset";
+    (SELECT rules FROM dataset_rules WHERE dataset_rules.dataset = folded AND dataset_rules.version = ruled), source FROM dataset";
 
 fn entry_of(row: &Row<'_>) -> Fallible<Entry> {
     let rules: Option<String> = row.get(11)?;
+    let source: Option<String> = row.get(12)?;
     let shown = Dataset {
         name: parsed(text(row, 0)?)?,
         key: row.get(1)?,
@@ -26,6 +27,7 @@ fn entry_of(row: &Row<'_>) -> Fallible<Entry> {
         description: row.get(9)?,
         rules: rules.map(|text| serde_json::from_str(&text)).transpose()?,
         ruled: Version(unsigned(row.get(10)?)),
+        source: source.map(|text| serde_json::from_str(&text)).transpose()?,
     };
     Ok(Entry {
         shown,
@@ -80,15 +82,16 @@ pub(super) fn first_version(connection: &Connection, name: &DatasetName) -> Fall
 /// Writes the entry as it is from now on.
 pub(super) fn write(connection: &Connection, entry: &Entry, hot_rows: u64, hot_bytes: u64) -> Fallible<()> {
     let Entry { shown, layout, oldest } = entry;
+    let source = shown.source.as_ref().map(json).transpose()?;
     connection
         .prepare_cached(
             "INSERT INTO dataset (folded, name, key, version, rows, bytes, created_at, updated_at, layout, oldest,
-                                  hot_rows, hot_bytes, description, ruled)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+                                  hot_rows, hot_bytes, description, ruled, source)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
              ON CONFLICT (folded) DO UPDATE SET name = excluded.name, key = excluded.key, version = excluded.version,
                  rows = excluded.rows, bytes = excluded.bytes, updated_at = excluded.updated_at,
                  layout = excluded.layout, hot_rows = excluded.hot_rows, hot_bytes = excluded.hot_bytes,
-                 description = excluded.description, ruled = excluded.ruled",
+                 description = excluded.description, ruled = excluded.ruled, source = excluded.source",
         )?
         .execute(params![
             shown.name.folded(),
@@ -105,6 +108,7 @@ pub(super) fn write(connection: &Connection, entry: &Entry, hot_rows: u64, hot_b
             signed(hot_bytes),
             shown.description,
             signed(shown.ruled.0),
+            source,
         ])?;
     Ok(())
 }

@@ -36,13 +36,22 @@ pub(super) fn at(connection: &Connection, folded: &str, version: Version) -> Fal
 /// `UnknownDataset`.
 pub(super) fn change(desk: &mut Desk<'_>, name: &DatasetName, change: DatasetChange, by: &Author) -> Fallible<Dataset> {
     let (connection, now) = (desk.connection, desk.now);
-    let DatasetChange { description, rules } = change;
+    let DatasetChange {
+        description,
+        rules,
+        source,
+    } = change;
     let shelf = desk.shelves.get(connection, name)?;
     let shown = &shelf.entry.shown;
     let description = description.filter(|new| *new != shown.description);
     let rules = rules.filter(|new| *new != shown.rules);
-    if let Some(description) = &description {
-        shelf.entry.shown.description.clone_from(description);
+    let source = source.filter(|new| *new != shown.source);
+    let is_changed = description.is_some() || source.is_some();
+    if let Some(description) = description {
+        shelf.entry.shown.description = description;
+    }
+    if let Some(source) = source {
+        shelf.entry.shown.source = source;
     }
     if let Some(rules) = rules {
         let version = shelf.next_version();
@@ -50,7 +59,7 @@ pub(super) fn change(desk: &mut Desk<'_>, name: &DatasetName, change: DatasetCha
         shelf.advance(connection, version, now)?;
         versions::note(connection, shelf, Operation::Declare, Counts::default(), None, by)?;
         desk.news.data = true;
-    } else if description.is_some() {
+    } else if is_changed {
         let version = shelf.version();
         shelf.advance(connection, version, now)?;
     }

@@ -34,6 +34,7 @@ pub(super) fn note(
         description: _,
         rules: _,
         ruled: _,
+        source: _,
     } = &shelf.entry.shown;
     connection
         .prepare_cached(
@@ -171,6 +172,7 @@ pub(super) fn fresh(desk: &Desk<'_>, new: NewDataset) -> Fallible<Shelf> {
             description: new.description,
             rules: None,
             ruled: Version(0),
+            source: new.source,
         },
         layout: version,
         oldest: version,

@@ -172,6 +172,7 @@ macro_rules! conformance {
             a_data_set_is_made_once,
             what_a_load_puts_aside_is_kept_as_long_as_its_version,
             other_rules_are_a_version_and_hold_for_what_follows,
+            the_source_of_a_linked_data_set_is_kept_until_it_is_taken_away,
             a_load_that_was_checked_with_other_rules_is_refused,
         );
     };

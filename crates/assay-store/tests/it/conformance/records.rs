@@ -13,6 +13,7 @@ async fn made(scene: &Scene) {
         key: Some("id".to_owned()),
         description: None,
         rules: None,
+        source: None,
     };
     scene.catalog().create(new, Default::default()).await.unwrap();
 }
@@ -371,6 +372,7 @@ pub async fn records_without_a_key_are_added_only(scene: Scene) {
         key: None,
         description: None,
         rules: None,
+        source: None,
     };
     scene.catalog().create(new, Default::default()).await.unwrap();
     let add = || RecordWrite {

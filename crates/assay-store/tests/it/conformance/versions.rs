@@ -1,8 +1,8 @@
 //! Versions of data sets.
 
 use assay_core::{
-    Author, Clock as _, Code, Commit, CommitMode, DatasetChange, DeclaredTypes, NewDataset, Operation, PageRequest,
-    PinnedInput, Rejects, Rules, Timestamp, Version, WriteOutcome,
+    Author, Clock as _, Code, Commit, CommitMode, DatasetChange, DeclaredTypes, KeySource, NewDataset, Operation,
+    PageRequest, PinnedInput, Rejects, Rules, Timestamp, TypeHint, Version, WriteOutcome,
 };
 
 use crate::support::{Scene, committed, refused};
@@ -16,6 +16,7 @@ fn new() -> NewDataset {
         key: Some("id".to_owned()),
         description: None,
         rules: None,
+        source: None,
     }
 }
 
@@ -294,6 +295,7 @@ pub async fn a_data_set_is_made_once(scene: Scene) {
         key: None,
         description: None,
         rules: None,
+        source: None,
     };
     assert_eq!(
         refused(scene.catalog().create(other, Author::default()).await),
@@ -383,7 +385,11 @@ pub async fn other_rules_are_a_version_and_hold_for_what_follows(mut scene: Scen
     assert_eq!(write(1).await.unwrap().version, Version(2));
     let change = |description: Option<&str>, rules: Option<Option<Rules>>| {
         let description = description.map(|text| Some(text.to_owned()));
-        let change = DatasetChange { description, rules };
+        let change = DatasetChange {
+            description,
+            rules,
+            ..DatasetChange::default()
+        };
         scene.catalog().change(&name, change, Author::default())
     };
     // What is so already, and a description, make no version.
@@ -425,6 +431,48 @@ pub async fn other_rules_are_a_version_and_hold_for_what_follows(mut scene: Scen
         (entries[0].operation, entries[2].operation),
         (Operation::Declare, Operation::Declare)
     );
+    scene.is_sound().await;
+}
+
+pub async fn the_source_of_a_linked_data_set_is_kept_until_it_is_taken_away(mut scene: Scene) {
+    let name = name();
+    let source = KeySource {
+        redis: "redis://h:6379/3".parse().unwrap(),
+        pattern: "gene:*".to_owned(),
+        types: vec![("n".to_owned(), TypeHint::Int64)],
+        rate: None,
+        refresh_ms: Some(60_000),
+    };
+    let linked = NewDataset {
+        source: Some(source.clone()),
+        ..new()
+    };
+    let made = scene.catalog().create(linked, Author::default()).await.unwrap();
+    assert_eq!(made.source.as_ref(), Some(&source));
+    let written = scene
+        .records()
+        .write(&name, vec![put("a", "{}")], Version(0), Author::default());
+    written.await.unwrap();
+    scene.reopen();
+    let known = scene.catalog().find(&name).await.unwrap().unwrap();
+    assert_eq!(known.source.as_ref(), Some(&source));
+    let listed = scene.catalog().list(page()).await.unwrap().items;
+    assert_eq!(listed[0].source.as_ref(), Some(&source));
+    let change = |source| {
+        let change = DatasetChange {
+            source: Some(source),
+            ..DatasetChange::default()
+        };
+        scene.catalog().change(&name, change, Author::default())
+    };
+    let slower = KeySource {
+        rate: Some(5),
+        ..source
+    };
+    let changed = change(Some(slower.clone())).await.unwrap();
+    assert_eq!((changed.version, changed.source), (known.version, Some(slower)));
+    let unlinked = change(None).await.unwrap();
+    assert_eq!((unlinked.version, unlinked.source), (known.version, None));
     scene.is_sound().await;
 }
 

@@ -89,6 +89,7 @@ impl Run {
             key: Some("id".to_owned()),
             description: None,
             rules: None,
+            source: None,
         };
         scene.catalog().create(new, Author::default()).await.unwrap();
         Self {

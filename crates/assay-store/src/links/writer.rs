@@ -1,0 +1,49 @@
+//! Writing keys in the place of what lies under their names.
+
+use assay_core::{KeyWrite, KeyWriter, Result, WrittenValue};
+use async_trait::async_trait;
+use redis::{Pipeline, ServerError, Value};
+
+use super::connection::Connection;
+
+pub(super) struct Writer(Connection);
+
+impl Writer {
+    pub(super) fn new(connection: Connection) -> Self {
+        Self(connection)
+    }
+}
+
+#[async_trait]
+impl KeyWriter for Writer {
+    async fn write(&mut self, keys: Vec<KeyWrite>) -> Result<()> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let mut writes = Pipeline::with_capacity(2 * keys.len() + 2);
+        // In one step: nobody reads a hash whose old fields are gone and whose new ones are not there. The two commands
+        // are our own because the client's transactions stumble over a server that forbids them.
+        writes.ignore_errors().cmd("MULTI");
+        for KeyWrite { name, value } in &keys {
+            match value {
+                WrittenValue::String(text) => writes.cmd("SET").arg(name).arg(text),
+                WrittenValue::Hash(fields) => writes.cmd("DEL").arg(name).cmd("HSET").arg(name).arg(fields),
+            };
+        }
+        writes.cmd("EXEC");
+        let answers: Vec<Value> = self.0.ask(&writes).await?;
+        match answers.into_iter().find_map(refusal) {
+            Some(error) => Err(self.0.refused(error)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The first error in an answer: of a command, or within those of the whole step.
+fn refusal(answer: Value) -> Option<ServerError> {
+    match answer {
+        Value::ServerError(error) => Some(error),
+        Value::Array(answers) => answers.into_iter().find_map(refusal),
+        _ => None,
+    }
+}
