@@ -43,7 +43,7 @@ impl Keys {
 
     /// STRING: there once the objects have a place.
     pub(super) fn has_place(&self) -> String {
-        self.named("objects:placed")
+        self.named("placed")
     }
 
     /// STREAM: every event. The id of an entry is `<number of the event>-0`; the field `event` holds CloudEvents JSON.

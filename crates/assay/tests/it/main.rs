@@ -43,6 +43,7 @@ mod schedules;
 #[path = "../../../assay-store/tests/it/services.rs"]
 mod services;
 mod several_files;
+mod shared;
 mod strict;
 mod support;
 mod uploads;

@@ -104,6 +104,7 @@ async fn fresh(desk: &mut Desk, commit: &Commit, key: Option<String>) -> Fallibl
         key,
         description: None,
         rules: None,
+        source: None,
     };
     versions::fresh(desk, new).await
 }

@@ -57,6 +57,7 @@ impl Standing {
             return Ok(None);
         }
         let rules = fields.get("rules").map(|text| serde_json::from_str::<Rules>(text));
+        let source = fields.get("source").map(|text| serde_json::from_str(text));
         let shown = Dataset {
             name: field(fields, "name")?,
             key: fields.get("key").cloned(),
@@ -68,6 +69,7 @@ impl Standing {
             description: fields.get("description").cloned(),
             rules: rules.transpose()?,
             ruled: Version(field(fields, "ruled")?),
+            source: source.transpose()?,
         };
         Ok(Some(Self {
             entry: Entry {
@@ -116,10 +118,12 @@ impl Standing {
         ];
         step.hset_all(&key, &fields);
         let rules = shown.rules.as_ref().map(serde_json::to_string).transpose()?;
+        let source = shown.source.as_ref().map(serde_json::to_string).transpose()?;
         for (name, value) in [
             ("key", &shown.key),
             ("description", &shown.description),
             ("rules", &rules),
+            ("source", &source),
         ] {
             match value {
                 Some(value) => step.hset(&key, name, value),

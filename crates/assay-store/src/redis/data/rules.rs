@@ -41,19 +41,29 @@ pub(super) async fn change(
     change: &DatasetChange,
     by: &Author,
 ) -> Fallible<Dataset> {
-    let DatasetChange { description, rules } = change;
+    let DatasetChange {
+        description,
+        rules,
+        source,
+    } = change;
     let mut standing = entries::get(&desk.store, name).await?;
     let keys = desk.store.keys.of_dataset(&name.folded());
     let shown = &standing.entry.shown;
     let description = description.as_ref().filter(|new| **new != shown.description);
     let rules = rules.as_ref().filter(|new| **new != shown.rules);
-    if description.is_none() && rules.is_none() {
+    let source = source.as_ref().filter(|new| **new != shown.source);
+    if description.is_none() && rules.is_none() && source.is_none() {
         return Ok(standing.entry.shown);
     }
     standing.is_unchanged(&mut desk.step, &keys);
+    // What is no version is not changed by two at once either.
+    desk.step.field_is(&keys.entry(), "updated_at", shown.updated_at.0);
     standing.entry.shown.updated_at = versions::time_after(&standing, desk.now);
     if let Some(description) = description {
         standing.entry.shown.description.clone_from(description);
+    }
+    if let Some(source) = source {
+        standing.entry.shown.source.clone_from(source);
     }
     if let Some(rules) = rules {
         let version = Version(standing.entry.shown.version.0 + 1);

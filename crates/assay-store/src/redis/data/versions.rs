@@ -99,6 +99,7 @@ pub(super) fn note(
         description: _,
         rules: _,
         ruled: _,
+        source: _,
     } = &standing.entry.shown;
     let stored = StoredVersion {
         version: *version,
@@ -242,6 +243,7 @@ pub(super) async fn fresh(desk: &mut Desk, new: NewDataset) -> Fallible<Standing
         description: new.description,
         rules: None,
         ruled: Version(0),
+        source: new.source,
     }))
 }
 
