@@ -16,7 +16,7 @@ fn check(steps: impl Strategy<Value = Step>) {
     let server = Arc::new(Server::start());
     let history = Cell::new(0);
     let config = ProptestConfig {
-        cases: cases(),
+        cases: cases() / 2,
         failure_persistence: None,
         ..ProptestConfig::default()
     };
