@@ -53,15 +53,29 @@ impl Connection {
         })
     }
 
+    /// Sends a command that may as well be done twice: when the connection breaks it is sent again, once.
     pub(super) async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Fallible<T> {
+        match self.query_once(command).await {
+            Err(fault) if is_cut(&fault) => self.query_once(command).await,
+            answer => answer,
+        }
+    }
+
+    async fn query_once<T: FromRedisValue>(&self, command: &Cmd) -> Fallible<T> {
         let mut connection = self.shared.clone();
         self.bounded(command.query_async(&mut connection)).await
     }
 
-    /// Sends commands together; others may come between them.
+    /// Sends commands together; others may come between them. As `query`, when the connection breaks.
     pub(super) async fn pipe<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Fallible<T> {
-        let mut connection = self.shared.clone();
-        self.bounded(pipeline.query_async(&mut connection)).await
+        let once = async || {
+            let mut connection = self.shared.clone();
+            self.bounded(pipeline.query_async(&mut connection)).await
+        };
+        match once().await {
+            Err(fault) if is_cut(&fault) => once().await,
+            answer => answer,
+        }
     }
 
     /// Runs a script under the store's prefix. The server is told the text of it when it does not know it.
@@ -73,11 +87,12 @@ impl Connection {
             .arg(1)
             .arg(prefix)
             .arg(args);
-        match self.query(&command).await {
+        // Not again when the answer is lost: it may have been done.
+        match self.query_once(&command).await {
             Err(Fault::Server(cause)) if is_unknown_script(&cause) => {
                 let mut connection = self.shared.clone();
                 self.bounded(script.load_async(&mut connection)).await?;
-                self.query(&command).await
+                self.query_once(&command).await
             }
             answer => answer,
         }
@@ -98,4 +113,9 @@ impl Connection {
             Err(_) => Err(Fault::Late),
         }
     }
+}
+
+/// Whether the connection broke; the next command waits for a new one.
+fn is_cut(fault: &Fault) -> bool {
+    matches!(fault, Fault::Server(cause) if cause.is_connection_dropped())
 }
