@@ -13,6 +13,7 @@ use crate::redis::RedisStore;
 use crate::redis::desk::Desk;
 use crate::redis::failure::{Fallible, Fault};
 use crate::redis::keys::DataKeys;
+use crate::redis::step::Step;
 
 /// Data sets looked at in one sweep, and of each the versions, parts, and former records that are removed.
 const MAX_DATASETS: usize = 50;
@@ -232,21 +233,7 @@ async fn prune_versions(
     let (touched, bundles, rejects, schemas, rules, first): Old = desk.store.connection.pipe(&pipeline).await?;
     let mut more = [&bundles, &rejects].iter().any(|found| found.len() == MAX_REMOVED);
     let step = &mut desk.step;
-    let (mut until, mut records) = (oldest, 0);
-    for (at, text) in touched.iter().enumerate() {
-        let Touched { version, retired, .. } = serde_json::from_str(text)?;
-        if records > MAX_RECORDS || at + 1 == MAX_REMOVED {
-            (until, more) = (version.0.min(oldest), true);
-            break;
-        }
-        records += retired.len();
-        for key in &retired {
-            step.hdel(&keys.former(), &[&former_field(key, version)]);
-            step.zrem(&keys.former_keys(), former_member(key, version));
-        }
-    }
-    // What the oldest version itself touched is told by the feed of changes.
-    step.zrem_scores(&keys.touched(), "-inf", &format!("({until}"));
+    more |= forget_touched(step, keys, &touched, oldest)?;
     for member in &bundles {
         let left = member.split_once(':').and_then(|(_, left)| left.parse().ok());
         let left = Version(left.ok_or_else(|| Fault::Stored(format!("`{member}` are no former records")))?);
@@ -273,5 +260,25 @@ async fn prune_versions(
         step.zrem_scores(&keys.versions(), "-inf", &format!("({until}"));
         more |= until < oldest;
     }
+    Ok(more)
+}
+
+/// Removes former records that `touched` versions left, and their keys; whether there may be more.
+fn forget_touched(step: &mut Step, keys: &DataKeys, touched: &[String], oldest: u64) -> Fallible<bool> {
+    // What the oldest version itself touched is told by the feed of changes.
+    let (mut until, mut records, mut more) = (oldest, 0, false);
+    for (at, text) in touched.iter().enumerate() {
+        let Touched { version, retired, .. } = serde_json::from_str(text)?;
+        if records > MAX_RECORDS || at + 1 == MAX_REMOVED {
+            (until, more) = (version.0.min(oldest), true);
+            break;
+        }
+        records += retired.len();
+        for key in &retired {
+            step.hdel(&keys.former(), &[&former_field(key, version)]);
+            step.zrem(&keys.former_keys(), former_member(key, version));
+        }
+    }
+    step.zrem_scores(&keys.touched(), "-inf", &format!("({until}"));
     Ok(more)
 }

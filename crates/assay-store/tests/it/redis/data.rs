@@ -152,6 +152,37 @@ async fn writers_loads_compactions_and_restores_of_several_processes_keep_every_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_part_that_loses_row_by_row_every_version_is_known() {
+    let harness = RedisHarness::new();
+    let mut scene = Scene::new(harness.clone());
+    let warehouse = Warehouse::default();
+    let rows: Vec<_> = (0..700).map(|key| (key.to_string(), "row".to_owned())).collect();
+    let part = warehouse.part(&scene, rows, None).await;
+    scene.load_parts(CommitMode::Replace, vec![part]).await;
+    let deletions = (0..600).map(|key| {
+        let scene = &scene;
+        async move { scene.put(vec![delete(&key.to_string())]).await }
+    });
+    join_all(deletions).await;
+    // Once as this process remembers it, and once as it is read anew.
+    for _ in 0..2 {
+        for version in [1, 100, 511, 512, 513, 514, 601] {
+            let snapshot = scene.catalog().snapshot(&name(), Some(Version(version))).await.unwrap();
+            assert_eq!(
+                warehouse.read(&snapshot).len() as u64,
+                701 - version,
+                "version {version}"
+            );
+        }
+        let gone = scene.put(vec![delete("5"), delete("700")]).await;
+        assert_eq!(gone.outcomes, [WriteOutcome::Missing, WriteOutcome::Missing]);
+        scene.reopen();
+    }
+    let pieces: Vec<Vec<u8>> = ask(&harness, &["ZRANGE", "{assay}:deleted:d:1", "513", "513", "BYSCORE"]);
+    assert!(pieces[0].starts_with(b"513 ="), "the 512th is whole");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_hears_of_a_version_that_another_made() {
     let harness = RedisHarness::new();
     let (one, other) = (Scene::new(harness.clone()), Scene::new(harness));
