@@ -132,3 +132,27 @@ async fn many_processes_bring_every_job_to_one_end() {
         assert_eq!(other.newest().await.unwrap(), store.newest().await.unwrap());
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_a_thousand_share_ends_for_all_in_one_step() {
+    let server = Server::start();
+    let store = open(&server, |_| {}).await.unwrap();
+    let shared = || {
+        let mut job = new_job(SystemClock.now());
+        job.sharing = Some(Sharing {
+            key: "k".to_owned(),
+            finished_after: None,
+        });
+        job
+    };
+    let first = store.submit(shared(), None).await.unwrap().job.id;
+    for _ in 0..1_000 {
+        store.submit(shared(), None).await.unwrap();
+    }
+    let (lease, _) = store.claim(&WorkerId("worker".to_owned()), 1).await.unwrap().remove(0);
+    assert_eq!(lease.job, first);
+    store.finish(&lease, succeeded()).await.unwrap();
+    let figures = store.stats().await.unwrap();
+    assert!(figures.by_state.contains(&(State::Succeeded, 1_001)), "{figures:?}");
+    assert_eq!(store.check(false).await.unwrap(), []);
+}
