@@ -19,6 +19,7 @@ fn new() -> NewDataset {
         key: Some("id".to_owned()),
         description: None,
         rules: None,
+        source: None,
     }
 }
 
