@@ -20,6 +20,7 @@ mod keyindex;
 pub mod names;
 mod notice;
 pub mod number;
+mod objects;
 mod order;
 mod ports;
 mod queue;
@@ -59,6 +60,7 @@ pub use notice::{
     Delivery, DeliveryOutcome, DeliveryState, DeliveryTry, Destination, Hook, HookFormat, LOGGED_TRIES, Notice, Target,
     delivery_pause_ms,
 };
+pub use objects::ObjectsAccess;
 pub use order::{
     Completion, CountTask, Counted, EngineMessage, EngineReply, Facet, FacetValue, ImportFile, ImportFormat,
     ImportTask, Input, InputSource, Order, RecordFilter, RecordsTask, Task,

@@ -6,4 +6,4 @@ pub mod embedded;
 pub mod objects;
 
 pub use embedded::{EmbeddedStore, StoreSettings};
-pub use objects::DurableFolder;
+pub use objects::{DurableFolder, Objects, ObjectsUrl};

@@ -9,6 +9,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::failure::{Fallible, Fault};
+use super::rows;
 use crate::objects::{create_private_folder, sync_folder};
 
 /// Each brings a database from the version that is its place here to the next.
@@ -138,5 +139,19 @@ pub(super) fn next_epoch(connection: &Connection) -> Fallible<u64> {
         [],
         |row| row.get(0),
     )?;
-    Ok(super::rows::unsigned(epoch))
+    Ok(rows::unsigned(epoch))
+}
+
+/// The number that tells this store from all others, made when it is first asked for.
+pub(super) fn store_id(connection: &Connection) -> Fallible<u64> {
+    // 63 bits, as SQLite has them.
+    let new = ulid::Ulid::new().random() & u128::from(i64::MAX.unsigned_abs());
+    let new = rows::signed(u64::try_from(new).unwrap_or(1));
+    let id: i64 = connection.query_row(
+        "INSERT INTO meta (name, value) VALUES ('store_id', ?1)
+         ON CONFLICT (name) DO UPDATE SET value = value RETURNING value",
+        [new],
+        |row| row.get(0),
+    )?;
+    Ok(rows::unsigned(id))
 }

@@ -1,23 +1,27 @@
-//! Files that nobody refers to, looked for little by little while the store is in use: what a deletion missed, and what
-//! uploads and attempts left unfinished.
+//! Objects that nobody refers to, looked for little by little while the store is in use: what a deletion missed, and
+//! what uploads and attempts left unfinished.
 //!
-//! What is being written has no reference yet, so only files count that are older than any upload or attempt can be.
+//! What is being written has no reference yet, so only objects count that are older than any upload or attempt can be.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use assay_core::{Code, Error, Result, Timestamp, UPLOADS, Upkeep as _, UploadId};
-use object_store::ObjectStore as _;
+use futures::TryStreamExt as _;
+use futures::stream::BoxStream;
+use object_store::ObjectStoreExt as _;
 use object_store::path::Path;
 
 use super::EmbeddedStore;
-use crate::objects::{DurableFolder, Walk, is_kept};
+use crate::objects::sweep as sweep_all;
+use crate::objects::{Found, Objects, claim, is_kept, names_of, sweep_failed};
 
-/// Most entries of folders that one turn looks at.
+/// Most objects that one turn looks at.
 const MAX_SEEN: usize = 1_000;
-/// From the end of a walk through the whole folder to the next.
+/// How many references are looked at before a place is taken for another one.
+const SAMPLE: usize = 20;
+/// From the end of a walk through all objects to the next.
 const PAUSE_MS: u64 = 3_600_000;
 
 /// Where the walk stands.
@@ -36,11 +40,16 @@ enum Place {
     Resting(Timestamp),
 }
 
-#[derive(Debug)]
 struct Round {
-    walk: Walk,
-    /// Files that were referred to when the round began: most need no further look.
-    kept: HashSet<PathBuf>,
+    walk: BoxStream<'static, Result<Found>>,
+    /// What was referred to when the round began: most of it needs no further look.
+    kept: HashSet<String>,
+}
+
+impl std::fmt::Debug for Round {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Round").finish_non_exhaustive()
+    }
 }
 
 impl Leftovers {
@@ -69,13 +78,33 @@ impl Leftovers {
 /// # Errors
 /// As that.
 pub(super) async fn clear(store: &EmbeddedStore, now: Timestamp) -> Result<u64> {
+    let objects = &*store.inner.objects;
     let mut kept = store.referenced_objects().await?;
-    kept.extend(unexpired_uploads(&store.inner.objects, now).await?);
-    store.inner.objects.sweep(&kept).await
+    refuse_another_place(objects, &kept).await?;
+    if let Some(id) = &store.inner.owner {
+        claim(objects, id).await?;
+    }
+    kept.extend(unexpired_uploads(objects, now).await?);
+    sweep_all(objects, &kept).await
+}
+
+/// Refuses a place in which nothing lies of what the store refers to: it was started with another one.
+async fn refuse_another_place(objects: &dyn Objects, referenced: &HashSet<String>) -> Result<()> {
+    let mut looked = referenced.iter().filter(|path| !path.starts_with(UPLOADS)).take(SAMPLE);
+    let Some(first) = looked.next() else { return Ok(()) };
+    for path in std::iter::once(first).chain(looked) {
+        match objects.head(&Path::from(path.as_str())).await {
+            Ok(_) => return Ok(()),
+            Err(object_store::Error::NotFound { .. }) => {}
+            Err(cause) => return Err(sweep_failed(&cause)),
+        }
+    }
+    let message = format!("{objects} holds none of the objects of this store");
+    Err(Error::new(Code::StoreFailed, message).hint("start the server with the `--objects` that it had before"))
 }
 
 /// The folders of uploads that have not expired.
-async fn unexpired_uploads(objects: &DurableFolder, now: Timestamp) -> Result<Vec<String>> {
+async fn unexpired_uploads(objects: &dyn Objects, now: Timestamp) -> Result<Vec<String>> {
     let listed = objects.list_with_delimiter(Some(&Path::from(UPLOADS))).await;
     let listed = listed.map_err(|cause| {
         tracing::error!(error = %cause, "could not list the uploads");
@@ -110,26 +139,42 @@ async fn turn(
     now: Timestamp,
     age_ms: u64,
 ) -> Result<(u64, Option<Round>)> {
-    let Round { walk, kept } = match round {
+    let objects = &*store.inner.objects;
+    let before = written_before(now, age_ms);
+    let mut removed = 0;
+    let Round { mut walk, kept } = match round {
         Some(round) => round,
-        None => Round {
-            kept: referenced(store).await?,
-            walk: store.inner.objects.walk().await?,
-        },
+        None => {
+            removed += objects.remove_unfinished(before).await?;
+            Round {
+                kept: referenced(store).await?,
+                walk: objects.walk(),
+            }
+        }
     };
-    let (mut old, rest) = walk.next(MAX_SEEN, written_before(now, age_ms)).await?;
-    old.retain(|file| !is_kept(&kept, file));
+    let mut old = Vec::new();
+    let mut is_over = false;
+    for _ in 0..MAX_SEEN {
+        match walk.try_next().await? {
+            Some(found) if found.written_at < before && !is_kept(&kept, &found.name) => old.push(found.name),
+            Some(_) => {}
+            None => {
+                is_over = true;
+                break;
+            }
+        }
+    }
     if !old.is_empty() {
         // Anew, as answers came since. What is referred to after this look was written by then, and is not so old.
         let referenced = referenced(store).await?;
-        old.retain(|file| !is_kept(&referenced, file));
+        old.retain(|name| !is_kept(&referenced, name));
     }
-    let removed = store.inner.objects.remove(old).await?;
-    Ok((removed, rest.map(|walk| Round { walk, kept })))
+    removed += objects.remove(old).await?;
+    Ok((removed, (!is_over).then_some(Round { walk, kept })))
 }
 
-async fn referenced(store: &EmbeddedStore) -> Result<HashSet<PathBuf>> {
-    store.inner.objects.files_of(&store.referenced_objects().await?)
+async fn referenced(store: &EmbeddedStore) -> Result<HashSet<String>> {
+    names_of(&store.referenced_objects().await?)
 }
 
 fn written_before(now: Timestamp, age_ms: u64) -> SystemTime {

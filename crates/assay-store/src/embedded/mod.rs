@@ -41,7 +41,7 @@ use assay_core::{Clock, Error, Result, ShareLimits};
 use object_store::{ObjectStore, ObjectStoreExt as _};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
-use crate::objects::DurableFolder;
+use crate::objects::{DurableFolder, Objects};
 use data::{Futile, Indexes};
 use desk::{Desk, Fences, LiveProgress};
 use failure::Fallible;
@@ -107,7 +107,9 @@ struct Inner {
     writer: Mutex<Option<JoinHandle<()>>>,
     reads: Arc<Reads>,
     told: Told,
-    objects: DurableFolder,
+    objects: Arc<dyn Objects>,
+    /// The mark of this store in the place of its objects, when that is not its own folder.
+    owner: Option<String>,
     indexes: Indexes,
     leftovers: Leftovers,
     leftover_ms: u64,
@@ -126,8 +128,36 @@ impl EmbeddedStore {
     /// `StorageFull`.
     pub fn open(folder: &Path, clock: Arc<dyn Clock>, settings: StoreSettings) -> Result<Self> {
         let files = Files::take(folder)?;
-        let objects = DurableFolder::open(&files.objects())?;
+        let objects = Arc::new(DurableFolder::open(&files.objects())?);
+        Self::start(files, objects, false, clock, settings)
+    }
+
+    /// As [`open`](Self::open), with the parts, results and uploads in a place of their own. That place belongs to this
+    /// store alone: [`clear_leftovers`](Self::clear_leftovers) marks it so.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_with(
+        folder: &Path,
+        objects: Arc<dyn Objects>,
+        clock: Arc<dyn Clock>,
+        settings: StoreSettings,
+    ) -> Result<Self> {
+        Self::start(Files::take(folder)?, objects, true, clock, settings)
+    }
+
+    fn start(
+        files: Files,
+        objects: Arc<dyn Objects>,
+        is_elsewhere: bool,
+        clock: Arc<dyn Clock>,
+        settings: StoreSettings,
+    ) -> Result<Self> {
         let connection = files.connect()?;
+        let owner = match is_elsewhere {
+            true => Some(files::store_id(&connection).map_err(|fault| fault.into_error("read its id"))?),
+            false => None,
+        };
         let epoch = files::next_epoch(&connection).map_err(|fault| fault.into_error("count its starts"))?;
         let reads = Reads::new(&files.database());
         let told = Told {
@@ -163,8 +193,9 @@ impl EmbeddedStore {
                 writer: Mutex::new(Some(thread)),
                 reads,
                 told,
-                indexes: Indexes::new(objects.clone()),
+                indexes: Indexes::new(Arc::clone(&objects)),
                 objects,
+                owner: owner.map(|id| format!("embedded {id:016x}")),
                 leftovers: Leftovers::default(),
                 leftover_ms,
                 futile: Arc::default(),
@@ -176,7 +207,7 @@ impl EmbeddedStore {
     /// Where parts, results and uploads lie.
     #[must_use]
     pub fn objects(&self) -> Arc<dyn ObjectStore> {
-        Arc::new(self.inner.objects.clone())
+        Arc::clone(&self.inner.objects) as Arc<dyn ObjectStore>
     }
 
     /// Removes the objects that nobody refers to, unfinished writes included, and says how many. Uploads that have not
@@ -185,7 +216,8 @@ impl EmbeddedStore {
     /// For start-up, before anything writes: a write that is under way has no reference yet.
     ///
     /// # Errors
-    /// `StoreFailed` when the objects or the references cannot be read. Nothing is removed then.
+    /// `StoreFailed` when the objects or the references cannot be read, or when nothing that is referred to lies there;
+    /// `StoreLocked` when the place belongs to another store. Nothing is removed then.
     pub async fn clear_leftovers(&self) -> Result<u64> {
         leftovers::clear(self, self.inner.clock.now()).await
     }
@@ -252,7 +284,7 @@ impl EmbeddedStore {
 impl std::fmt::Debug for EmbeddedStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("EmbeddedStore")
-            .field("objects", &self.inner.objects)
+            .field("objects", &format_args!("{}", self.inner.objects))
             .finish_non_exhaustive()
     }
 }

@@ -10,6 +10,7 @@ mod folder;
 mod leftovers;
 mod model;
 mod objects;
+mod services;
 mod support;
 mod warehouse;
 

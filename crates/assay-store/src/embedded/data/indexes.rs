@@ -7,14 +7,14 @@ use assay_core::{Code, Error, IndexFile, KeyIndex, Result, checksum};
 use object_store::ObjectStoreExt as _;
 use object_store::path::Path;
 
-use crate::objects::DurableFolder;
+use crate::objects::Objects;
 
 /// Bytes of indexes that are kept; those that were not asked for the longest go first.
 const MOST: usize = 256 << 20;
 
 #[derive(Debug)]
 pub(in crate::embedded) struct Indexes {
-    objects: DurableFolder,
+    objects: Arc<dyn Objects>,
     kept: Mutex<Kept>,
 }
 
@@ -27,7 +27,7 @@ struct Kept {
 }
 
 impl Indexes {
-    pub(in crate::embedded) fn new(objects: DurableFolder) -> Self {
+    pub(in crate::embedded) fn new(objects: Arc<dyn Objects>) -> Self {
         Self {
             objects,
             kept: Mutex::default(),
@@ -42,7 +42,7 @@ impl Indexes {
         if let Some(index) = self.lock().get(path) {
             return Ok(index);
         }
-        let index = Arc::new(read(&self.objects, path, file).await?);
+        let index = Arc::new(read(&*self.objects, path, file).await?);
         self.lock().put(path, &index);
         Ok(index)
     }
@@ -79,7 +79,7 @@ impl Kept {
     }
 }
 
-async fn read(objects: &DurableFolder, path: &str, file: &IndexFile) -> Result<KeyIndex> {
+async fn read(objects: &dyn Objects, path: &str, file: &IndexFile) -> Result<KeyIndex> {
     let location = Path::from(KeyIndex::path_of(path));
     let failed = |cause: String| {
         tracing::error!(error = cause, %location, "an index of keys cannot be read");

@@ -1,19 +1,18 @@
-//! Files of parts, results and uploads in a folder, durable before a write is acknowledged.
+//! Objects as files in a folder, durable before a write is acknowledged.
 //!
-//! It adds fsync and the sweep of leftovers to `object_store`'s local file system; it knows nothing of what the files
-//! hold, nor who refers to them.
+//! It adds fsync and the walk over leftovers to `object_store`'s local file system.
 
-use std::collections::HashSet;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
-use std::path::{Path as FilePath, PathBuf};
+use std::path::Path as FilePath;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use assay_core::{Code, Error, Result};
 use async_trait::async_trait;
-use futures::stream::BoxStream;
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt as _, TryStreamExt as _};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
@@ -21,6 +20,11 @@ use object_store::{
     PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, RenameTargetMode, UploadPart,
 };
 
+use super::files::{Walk, create_private_folder, off_thread, remove_all, sync_folder};
+use super::{Found, Objects, sweep_failed};
+
+/// Entries of folders that a walk looks at in one go.
+const ENTRIES_AT_ONCE: usize = 1_000;
 /// What is being written carries this in its name until it is whole and synced.
 const PARTIAL: &str = ".partial-";
 
@@ -59,55 +63,6 @@ impl DurableFolder {
             root: root.into(),
             writes: Arc::new(AtomicU64::new(0)),
         })
-    }
-
-    /// Removes every file that `referenced` names neither itself nor by its folder, unfinished writes included, and says
-    /// how many.
-    ///
-    /// For start-up, before anything writes: a write that is under way has no reference yet.
-    ///
-    /// # Errors
-    /// `StoreFailed` when a reference is no path of an object or the folder cannot be read. Nothing is removed then.
-    pub async fn sweep(&self, referenced: &HashSet<String>) -> Result<u64> {
-        let kept = self.files_of(referenced)?;
-        let root = Arc::clone(&self.root);
-        let removed = off_thread(move || remove_others(&root, &kept)).await;
-        removed.map_err(|cause| sweep_failed(&cause))
-    }
-
-    /// The files of objects, and the folders of them that are named instead.
-    ///
-    /// # Errors
-    /// `StoreFailed` when one is no path of an object.
-    pub(crate) fn files_of(&self, objects: &HashSet<String>) -> Result<HashSet<PathBuf>> {
-        let mut files = HashSet::with_capacity(objects.len());
-        for path in objects {
-            let location = Path::parse(path).map_err(|cause| sweep_failed(&cause))?;
-            let file = self.files.path_to_filesystem(&location);
-            files.insert(file.map_err(|cause| sweep_failed(&cause))?);
-        }
-        Ok(files)
-    }
-
-    /// A walk through all files.
-    ///
-    /// # Errors
-    /// `StoreFailed` when the folder cannot be read.
-    pub(crate) async fn walk(&self) -> Result<Walk> {
-        let root = Arc::clone(&self.root);
-        let open = off_thread(move || fs::read_dir(root)).await;
-        let open = open.map_err(|cause| sweep_failed(&cause))?;
-        Ok(Walk { open: vec![open] })
-    }
-
-    /// Removes these files and says how many.
-    ///
-    /// # Errors
-    /// `StoreFailed` when the work was broken off.
-    pub(crate) async fn remove(&self, files: Vec<PathBuf>) -> Result<u64> {
-        let root = Arc::clone(&self.root);
-        let removed = off_thread(move || Ok(remove_all(&root, files))).await;
-        removed.map_err(|cause| sweep_failed(&cause))
     }
 
     /// A name beside `location` that no other write has, in this process or another.
@@ -254,6 +209,54 @@ impl ObjectStore for DurableFolder {
     }
 }
 
+#[async_trait]
+impl Objects for DurableFolder {
+    /// Every file, those of unfinished writes included.
+    fn walk(&self) -> BoxStream<'static, Result<Found>> {
+        let root = Arc::clone(&self.root);
+        let steps = stream::try_unfold(Some(None), move |walk: Option<Option<Walk>>| {
+            let root = Arc::clone(&root);
+            async move {
+                let Some(walk) = walk else { return Ok(None) };
+                let step = off_thread(move || {
+                    let walk = match walk {
+                        Some(walk) => walk,
+                        None => Walk::through(&root)?,
+                    };
+                    let (files, rest) = walk.next(ENTRIES_AT_ONCE)?;
+                    let found = files.into_iter().map(|(file, written_at)| Found {
+                        name: name(&root, &file),
+                        written_at,
+                    });
+                    Ok((found.collect::<Vec<_>>(), rest))
+                });
+                let (found, rest) = step.await.map_err(|cause| sweep_failed(&cause))?;
+                Ok(Some((stream::iter(found).map(Ok), rest.map(Some))))
+            }
+        });
+        steps.try_flatten().boxed()
+    }
+
+    async fn remove(&self, names: Vec<String>) -> Result<u64> {
+        let root = Arc::clone(&self.root);
+        let removed = off_thread(move || Ok(remove_all(&root, names.iter().map(|name| root.join(name))))).await;
+        removed.map_err(|cause| sweep_failed(&cause))
+    }
+
+    /// There is none: what is unfinished lies beside the objects.
+    async fn remove_unfinished(&self, _: SystemTime) -> Result<u64> {
+        Ok(0)
+    }
+}
+
+/// The path of a file below the folder, as that of an object.
+fn name(root: &FilePath, file: &FilePath) -> String {
+    file.strip_prefix(root)
+        .unwrap_or(file)
+        .to_string_lossy()
+        .replace(std::path::MAIN_SEPARATOR, "/")
+}
+
 /// An upload in parts that becomes an object, durably, when it is complete.
 #[derive(Debug)]
 struct DurableUpload {
@@ -280,129 +283,6 @@ impl MultipartUpload for DurableUpload {
     async fn abort(&mut self) -> object_store::Result<()> {
         self.upload.abort().await
     }
-}
-
-/// Creates a folder and those above it that are missing; new ones belong to the owner alone.
-pub(crate) fn create_private_folder(folder: &FilePath) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
-}
-
-/// Makes the entries of a folder durable.
-#[cfg(unix)]
-pub(crate) fn sync_folder(folder: &FilePath) -> io::Result<()> {
-    File::open(folder)?.sync_all()
-}
-
-/// Folders cannot be opened for this elsewhere; there the file system keeps its entries by itself.
-#[cfg(not(unix))]
-pub(crate) fn sync_folder(_: &FilePath) -> io::Result<()> {
-    Ok(())
-}
-
-/// Runs what waits for the disk where it holds up no task.
-async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
-    match tokio::runtime::Handle::try_current() {
-        Ok(runtime) => runtime.spawn_blocking(work).await.map_err(io::Error::other)?,
-        Err(_) => work(),
-    }
-}
-
-fn remove_others(root: &FilePath, kept: &HashSet<PathBuf>) -> io::Result<u64> {
-    let mut leftovers = Vec::new();
-    let mut folders = vec![root.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder)? {
-            let entry = entry?;
-            if entry.file_type()?.is_dir() {
-                folders.push(entry.path());
-            } else if !is_kept(kept, &entry.path()) {
-                leftovers.push(entry.path());
-            }
-        }
-    }
-    Ok(remove_all(root, leftovers))
-}
-
-/// Whether a file is among those to keep, or lies in a folder that is.
-pub(crate) fn is_kept(kept: &HashSet<PathBuf>, file: &FilePath) -> bool {
-    kept.contains(file) || file.parent().is_some_and(|folder| kept.contains(folder))
-}
-
-/// Removes files, and the folders that they leave empty.
-fn remove_all(root: &FilePath, files: Vec<PathBuf>) -> u64 {
-    let mut removed = 0;
-    for path in files {
-        match fs::remove_file(&path) {
-            Ok(()) => {
-                removed += 1;
-                // One that is not empty stays, and so does the root.
-                let _ = path.parent().filter(|folder| *folder != root).map(fs::remove_dir);
-            }
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
-            Err(cause) => tracing::warn!(file = %path.display(), error = %cause, "a leftover could not be removed"),
-        }
-    }
-    removed
-}
-
-/// A walk through the files of a folder, a number of entries at a time.
-#[derive(Debug)]
-pub(crate) struct Walk {
-    /// The folders under way, the innermost last.
-    open: Vec<fs::ReadDir>,
-}
-
-impl Walk {
-    /// Looks at the next `most` entries: the files among them that were last written before `before`, and the rest of
-    /// the walk when there is one.
-    ///
-    /// # Errors
-    /// `StoreFailed` when a folder cannot be read.
-    pub(crate) async fn next(mut self, most: usize, before: SystemTime) -> Result<(Vec<PathBuf>, Option<Self>)> {
-        let looked = off_thread(move || {
-            let mut old = Vec::new();
-            for _ in 0..most {
-                if self.open.is_empty() {
-                    break;
-                }
-                old.extend(self.step(before)?);
-            }
-            let rest = Some(self).filter(|walk| !walk.open.is_empty());
-            Ok((old, rest))
-        });
-        looked.await.map_err(|cause| sweep_failed(&cause))
-    }
-
-    /// The next entry, when it is an old file. What goes away meanwhile needs no look.
-    fn step(&mut self, before: SystemTime) -> io::Result<Option<PathBuf>> {
-        let Some(entry) = self.open.last_mut().and_then(Iterator::next) else {
-            self.open.pop();
-            return Ok(None);
-        };
-        let look = || -> io::Result<Option<PathBuf>> {
-            let entry = entry?;
-            if entry.file_type()?.is_dir() {
-                self.open.push(fs::read_dir(entry.path())?);
-                return Ok(None);
-            }
-            let is_old = entry.metadata()?.modified()? < before;
-            Ok(is_old.then(|| entry.path()))
-        };
-        match look() {
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
-            looked => looked,
-        }
-    }
-}
-
-fn sweep_failed(cause: &dyn std::fmt::Display) -> Error {
-    tracing::error!(error = %cause, "could not sweep the folder of objects");
-    Error::new(Code::StoreFailed, "could not sweep the leftovers of former runs")
-        .hint("the log of the server has the cause")
 }
 
 fn not_durable(cause: io::Error) -> object_store::Error {

@@ -1,0 +1,37 @@
+//! The names of the keys, made here and nowhere else.
+
+/// The keys of one store of objects.
+#[derive(Debug, Clone)]
+pub(super) struct Keys {
+    /// Sorted set of the paths of all objects, every score 0.
+    pub(super) names: String,
+    /// Hash from the path of an object to what is known of it, see [`About`](super::about::About).
+    pub(super) about: String,
+    /// Sorted set of the chunks that belong to no object yet, by the time of their writing in milliseconds since 1970.
+    pub(super) staged: String,
+    /// What the name of every chunk begins with.
+    pub(super) chunks: String,
+}
+
+impl Keys {
+    /// Those under the hash tag `{prefix}`, so that all lie in one slot of a cluster.
+    pub(super) fn under(prefix: &str) -> Self {
+        let of = |name: &str| format!("{{{prefix}}}:objects:{name}");
+        Self {
+            names: of("names"),
+            about: of("about"),
+            staged: of("staged"),
+            chunks: of("chunk:"),
+        }
+    }
+
+    /// The string with the bytes of a chunk.
+    pub(super) fn chunk(&self, id: &str, number: u64) -> String {
+        format!("{}{}", self.chunks, member(id, number))
+    }
+}
+
+/// A chunk as a member of `staged`.
+pub(super) fn member(id: &str, number: u64) -> String {
+    format!("{id}:{number}")
+}
