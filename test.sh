@@ -1,13 +1,19 @@
 #!/bin/sh
-# Formatting, lints and all tests. Needs Rust by rustup and, for the bundled SQLite, a C compiler.
+# Formatting, lints and all tests. Needs Rust by rustup, a C compiler for the bundled SQLite, a Redis server, and Python
+# for a server that speaks S3; what is missing is installed.
 set -eu
 cd "$(dirname "$0")"
 
-if ! command -v cc >/dev/null 2>&1; then
+missing=""
+command -v cc >/dev/null 2>&1 || missing="$missing build-essential"
+command -v redis-server >/dev/null 2>&1 || missing="$missing redis-server"
+python3 -c 'import ensurepip' >/dev/null 2>&1 || missing="$missing python3 python3-venv"
+if [ -n "$missing" ]; then
     sudo=""
     [ "$(id -u)" -eq 0 ] || sudo="sudo"
     $sudo apt-get update -qq
-    $sudo apt-get install -y -qq build-essential
+    # shellcheck disable=SC2086
+    $sudo apt-get install -y -qq $missing
 fi
 
 cargo fmt --all --check

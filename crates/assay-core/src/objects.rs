@@ -14,6 +14,8 @@ pub struct ObjectsAccess {
     pub url: String,
     /// Settings of the service by their names in the environment, e.g. `AWS_REGION`.
     pub options: BTreeMap<String, String>,
+    /// Certificates in PEM whose authorities vouch for the service.
+    pub authorities: Option<String>,
     /// Folder on the local disk for copies of what lies far away. Processes may share it.
     pub cache_folder: PathBuf,
     /// Most bytes that the copies may take.
@@ -35,6 +37,7 @@ mod tests {
         let access = ObjectsAccess {
             url: "redis://assay:geheim@db:6379/0".to_owned(),
             options: BTreeMap::from([("AWS_SECRET_ACCESS_KEY".to_owned(), "geheim".to_owned())]),
+            authorities: None,
             cache_folder: PathBuf::from("cache"),
             cache_bytes: 1,
         };

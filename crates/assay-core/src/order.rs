@@ -5,8 +5,8 @@ use serde_json::Value;
 
 use crate::{
     Attribute, Author, Column, Commit, CommitMode, CompactTask, DatasetName, Error, Format, HistoryTable, Limits,
-    LivePart, Part, Piece, Progress, ReadOptions, ResultData, RetypeTask, Rules, Seen, Snapshot, StoredResult,
-    TableSchema, TypeHint, Usage, Version,
+    LivePart, ObjectsAccess, Part, Piece, Progress, ReadOptions, ResultData, RetypeTask, Rules, Seen, Snapshot,
+    StoredResult, TableSchema, TypeHint, Usage, Version,
 };
 
 /// A table that an order reads, under the name by which its SQL or parameters call it.
@@ -312,6 +312,8 @@ pub struct RecordFilter {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EngineMessage {
+    /// Comes first and once: where the objects lie that orders are about.
+    Open(ObjectsAccess),
     Run(Box<Order>),
     /// Stop the running order; it answers with `Failed`, code `canceled`.
     Cancel,

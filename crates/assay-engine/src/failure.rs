@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arrow::error::ArrowError;
 use assay_core::{Code, Error, names};
 use assay_formats::kinds::REST_NAME;
+use assay_formats::store_fault;
 use datafusion::common::{Column, DataFusionError, SchemaError};
 use datafusion::sql::sqlparser::parser::ParserError;
 
@@ -163,6 +164,9 @@ fn of_signature(message: &str) -> Option<Error> {
 
 /// A fault met while a query ran.
 pub(crate) fn of_run(cause: &DataFusionError, text: &Text) -> Error {
+    if let Some(error) = of_objects(cause) {
+        return error;
+    }
     match root(cause) {
         DataFusionError::SchemaError(cause, _) => of_schema(cause, text),
         DataFusionError::SQL(cause, _) => of_parser(cause),
@@ -184,6 +188,23 @@ pub(crate) fn of_run(cause: &DataFusionError, text: &Text) -> Error {
             damaged()
         }
         cause => inside(cause),
+    }
+}
+
+/// A fault of the place of the objects, wherever it was met. What is missing there is damage instead.
+fn of_objects(cause: &DataFusionError) -> Option<Error> {
+    let chain = std::iter::successors(Some(cause as &(dyn std::error::Error + 'static)), |cause| {
+        cause.source()
+    });
+    let found = chain
+        .filter_map(|cause| cause.downcast_ref::<object_store::Error>())
+        .next()?;
+    match found {
+        object_store::Error::NotFound { .. } => {
+            tracing::error!(error = %found, "a part of a data set is missing");
+            Some(damaged())
+        }
+        found => Some(store_fault("reading the data set", found)),
     }
 }
 

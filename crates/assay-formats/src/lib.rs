@@ -8,4 +8,4 @@ mod fault;
 pub mod ingest;
 pub mod kinds;
 
-pub use fault::{fault, hexadecimal};
+pub use fault::{fault, hexadecimal, store_fault};

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use assay_core::{Completion, Error, Limits, Order, Result, ResultData, RunControl, Task};
+use assay_core::{Code, Completion, Error, Limits, Order, Result, ResultData, RunControl, Task};
 use axum::body::Body;
 use bytes::Bytes;
 use futures::stream::{StreamExt as _, TryStreamExt as _};
@@ -121,7 +121,8 @@ async fn make(app: &App, task: Task) -> Result<Arc<Export>> {
 
 fn unreadable(cause: &object_store::Error) -> Error {
     tracing::error!(error = %cause, "an export cannot be read");
-    Error::internal("reading the export")
+    Error::new(Code::StoreFailed, "the export cannot be read from the store")
+        .hint("try again; the log of the server has the cause")
 }
 
 impl Export {
@@ -132,7 +133,7 @@ impl Export {
     /// A part of the file, streamed.
     ///
     /// # Errors
-    /// `Internal` when it cannot be read.
+    /// `StoreFailed` when it cannot be read.
     pub(crate) async fn body(self: Arc<Self>, app: &App, span: Span) -> Result<Body> {
         let Span { begin, end } = span;
         match &self.data {

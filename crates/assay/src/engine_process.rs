@@ -1,18 +1,19 @@
-//! The inside of an engine process: orders come in on stdin, completions go out on stdout, and the memory an order may
-//! take is set before it runs.
+//! The inside of an engine process: orders come in on stdin after the word where the objects lie, completions go out on
+//! stdout, and the memory an order may take is set before it runs.
 //!
 //! It knows neither catalog nor queue, and ends when its server does: the end of stdin ends the process, however busy
 //! it is.
 
 use std::io::Write as _;
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use assay_analyses::LocalRunner;
-use assay_core::{EngineMessage, EngineReply, Order, RunControl, Runner, read_frame_blocking, write_frame};
+use assay_core::{
+    EngineMessage, EngineReply, Order, RunControl, Runner, SystemClock, read_frame_blocking, write_frame,
+};
 use assay_engine::{Engine, EngineSettings};
-use assay_store::DurableFolder;
+use assay_store::objects;
 use tokio::sync::{mpsc, watch};
 
 /// Plans recurse; a guard bounds their depth and this leaves room for what it lets through.
@@ -27,8 +28,7 @@ const SLACK_BYTES: u64 = (BLOCKING_THREADS * THREAD_STACK_BYTES) as u64 + (64 <<
 ///
 /// # Errors
 /// When the process could not be set up; faults of orders are answered, not returned.
-pub fn run(objects: &Path, memory_bytes: u64, threads: usize) -> anyhow::Result<()> {
-    let objects = objects.to_owned();
+pub fn run(memory_bytes: u64, threads: usize) -> anyhow::Result<()> {
     let main = move || -> anyhow::Result<()> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(threads.max(1))
@@ -37,7 +37,7 @@ pub fn run(objects: &Path, memory_bytes: u64, threads: usize) -> anyhow::Result<
             .enable_all()
             .build()
             .context("starting the engine's threads")?;
-        runtime.block_on(serve(&objects, memory_bytes))
+        runtime.block_on(serve(memory_bytes))
     };
     let thread = std::thread::Builder::new()
         .name("engine".to_owned())
@@ -46,8 +46,12 @@ pub fn run(objects: &Path, memory_bytes: u64, threads: usize) -> anyhow::Result<
     thread.join().map_err(|_| anyhow::anyhow!("the engine panicked"))?
 }
 
-async fn serve(objects: &Path, memory_bytes: u64) -> anyhow::Result<()> {
-    let objects = Arc::new(DurableFolder::open(objects)?);
+async fn serve(memory_bytes: u64) -> anyhow::Result<()> {
+    let mut messages = spawn_reader()?;
+    let Some(EngineMessage::Open(access)) = messages.recv().await else {
+        anyhow::bail!("the server did not begin with where the objects lie");
+    };
+    let objects = objects::open(&access, Arc::new(SystemClock))?;
     // The pool is what sorts, joins and groups may hold before they spill; the rest is for what the pool cannot see.
     let pool_bytes = usize::try_from(memory_bytes / 2)?;
     let engine = Engine::new(
@@ -58,13 +62,12 @@ async fn serve(objects: &Path, memory_bytes: u64) -> anyhow::Result<()> {
         },
     )?;
     let runner = LocalRunner::new(engine);
-    let mut messages = spawn_reader()?;
     reply(&EngineReply::Ready).await?;
     while let Some(message) = messages.recv().await {
         match message {
             EngineMessage::Run(order) => run_order(&runner, *order, &mut messages).await?,
-            // The order it meant has just been answered.
-            EngineMessage::Cancel => {}
+            // The order that a cancel meant has just been answered.
+            EngineMessage::Cancel | EngineMessage::Open(_) => {}
         }
     }
     Ok(())

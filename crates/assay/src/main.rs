@@ -3,6 +3,7 @@
 mod cli;
 mod demo;
 mod engine_process;
+mod objects;
 mod output;
 mod server;
 

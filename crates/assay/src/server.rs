@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use assay_core::{Clock, Code, Error, Limits, Reach, SystemClock};
+use assay_core::{Clock, Code, Error, Limits, ObjectsAccess, Reach, SystemClock};
 use assay_server::{ServerSettings, Services, fire_schedules_until};
-use assay_store::{EmbeddedStore, StoreSettings};
+use assay_store::{EmbeddedStore, Objects, ObjectsUrl, StoreSettings};
 use assay_worker::{
     Authorities, EngineSettings, MailSettings, NoticePorts, NoticeSettings, ProcessRunner, WorkerPool, WorkerPorts,
     WorkerSettings, compact_until, deliver_until, reap_until, sweep_until,
@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::cli::{EngineArgs, Host, NoticeArgs, Running, ServeArgs};
-use crate::engine_process;
+use crate::{engine_process, objects};
 
 /// Reads of records and checks that run beside the jobs.
 const READ_SLOTS: usize = 2;
@@ -39,9 +39,12 @@ pub struct ThisProcess;
 impl Host for ThisProcess {
     async fn serve(&self, args: ServeArgs) -> anyhow::Result<()> {
         log_to_stderr("info");
-        let store = args.store.display().to_string();
+        let mut data = args.store.display().to_string();
+        if args.objects.is_some() {
+            data = format!("{data} and {}", objects::access(&args)?.1);
+        }
         let running = self.start(args).await?;
-        println!("assay listens on {} and keeps its data in {store}", running.base_url);
+        println!("assay listens on {} and keeps its data in {data}", running.base_url);
         let shutdown = running.shutdown.clone();
         let mut stopped = running.stopped;
         tokio::select! {
@@ -64,14 +67,15 @@ impl Host for ThisProcess {
     fn engine(&self, args: EngineArgs) -> anyhow::Result<()> {
         // Its server listens, and takes what is said about a fault into its own log.
         log_to_stderr("warn");
-        engine_process::run(&args.objects, args.memory_bytes, args.threads)
+        engine_process::run(args.memory_bytes, args.threads)
     }
 }
 
 async fn start(args: ServeArgs) -> anyhow::Result<Running> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let notice_settings = notice_settings(&args.notices)?;
-    let store = open(&args, &clock).await?;
+    let (access, place) = objects::access(&args)?;
+    let store = open(&args, &access, &clock).await?;
     let listener = TcpListener::bind(args.listen).await.with_context(|| {
         format!(
             "could not listen on {}; try another `--listen`, e.g. 127.0.0.1:0",
@@ -80,7 +84,11 @@ async fn start(args: ServeArgs) -> anyhow::Result<Running> {
     })?;
     let base_url = format!("http://{}", listener.local_addr()?);
     let worker_settings = worker_settings(args.workers);
-    let runner = Arc::new(ProcessRunner::start(engine_settings(&args, worker_settings.slots)?)?);
+    let runner = Arc::new(ProcessRunner::start(engine_settings(
+        &args,
+        access,
+        worker_settings.slots,
+    )?)?);
     runner.ready().await?;
 
     let (shutdown, told) = watch::channel(false);
@@ -108,7 +116,7 @@ async fn start(args: ServeArgs) -> anyhow::Result<Running> {
         store.objects(),
         told.clone(),
     ));
-    let services = services(&args, &ports, &store, told.clone());
+    let services = services(&args, &place, &ports, &store, told.clone());
     let workers = tokio::spawn(WorkerPool::new(ports, worker_settings).run(told));
     let firing = tokio::spawn(fire_schedules_until(services.clone()));
     let server = tokio::spawn(assay_server::serve(listener, services));
@@ -136,7 +144,7 @@ async fn start(args: ServeArgs) -> anyhow::Result<Running> {
 }
 
 /// Opens the store and removes what nobody refers to: leftovers of attempts and uploads that a kill cut short.
-async fn open(args: &ServeArgs, clock: &Arc<dyn Clock>) -> Result<EmbeddedStore, Error> {
+async fn open(args: &ServeArgs, access: &ObjectsAccess, clock: &Arc<dyn Clock>) -> Result<EmbeddedStore, Error> {
     let default = StoreSettings::default();
     let longest_ms = u64::try_from(args.timeout.as_millis()).unwrap_or(u64::MAX);
     let settings = StoreSettings {
@@ -145,7 +153,11 @@ async fn open(args: &ServeArgs, clock: &Arc<dyn Clock>) -> Result<EmbeddedStore,
         leftover_ms: default.leftover_ms.max(longest_ms.saturating_add(PARTING_MS)),
         ..default
     };
-    let store = take(&args.store, clock, &settings).await?;
+    let elsewhere = match args.objects {
+        Some(_) => Some(assay_store::objects::open(access, clock.clone())?),
+        None => None,
+    };
+    let store = take(&args.store, elsewhere.as_ref(), clock, &settings).await?;
     let removed = store.clear_leftovers().await?;
     if removed > 0 {
         tracing::info!(objects = removed, "removed what an earlier run left behind");
@@ -155,11 +167,20 @@ async fn open(args: &ServeArgs, clock: &Arc<dyn Clock>) -> Result<EmbeddedStore,
 
 /// Opens the store; waits a little while another process has it. A server that was killed while it started an engine
 /// process leaves its lock to that one until it has begun, which takes a moment on a busy machine.
-async fn take(folder: &Path, clock: &Arc<dyn Clock>, settings: &StoreSettings) -> Result<EmbeddedStore, Error> {
+async fn take(
+    folder: &Path,
+    elsewhere: Option<&Arc<dyn Objects>>,
+    clock: &Arc<dyn Clock>,
+    settings: &StoreSettings,
+) -> Result<EmbeddedStore, Error> {
     let end = tokio::time::Instant::now() + LOCK_PATIENCE;
     let mut is_first = true;
     loop {
-        match EmbeddedStore::open(folder, clock.clone(), settings.clone()) {
+        let opened = match elsewhere {
+            Some(objects) => EmbeddedStore::open_with(folder, objects.clone(), clock.clone(), settings.clone()),
+            None => EmbeddedStore::open(folder, clock.clone(), settings.clone()),
+        };
+        match opened {
             Err(error) if error.code == Code::StoreLocked && tokio::time::Instant::now() < end => {}
             opened => return opened,
         }
@@ -178,9 +199,9 @@ fn worker_settings(workers: Option<usize>) -> WorkerSettings {
     }
 }
 
-fn engine_settings(args: &ServeArgs, job_slots: usize) -> anyhow::Result<EngineSettings> {
+fn engine_settings(args: &ServeArgs, access: ObjectsAccess, job_slots: usize) -> anyhow::Result<EngineSettings> {
     let program = std::env::current_exe().context("finding this program, to start engine processes of it")?;
-    let settings = EngineSettings::new(program, engine_args(&args.store, args.memory)?);
+    let settings = EngineSettings::new(program, engine_args(args.memory), access);
     Ok(EngineSettings {
         job_slots,
         read_slots: READ_SLOTS,
@@ -188,21 +209,16 @@ fn engine_settings(args: &ServeArgs, job_slots: usize) -> anyhow::Result<EngineS
     })
 }
 
-fn engine_args(store: &Path, memory: u64) -> anyhow::Result<Vec<OsString>> {
-    let objects = store
-        .join("objects")
-        .canonicalize()
-        .context("finding the folder of objects")?;
+/// Everybody on the machine can read them: no secrets.
+fn engine_args(memory: u64) -> Vec<OsString> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    Ok(vec![
+    vec![
         "engine".into(),
-        "--objects".into(),
-        objects.into(),
         "--memory-bytes".into(),
         memory.to_string().into(),
         "--threads".into(),
         threads.to_string().into(),
-    ])
+    ]
 }
 
 fn notice_settings(args: &NoticeArgs) -> Result<NoticeSettings, Error> {
@@ -241,7 +257,13 @@ fn reach(args: &NoticeArgs) -> Reach {
     }
 }
 
-fn services(args: &ServeArgs, ports: &WorkerPorts, store: &EmbeddedStore, shutdown: watch::Receiver<bool>) -> Services {
+fn services(
+    args: &ServeArgs,
+    place: &ObjectsUrl,
+    ports: &WorkerPorts,
+    store: &EmbeddedStore,
+    shutdown: watch::Receiver<bool>,
+) -> Services {
     let default = ServerSettings::default();
     let default_limits = Limits {
         memory_bytes: args.memory,
@@ -276,7 +298,7 @@ fn services(args: &ServeArgs, ports: &WorkerPorts, store: &EmbeddedStore, shutdo
             },
             loopback_only: args.listen.ip().is_loopback(),
             reach: reach(&args.notices),
-            store_description: json!({"kind": "embedded", "durability": "fsync"}),
+            store_description: json!({"kind": "embedded", "durability": "fsync", "objects": place.kind()}),
             ..default
         },
         shutdown,

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use assay_core::{Code, Error, Result, ResultData};
-use assay_formats::{fault, hexadecimal};
+use assay_formats::{hexadecimal, store_fault};
 use object_store::path::Path;
 use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload};
 use sha2::{Digest, Sha256};
@@ -67,7 +67,7 @@ impl Sink {
     }
 
     async fn send(&mut self, piece: Vec<u8>) -> Result<()> {
-        let failed = |cause: object_store::Error| fault("writing an answer", &cause);
+        let failed = |cause: object_store::Error| store_fault("writing an answer", &cause);
         let upload = match &mut self.upload {
             Some(upload) => upload,
             none => {
@@ -83,7 +83,7 @@ impl Sink {
     }
 
     pub(crate) async fn finish(mut self) -> Result<ResultData> {
-        let failed = |cause: object_store::Error| fault("writing an answer", &cause);
+        let failed = |cause: object_store::Error| store_fault("writing an answer", &cause);
         let rest = std::mem::take(&mut self.buffer);
         if self.upload.is_none() && rest.len() <= self.inline_bytes {
             return Ok(ResultData::Inline(rest));

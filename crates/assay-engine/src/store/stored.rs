@@ -9,7 +9,7 @@ use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamDecoder;
 use assay_core::{Code, Column, Error, Result, ResultData};
 use assay_formats::encode::from_json;
-use assay_formats::{fault, hexadecimal};
+use assay_formats::{hexadecimal, store_fault};
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -195,6 +195,6 @@ fn unreadable(cause: object_store::Error) -> Error {
         object_store::Error::NotFound { .. } => {
             Error::new(Code::ResultExpired, "the stored answer has been removed").hint("run the job again")
         }
-        cause => fault("reading a stored answer", &cause),
+        cause => store_fault("reading a stored answer", &cause),
     }
 }

@@ -5,6 +5,7 @@
 mod answers;
 mod compaction;
 mod deleted;
+mod faults;
 mod flights;
 mod hot;
 mod inputs;

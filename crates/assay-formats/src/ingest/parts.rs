@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
-use assay_core::{Code, Error, IndexFile, KeyEntry, KeyIndex, Part, Result};
+use assay_core::{Error, IndexFile, KeyEntry, KeyIndex, Part, Result};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::ArrowWriter;
@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
 
 use super::chunk::Chunk;
-use crate::fault::hexadecimal;
+use crate::fault::{hexadecimal, store_fault};
 
 const ROWS_PER_GROUP: usize = 131_072;
 /// Small pages let a page of records be read without its neighbors.
@@ -171,7 +171,7 @@ impl Parts {
         self.handle
             .block_on(put)
             .map(drop)
-            .map_err(|error| storing_failed(&error))
+            .map_err(|cause| store_fault("storing the records", &cause))
     }
 
     /// The parts in the order in which they were added.
@@ -192,15 +192,4 @@ impl Parts {
 
 pub fn checksum(bytes: &[u8]) -> String {
     hexadecimal(&Sha256::digest(bytes))
-}
-
-fn storing_failed(error: &object_store::Error) -> Error {
-    tracing::error!(%error, "cannot store a part");
-    let full = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source())
-        .filter_map(|error| error.downcast_ref::<std::io::Error>())
-        .any(|error| error.kind() == std::io::ErrorKind::StorageFull);
-    if full {
-        return Error::new(Code::StorageFull, "no space is left in the store").hint("free some space and load again");
-    }
-    Error::new(Code::StoreFailed, "the records cannot be stored").hint("see the log of the server")
 }

@@ -179,5 +179,9 @@ impl Page {
 
 fn unreadable(cause: &object_store::Error) -> Error {
     tracing::error!(error = %cause, "records that were left out cannot be read");
-    Error::internal("reading the records that were left out")
+    Error::new(
+        Code::StoreFailed,
+        "the records that were left out cannot be read from the store",
+    )
+    .hint("try again; the log of the server has the cause")
 }

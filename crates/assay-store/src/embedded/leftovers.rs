@@ -15,7 +15,7 @@ use object_store::path::Path;
 
 use super::EmbeddedStore;
 use crate::objects::sweep as sweep_all;
-use crate::objects::{Found, Objects, claim, is_kept, names_of, sweep_failed};
+use crate::objects::{Found, Objects, claim, is_kept, names_of, unreachable};
 
 /// Most objects that one turn looks at.
 const MAX_SEEN: usize = 1_000;
@@ -96,7 +96,7 @@ async fn refuse_another_place(objects: &dyn Objects, referenced: &HashSet<String
         match objects.head(&Path::from(path.as_str())).await {
             Ok(_) => return Ok(()),
             Err(object_store::Error::NotFound { .. }) => {}
-            Err(cause) => return Err(sweep_failed(&cause)),
+            Err(cause) => return Err(unreachable(&cause)),
         }
     }
     let message = format!("{objects} holds none of the objects of this store");

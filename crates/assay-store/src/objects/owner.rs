@@ -33,7 +33,7 @@ pub(crate) async fn claim(objects: &dyn Objects, id: &str) -> Result<()> {
     Err(Error::new(Code::StoreLocked, message).hint("give each store a folder, prefix or database of its own"))
 }
 
-fn unreachable(cause: &object_store::Error) -> Error {
+pub(crate) fn unreachable(cause: &object_store::Error) -> Error {
     tracing::error!(error = %cause, "the place of the objects cannot be reached");
     Error::new(Code::StoreFailed, "the place of the objects cannot be reached")
         .hint("look whether the service runs and lets this user in; the log of the server has the cause")

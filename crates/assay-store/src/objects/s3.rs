@@ -13,7 +13,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
-use object_store::{ClientOptions, ObjectStore as _, RetryConfig};
+use object_store::{Certificate, ClientOptions, ObjectStore as _, RetryConfig};
 
 use super::url::S3Url;
 use super::{Found, Objects, sweep_failed};
@@ -27,32 +27,35 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const MAX_RETRIES: usize = 8;
 
 /// Opens the bucket; nothing is asked of the service yet. `options` are settings by their names in the environment;
-/// those that are not about this are passed over.
+/// those that are not about this are passed over. `authorities`
+/// are certificates in PEM that vouch for the service beside those of the machine.
 ///
 /// # Errors
 /// `InvalidParameter` when a setting is missing or has a value that cannot be.
-pub(super) fn open(url: &S3Url, options: &BTreeMap<String, String>) -> Result<S3Objects> {
+pub(super) fn open(url: &S3Url, options: &BTreeMap<String, String>, authorities: Option<&str>) -> Result<S3Objects> {
+    let failed = |cause: object_store::Error| {
+        tracing::error!(error = %cause, place = %url, "the bucket of the objects cannot be opened");
+        let message = format!("the bucket of `{url}` cannot be opened");
+        Error::new(Code::InvalidParameter, message)
+            .hint("look at the `AWS_…` variables of the environment; the log has the cause")
+    };
+    let mut client = ClientOptions::new().with_connect_timeout(CONNECT_LIMIT);
+    let authorities = Certificate::from_pem_bundle(authorities.unwrap_or_default().as_bytes());
+    for authority in authorities.map_err(failed)? {
+        client = client.with_root_certificate(authority);
+    }
     let retry = RetryConfig {
         max_retries: MAX_RETRIES,
         retry_timeout: PATIENCE,
         ..RetryConfig::default()
     };
-    let mut builder = AmazonS3Builder::new()
-        .with_client_options(ClientOptions::new().with_connect_timeout(CONNECT_LIMIT))
-        .with_retry(retry);
+    let mut builder = AmazonS3Builder::new().with_client_options(client).with_retry(retry);
     for (name, value) in options {
         if let Ok(key) = name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>() {
             builder = builder.with_config(key, value);
         }
     }
-    let bucket = builder.with_bucket_name(&url.bucket).build().map_err(|cause| {
-        tracing::error!(error = %cause, place = %url, "the bucket of the objects cannot be opened");
-        Error::new(
-            Code::InvalidParameter,
-            format!("the bucket of `{url}` cannot be opened"),
-        )
-        .hint("look at the `AWS_…` variables of the environment; the log has the cause")
-    })?;
+    let bucket = builder.with_bucket_name(&url.bucket).build().map_err(failed)?;
     Ok(PrefixStore::new(bucket, url.prefix.clone()))
 }
 

@@ -45,6 +45,10 @@ impl RedisUrl {
         &self.prefix
     }
 
+    pub(super) fn is_tls(&self) -> bool {
+        matches!(self.url.scheme(), "rediss" | "valkeys")
+    }
+
     /// # Errors
     /// `InvalidParameter` when it is no address of a server.
     pub(super) fn connection(&self) -> Result<ConnectionInfo> {

@@ -9,9 +9,10 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 /// The package whose server speaks S3.
 const MOTO: &str = "moto[server]==5.2.5";
 
-/// A `redis-server` without persistence.
+/// A `redis-server` at a socket in a temporary folder; what it was told survives a kill of it.
 pub struct RedisServer {
     folder: tempfile::TempDir,
+    password: Option<&'static str>,
     child: Mutex<Child>,
 }
 
@@ -23,29 +24,33 @@ impl RedisServer {
         if let Some(server) = shared.upgrade() {
             return server;
         }
-        let server = Arc::new(Self::start());
+        let server = Arc::new(Self::start(None));
         *shared = Arc::downgrade(&server);
         server
     }
 
-    pub fn start() -> Self {
+    pub fn start(password: Option<&'static str>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let child = Mutex::new(spawn_redis(folder.path()));
-        Self { folder, child }
+        let child = Mutex::new(spawn_redis(folder.path(), password));
+        Self {
+            folder,
+            password,
+            child,
+        }
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        socket(self.folder.path())
     }
 
     /// The address of a database, under a hash tag.
     pub fn url(&self, db: u32, prefix: &str) -> String {
-        format!(
-            "redis+unix://{}?db={db}&prefix={prefix}",
-            socket(self.folder.path()).display()
-        )
-    }
-
-    /// A connection that knows nothing of Assay.
-    pub fn connect(&self) -> redis::Connection {
-        let url = format!("redis+unix://{}", socket(self.folder.path()).display());
-        redis::Client::open(url).unwrap().get_connection().unwrap()
+        let socket = self.socket();
+        let pass = self
+            .password
+            .map(|password| format!("&pass={password}"))
+            .unwrap_or_default();
+        format!("redis+unix://{}?db={db}&prefix={prefix}{pass}", socket.display())
     }
 
     pub fn kill(&self) {
@@ -54,9 +59,10 @@ impl RedisServer {
         child.wait().unwrap();
     }
 
-    /// Starts it anew, empty, where it was.
+    /// Starts it anew where it was, with what it had.
     pub fn start_again(&self) {
-        *self.child.lock().unwrap_or_else(PoisonError::into_inner) = spawn_redis(self.folder.path());
+        let child = spawn_redis(self.folder.path(), self.password);
+        *self.child.lock().unwrap_or_else(PoisonError::into_inner) = child;
     }
 }
 
@@ -73,9 +79,21 @@ fn socket(folder: &Path) -> PathBuf {
 }
 
 /// Returns when it takes connections.
-fn spawn_redis(folder: &Path) -> Child {
+fn spawn_redis(folder: &Path, password: Option<&str>) -> Child {
     let mut child = Command::new("redis-server")
-        .args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket"])
+        .args([
+            "--port",
+            "0",
+            "--save",
+            "",
+            "--appendonly",
+            "yes",
+            "--appendfsync",
+            "no",
+            "--requirepass",
+        ])
+        .arg(password.unwrap_or_default())
+        .arg("--unixsocket")
         .arg(socket(folder))
         .arg("--dir")
         .arg(folder)

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use assay_core::{Code, Completion, Error, Order, Result, RunControl, Runner, Task};
+use assay_core::{Code, Completion, Error, ObjectsAccess, Order, Result, RunControl, Runner, Task};
 use async_trait::async_trait;
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
@@ -27,6 +27,8 @@ use seat::Seat;
 pub struct EngineSettings {
     pub program: PathBuf,
     pub args: Vec<OsString>,
+    /// Where the objects lie; each process is told when it has started.
+    pub objects: ObjectsAccess,
     /// Analyses and imports that run at the same time.
     pub job_slots: usize,
     /// Checks, pages of records and exports that run at the same time, however many jobs do.
@@ -40,10 +42,11 @@ pub struct EngineSettings {
 impl EngineSettings {
     /// One job and one read at a time.
     #[must_use]
-    pub fn new(program: PathBuf, args: Vec<OsString>) -> Self {
+    pub fn new(program: PathBuf, args: Vec<OsString>, objects: ObjectsAccess) -> Self {
         Self {
             program,
             args,
+            objects,
             job_slots: 1,
             read_slots: 1,
             grace: Duration::from_millis(500),

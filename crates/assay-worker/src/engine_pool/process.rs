@@ -14,10 +14,19 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use assay_core::{EngineMessage, EngineReply, read_frame, write_frame};
+use assay_core::{EngineMessage, EngineReply, ObjectsAccess, read_frame, write_frame};
 
-/// What a process may know of the environment of the server; secrets are given to servers in theirs.
-const KEPT_VARIABLES: [&str; 5] = ["PATH", "HOME", "TMPDIR", "RUST_BACKTRACE", "RUST_LOG"];
+/// What a process may know of the environment of the server; secrets are given to servers in theirs, and go on through
+/// the pipe alone.
+const KEPT_VARIABLES: [&str; 7] = [
+    "PATH",
+    "HOME",
+    "TMPDIR",
+    "RUST_BACKTRACE",
+    "RUST_LOG",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+];
 /// How much of the begin and of the end of what a process says on stderr is kept: the cause of a death comes first, and
 /// a backtrace of any length may follow it.
 const FIRST_WORDS_BYTES: usize = 4 << 10;
@@ -41,9 +50,16 @@ pub(super) struct EngineProcess {
 }
 
 impl EngineProcess {
-    /// Starts `program` and waits until it is ready.
-    pub(super) async fn start(program: &PathBuf, args: &[OsString], limit: Duration) -> std::io::Result<Self> {
+    /// Starts `program`, tells it where the objects lie, and waits until it is ready.
+    pub(super) async fn start(
+        program: &PathBuf,
+        args: &[OsString],
+        objects: &ObjectsAccess,
+        limit: Duration,
+    ) -> std::io::Result<Self> {
         let mut process = Self::spawn(program, args)?;
+        // One that has ended already does not listen, and says why below.
+        let _ = process.send(&EngineMessage::Open(objects.clone())).await;
         let failure = match timeout(limit, process.reply()).await {
             Ok(Some(EngineReply::Ready)) => return Ok(process),
             Ok(Some(_)) => "the engine process did not begin with `ready`",

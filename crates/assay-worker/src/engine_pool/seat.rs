@@ -85,13 +85,14 @@ impl Seat {
         let EngineSettings {
             program,
             args,
+            objects,
             start_timeout,
             ..
         } = &*self.settings;
         tokio::select! {
             biased;
             () = asked_to_shut_down(&mut self.shutdown) => None,
-            started = EngineProcess::start(program, args, *start_timeout) => Some(started),
+            started = EngineProcess::start(program, args, objects, *start_timeout) => Some(started),
         }
     }
 

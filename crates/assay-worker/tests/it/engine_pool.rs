@@ -1,9 +1,12 @@
 //! Orders in processes that answer, stall, die and do not listen.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use assay_core::{Code, Completion, Error, Limits, Order, Progress, Result, RunControl, Runner, StoredResult, Task};
+use assay_core::{
+    Code, Completion, Error, Limits, ObjectsAccess, Order, Progress, Result, RunControl, Runner, StoredResult, Task,
+};
 use assay_worker::{EngineSettings, ProcessRunner};
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
@@ -20,8 +23,19 @@ fn program() -> PathBuf {
     program
 }
 
+/// The script of the processes does not look there.
+fn objects() -> ObjectsAccess {
+    ObjectsAccess {
+        url: "/nowhere".to_owned(),
+        options: BTreeMap::new(),
+        authorities: None,
+        cache_folder: "/nowhere".into(),
+        cache_bytes: 0,
+    }
+}
+
 fn settings() -> EngineSettings {
-    EngineSettings::new(program(), Vec::new())
+    EngineSettings::new(program(), Vec::new(), objects())
 }
 
 fn start() -> Pool {
@@ -293,7 +307,7 @@ async fn dropping_a_run_kills_its_process() {
 async fn programs_that_never_start_are_reported_and_not_waited_for() {
     let mut sick = settings();
     sick.args = vec!["sick".into()];
-    let missing = EngineSettings::new("/nowhere/engine".into(), Vec::new());
+    let missing = EngineSettings::new("/nowhere/engine".into(), Vec::new(), objects());
     for settings in [sick, missing] {
         let pool = ProcessRunner::start(settings).unwrap();
         assert_eq!(pool.ready().await.unwrap_err().code, Code::EngineCrashed);

@@ -1,7 +1,5 @@
 //! What the command line needs of the rest of the program: servers and engine processes. The wiring implements it.
 
-use std::path::PathBuf;
-
 use async_trait::async_trait;
 use clap::Args;
 use futures::future::BoxFuture;
@@ -45,9 +43,6 @@ impl Running {
 /// How the server calls its engine processes.
 #[derive(Debug, Clone, Args)]
 pub struct EngineArgs {
-    /// Folder of the object store
-    #[arg(long, value_name = "PATH")]
-    pub objects: PathBuf,
     /// Memory that a job may take
     #[arg(long, value_name = "BYTES")]
     pub memory_bytes: u64,

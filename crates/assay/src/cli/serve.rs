@@ -12,15 +12,26 @@ use super::units;
 
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:7373";
 const DEFAULT_MEMORY: u64 = 1 << 30;
+const DEFAULT_CACHE_SIZE: u64 = 10 << 30;
 const DEFAULT_ANSWERS: u64 = 50 << 30;
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
 const DEFAULT_MAIL_PAUSE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Clone, Args)]
 pub struct ServeArgs {
-    /// Folder for data, jobs and results; made when it is not there
+    /// Folder for data and jobs, and for objects unless they lie elsewhere; made when it is not there
     #[arg(long, env = "ASSAY_STORE", default_value = "./assay-data", value_name = "PATH")]
     pub store: PathBuf,
+    /// Where parts, results and uploads lie: a folder, `s3://bucket/prefix` or `redis://host:6379/0` [default: `objects`
+    /// in the store]
+    #[arg(long, env = "ASSAY_OBJECTS", hide_env_values = true, value_name = "URL")]
+    pub objects: Option<Hidden>,
+    /// Folder for copies of objects that lie far away [default: `cache` in the store]
+    #[arg(long, env = "ASSAY_CACHE", value_name = "PATH")]
+    pub cache: Option<PathBuf>,
+    /// Room for these copies; those that were not used for the longest go first
+    #[arg(long, default_value = "10GiB", value_name = "SIZE", value_parser = units::parse_room)]
+    pub cache_size: u64,
     /// Address of this machine to listen on
     #[arg(long, env = "ASSAY_LISTEN", default_value = DEFAULT_LISTEN, value_name = "ADDRESS")]
     #[arg(value_parser = parse_listen)]
@@ -62,7 +73,7 @@ pub struct NoticeArgs {
     /// Network inside which webhooks may be received too, e.g. `10.1.0.0/16`; may be given several times
     #[arg(long, value_name = "NETWORK", value_parser = parse_network)]
     pub notify_allow: Vec<Network>,
-    /// File of certificates in PEM whose authorities vouch for receivers and the mail server, beside those of the web
+    /// File of certificates in PEM whose authorities vouch for receivers, the mail server and the place of the objects
     #[arg(long, env = "ASSAY_CA_FILE", value_name = "PATH")]
     pub ca_file: Option<PathBuf>,
     /// Where users reach this server, for links in notices, e.g. `https://assay.example.org`
@@ -127,6 +138,9 @@ impl ServeArgs {
     pub fn at(store: PathBuf, listen: SocketAddr) -> Self {
         Self {
             store,
+            objects: None,
+            cache: None,
+            cache_size: DEFAULT_CACHE_SIZE,
             listen,
             workers: None,
             memory: DEFAULT_MEMORY,
@@ -175,6 +189,7 @@ mod tests {
         }
         let serve = <Line as clap::Parser>::parse_from(["assay"]).serve;
         assert_eq!((serve.memory, serve.timeout), (DEFAULT_MEMORY, DEFAULT_TIMEOUT));
+        assert_eq!(serve.cache_size, DEFAULT_CACHE_SIZE);
         assert_eq!(serve.notices.mail_pause, DEFAULT_MAIL_PAUSE);
     }
 

@@ -20,6 +20,14 @@ pub fn parse_bytes(text: &str) -> Result<u64, String> {
     size.ok_or_else(|| "it must be more than nothing and less than 16 EiB".to_owned())
 }
 
+/// A size that may be nothing.
+pub fn parse_room(text: &str) -> Result<u64, String> {
+    match text.trim() {
+        "0" => Ok(0),
+        text => parse_bytes(text),
+    }
+}
+
 /// A time: a number with `ms`, `s`, `m`, `h` or `d`.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = split(text)?;

@@ -26,6 +26,7 @@ const KEEPERS: &[(&str, &[&str])] = &[
     ("parquet", &["assay-engine", "assay-formats"]),
     ("jsonschema", &["assay-rules", "assay-server"]),
     ("rusqlite", &["assay-store"]),
+    ("redis", &["assay-store"]),
     ("axum", &["assay-server"]),
     ("utoipa", &["assay-server"]),
     ("clap", &["assay"]),

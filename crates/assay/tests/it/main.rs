@@ -23,6 +23,7 @@ mod jobs;
 mod loading;
 mod notices;
 mod notices_tls;
+mod objects;
 mod queue;
 #[path = "../../../assay-worker/tests/it/receivers.rs"]
 mod receivers;
@@ -36,6 +37,8 @@ mod resumable_cli;
 mod retention;
 mod retype;
 mod schedules;
+#[path = "../../../assay-store/tests/it/services.rs"]
+mod services;
 mod several_files;
 mod strict;
 mod support;

@@ -10,20 +10,21 @@ use base64::engine::general_purpose::STANDARD;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio_rustls::TlsAcceptor;
 
 use crate::receivers::{HttpReceiver, MailServer};
 use crate::support::{ASSAY, TestServer};
 
 /// A private authority, and what it has signed for `localhost`.
-struct House {
+pub struct House {
     authority: CertificateDer<'static>,
     acceptor: TlsAcceptor,
 }
 
 impl House {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
@@ -47,7 +48,7 @@ impl House {
         }
     }
 
-    fn write(&self, file: &Path) {
+    pub fn write(&self, file: &Path) {
         let text = STANDARD.encode(&self.authority);
         std::fs::write(
             file,
@@ -58,15 +59,30 @@ impl House {
 
     /// A port of `localhost` that speaks TLS and passes on what it hears.
     async fn before(&self, plain: SocketAddr) -> u16 {
+        self.relay(move || TcpStream::connect(plain)).await
+    }
+
+    /// As `before`, to a socket.
+    pub async fn before_socket(&self, plain: &Path) -> u16 {
+        let plain = plain.to_owned();
+        self.relay(move || UnixStream::connect(plain.clone())).await
+    }
+
+    async fn relay<S, F>(&self, connect: impl Fn() -> F + Send + Sync + 'static) -> u16
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send,
+        F: Future<Output = std::io::Result<S>> + Send,
+    {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let acceptor = self.acceptor.clone();
+        let connect = Arc::new(connect);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let acceptor = acceptor.clone();
+                let (acceptor, connect) = (acceptor.clone(), connect.clone());
                 tokio::spawn(async move {
                     let mut outside = acceptor.accept(stream).await?;
-                    let mut inside = TcpStream::connect(plain).await?;
+                    let mut inside = connect().await?;
                     tokio::io::copy_bidirectional(&mut outside, &mut inside).await
                 });
             }

@@ -7,7 +7,7 @@
 mod disk;
 mod object_store;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -28,7 +28,7 @@ use disk::{Copy, Disk, Draft};
 
 /// The share of the cache that one object may take at most.
 const MOST_OF_ALL: u64 = 4;
-/// Names that are remembered: of checksums that were compared, and of objects that are under way.
+/// Names that are remembered: of what is known, and of objects that are under way.
 const MOST_NAMES: usize = 100_000;
 /// Bytes that are collected before they are written.
 const WRITE_BYTES: usize = 1 << 20;
@@ -56,10 +56,18 @@ struct Inner {
     disk: Disk,
     settings: CacheSettings,
     clock: Arc<dyn Clock>,
-    /// Names of copies whose checksum this process has compared.
-    known: Mutex<HashSet<String>>,
+    known: Mutex<HashMap<String, Known>>,
     /// Objects that are being fetched, so that each is fetched once.
     under_way: Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>,
+}
+
+/// What this process knows of an object by the name of its copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Known {
+    /// The checksum of the copy was right.
+    Right,
+    /// It takes too much room to be kept.
+    Large,
 }
 
 impl CachedObjects {
@@ -94,6 +102,9 @@ impl CachedObjects {
             return Ok(None);
         }
         let name = inner.name(location);
+        if inner.known(&name) == Some(Known::Large) {
+            return Ok(None);
+        }
         if let Some(copy) = inner.find(&name).await {
             return Ok(Some(copy));
         }
@@ -104,6 +115,7 @@ impl CachedObjects {
         }
         let found = self.far.get_opts(location, GetOptions::default()).await?;
         if found.meta.size > inner.settings.max_bytes / MOST_OF_ALL {
+            inner.note(&name, Known::Large);
             return Ok(None);
         }
         self.fetch(found, &name).await
@@ -137,7 +149,7 @@ impl CachedObjects {
             return Ok(None);
         }
         // This process has seen every byte of it.
-        inner.note(name);
+        inner.note(name, Known::Right);
         Ok(inner.find(name).await)
     }
 }
@@ -170,22 +182,27 @@ impl Inner {
     }
 
     async fn find(self: &Arc<Self>, name: &str) -> Option<Copy> {
-        let is_known = self.known.lock().unwrap_or_else(PoisonError::into_inner).contains(name);
+        let is_known = self.known(name) == Some(Known::Right);
         let (owned, wanted, now) = (Arc::clone(self), name.to_owned(), self.now());
         let found = off_thread(move || owned.disk.find(&wanted, is_known, now)).await;
         let copy = self.fine(found).flatten()?;
         if !is_known {
-            self.note(name);
+            self.note(name, Known::Right);
         }
         Some(copy)
     }
 
-    fn note(&self, name: &str) {
+    fn known(&self, name: &str) -> Option<Known> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(name).copied()
+    }
+
+    fn note(&self, name: &str, what: Known) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= MOST_NAMES {
             known.clear();
         }
-        known.insert(name.to_owned());
+        known.insert(name.to_owned(), what);
     }
 
     /// What is held by who fetches the object.

@@ -39,10 +39,26 @@ use keys::Keys;
 use scripts::Scripts;
 use server::Server;
 
-/// How long a request is tried in all. A server that starts again answers within it.
-const PATIENCE: Duration = Duration::from_secs(15);
 /// Members of `staged` that are removed in one go, so that nobody waits long for the server.
 const UNSTAGED_AT_ONCE: isize = 500;
+
+/// How the server is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RedisOptions {
+    /// Certificates in PEM whose authorities vouch for the server, instead of those of the web.
+    pub authorities: Option<String>,
+    /// How long a request is tried in all. A server that starts again should answer within it.
+    pub patience: Duration,
+}
+
+impl Default for RedisOptions {
+    fn default() -> Self {
+        Self {
+            authorities: None,
+            patience: Duration::from_secs(15),
+        }
+    }
+}
 
 /// An object store in Redis. Clones are the same one and share a connection, which is made when it is first used and
 /// again whenever it broke.
@@ -63,20 +79,12 @@ impl RedisObjects {
     /// Must be called inside a Tokio runtime. Nothing is asked of the server yet.
     ///
     /// # Errors
-    /// `InvalidParameter` when the URL is none of a Redis server.
-    pub fn new(url: &RedisUrl) -> Result<Self> {
-        Self::patient(url, PATIENCE)
-    }
-
-    /// As [`new`](Self::new); a request is given up when `patience` is over, however often it was tried.
-    ///
-    /// # Errors
-    /// As [`new`](Self::new).
-    pub fn patient(url: &RedisUrl, patience: Duration) -> Result<Self> {
+    /// `InvalidParameter` when the URL is none of a Redis server, or the authorities cannot be read.
+    pub fn new(url: &RedisUrl, options: RedisOptions) -> Result<Self> {
         Ok(Self {
             inner: Arc::new(Inner {
                 shown: url.to_string(),
-                server: Server::at(url, patience)?,
+                server: Server::at(url, options)?,
                 keys: Keys::under(url.prefix()),
                 scripts: Scripts::default(),
             }),

@@ -6,9 +6,13 @@ use std::time::Duration;
 
 use assay_core::{Code, Error, Result};
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, ErrorKind, FromRedisValue, Pipeline, RedisError, RedisResult, ScriptInvocation, ServerErrorKind};
+use redis::{
+    Client, ErrorKind, FromRedisValue, Pipeline, RedisError, RedisResult, ScriptInvocation, ServerErrorKind,
+    TlsCertificates,
+};
 use tokio::time::{sleep, timeout};
 
+use super::RedisOptions;
 use crate::objects::url::RedisUrl;
 
 /// How long a connection may take to be made.
@@ -24,7 +28,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) fn at(url: &RedisUrl, patience: Duration) -> Result<Self> {
+    pub(super) fn at(url: &RedisUrl, options: RedisOptions) -> Result<Self> {
         let invalid = |cause: RedisError| {
             tracing::error!(error = %cause, redis = %url, "a Redis server cannot be connected to");
             Error::new(
@@ -33,7 +37,19 @@ impl Server {
             )
             .hint("an address looks like `redis://user:password@host:6379/0`")
         };
-        let client = Client::open(url.connection()?).map_err(invalid)?;
+        let RedisOptions { authorities, patience } = options;
+        let connection = url.connection()?;
+        let client = match authorities.filter(|_| url.is_tls()) {
+            Some(authorities) => {
+                let certificates = TlsCertificates {
+                    client_tls: None,
+                    root_cert: Some(authorities.into_bytes()),
+                };
+                Client::build_with_tls(connection, certificates)
+            }
+            None => Client::open(connection),
+        };
+        let client = client.map_err(invalid)?;
         let config = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(CONNECT_LIMIT))
             .set_response_timeout(Some(ANSWER_LIMIT))

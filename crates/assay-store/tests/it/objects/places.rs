@@ -7,7 +7,7 @@ use std::sync::Arc;
 use assay_core::{ObjectsAccess, SystemClock};
 use assay_store::Objects;
 use assay_store::ObjectsUrl;
-use assay_store::objects::{CacheSettings, CachedObjects, RedisObjects, open};
+use assay_store::objects::{CacheSettings, CachedObjects, RedisObjects, RedisOptions, open};
 
 use crate::services::{RedisServer, S3Server};
 
@@ -23,6 +23,7 @@ pub fn access(url: String, options: BTreeMap<String, String>, folder: &Path) -> 
     ObjectsAccess {
         url,
         options,
+        authorities: None,
         cache_folder: folder.join("cache"),
         cache_bytes: 64 << 20,
     }
@@ -49,7 +50,7 @@ pub fn unique() -> String {
 pub fn redis_at(server: &RedisServer, prefix: &str) -> RedisObjects {
     let url: ObjectsUrl = server.url(0, prefix).parse().unwrap();
     let ObjectsUrl::Redis(url) = url else { panic!("{url}") };
-    RedisObjects::new(&url).unwrap()
+    RedisObjects::new(&url, RedisOptions::default()).unwrap()
 }
 
 pub fn redis() -> Place {

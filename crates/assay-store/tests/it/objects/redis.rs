@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use assay_store::objects::{RedisObjects, sweep};
+use assay_store::objects::{RedisObjects, RedisOptions, sweep};
 use assay_store::{Objects as _, ObjectsUrl};
 use futures::StreamExt as _;
 use object_store::path::Path;
@@ -40,7 +40,7 @@ impl Scene {
     /// Names of the keys, without what is common to them.
     fn keys(&self) -> Vec<String> {
         let common = format!("{{{}}}:objects:", self.prefix);
-        let keys: Vec<String> = self.server.connect().keys(format!("{common}*")).unwrap();
+        let keys: Vec<String> = connect(&self.server).keys(format!("{common}*")).unwrap();
         let mut keys: Vec<_> = keys
             .iter()
             .map(|key| key.strip_prefix(&common).unwrap().to_owned())
@@ -48,6 +48,12 @@ impl Scene {
         keys.sort();
         keys
     }
+}
+
+/// A connection that knows nothing of Assay.
+fn connect(server: &RedisServer) -> redis::Connection {
+    let url = server.url(0, "none");
+    redis::Client::open(url).unwrap().get_connection().unwrap()
 }
 
 #[tokio::test]
@@ -143,7 +149,7 @@ async fn scripts_are_loaded_again_after_a_flush() {
     scene.objects.put(&Path::from("a"), "1".into()).await.unwrap();
     let _: () = redis::cmd("SCRIPT")
         .arg("FLUSH")
-        .query(&mut scene.server.connect())
+        .query(&mut connect(&scene.server))
         .unwrap();
     scene.objects.put(&Path::from("b"), "1".into()).await.unwrap();
     scene.objects.delete(&Path::from("a")).await.unwrap();
@@ -151,7 +157,7 @@ async fn scripts_are_loaded_again_after_a_flush() {
 
 #[tokio::test]
 async fn a_full_server_takes_nothing_and_says_so() {
-    let scene = Scene::at(Arc::new(RedisServer::start()));
+    let scene = Scene::at(Arc::new(RedisServer::start(None)));
     scene.objects.put(&Path::from("a"), "kept".into()).await.unwrap();
     let before = scene.keys();
     let set = |limit: &str| {
@@ -159,7 +165,7 @@ async fn a_full_server_takes_nothing_and_says_so() {
             .arg("SET")
             .arg("maxmemory")
             .arg(limit)
-            .query(&mut scene.server.connect())
+            .query(&mut connect(&scene.server))
             .unwrap();
     };
     set("1");
@@ -191,7 +197,7 @@ async fn a_full_server_takes_nothing_and_says_so() {
 
 #[tokio::test]
 async fn a_server_that_starts_again_is_waited_for() {
-    let scene = Scene::at(Arc::new(RedisServer::start()));
+    let scene = Scene::at(Arc::new(RedisServer::start(None)));
     scene.objects.put(&Path::from("a"), "1".into()).await.unwrap();
     scene.server.kill();
     let objects = scene.objects.clone();
@@ -213,12 +219,16 @@ async fn a_server_that_starts_again_is_waited_for() {
 
 #[tokio::test]
 async fn a_server_that_stays_away_is_an_error_in_time() {
-    let server = RedisServer::start();
+    let server = RedisServer::start(None);
     let url = match server.url(0, "away").parse().unwrap() {
         ObjectsUrl::Redis(url) => url,
         url => panic!("{url}"),
     };
-    let objects = RedisObjects::patient(&url, Duration::from_millis(200)).unwrap();
+    let hasty = RedisOptions {
+        patience: Duration::from_millis(200),
+        ..RedisOptions::default()
+    };
+    let objects = RedisObjects::new(&url, hasty).unwrap();
     server.kill();
     let error = objects.put(&Path::from("a"), "1".into()).await.unwrap_err();
     assert!(matches!(error, Error::Generic { .. }), "{error}");

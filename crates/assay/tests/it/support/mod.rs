@@ -84,6 +84,11 @@ impl TestServer {
         }
     }
 
+    /// Of the process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn kill_9(mut self) {
         self.kill();
     }
