@@ -29,7 +29,7 @@ pub struct PlaceArgs {
     #[arg(long, env = "ASSAY_CACHE", value_name = "PATH")]
     pub cache: Option<PathBuf>,
     /// Room for these copies; those that were not used for the longest go first
-    #[arg(long, default_value = "10GiB", value_name = "SIZE", value_parser = units::parse_bytes)]
+    #[arg(long, default_value = "10GiB", value_name = "SIZE", value_parser = units::parse_room)]
     pub cache_size: u64,
 }
 
