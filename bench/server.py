@@ -16,7 +16,7 @@ class Client:
     """One connection to the server, kept open."""
 
     def __init__(self, address):
-        self.connection = http.client.HTTPConnection(address, timeout=600)
+        self.connection = http.client.HTTPConnection(address, timeout=600, blocksize=1 << 20)
 
     def request(self, method, path, body=None, **headers):
         data = json.dumps(body) if isinstance(body, dict) else body

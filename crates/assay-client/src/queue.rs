@@ -131,6 +131,8 @@ pub struct WorkerInfo {
     pub name: String,
     /// Jobs it runs at most.
     pub slots: u64,
+    /// The analyses whose jobs it takes; all when absent.
+    pub analyses: Option<Vec<String>>,
 }
 
 /// What the check of the queue found.

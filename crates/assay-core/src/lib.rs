@@ -75,7 +75,7 @@ pub use ports::{
     KeyWriter, Links, ManualClock, Outbox, Queue, Reaped, Records, RunControl, Runner, Schedules, Swept, SystemClock,
     Upkeep,
 };
-pub use queue::{AnalysisStats, Finding, Pause, QueueStats, Share, ShareLimits, Wait, WaitCause};
+pub use queue::{AnalysisStats, Finding, KnownWorker, Pause, QueueStats, Share, ShareLimits, Wait, WaitCause};
 pub use reading::{Decimal, Encoding, OnError, Quote, Ragged, ReadOptions};
 pub use record::{
     Author, Change, CompactTask, Compacted, Condition, Difference, Found, FoundRecord, HotRecord, Operation, Place,

@@ -51,7 +51,7 @@ pub enum WaitCause {
     UserLimit,
     /// An identical job runs or waits and answers this one too.
     SharesRun,
-    /// No worker has looked for jobs lately.
+    /// No worker that takes jobs of its analysis has looked for jobs lately.
     NoWorker,
     /// All workers are busy, or about to take it.
     Queue,
@@ -80,12 +80,30 @@ pub struct QueueStats {
     pub by_analysis: Vec<AnalysisStats>,
     /// Since when the oldest queued job waits.
     pub oldest_queued_at: Option<Timestamp>,
-    /// Workers that looked for jobs lately, and how many jobs they run at most.
-    pub workers: Vec<(String, u64)>,
+    pub workers: Vec<KnownWorker>,
     /// Notices that wait to be delivered.
     pub notices_waiting: u64,
     /// Bytes of the answers that are kept.
     pub result_bytes: u64,
+}
+
+/// A worker that looked for jobs lately.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownWorker {
+    pub name: String,
+    /// Jobs that it runs at most.
+    pub slots: u64,
+    /// The analyses whose jobs it takes; all when absent.
+    pub analyses: Option<Vec<String>>,
+}
+
+impl KnownWorker {
+    /// Whether it takes jobs of the analysis.
+    #[must_use]
+    pub fn takes(&self, analysis: &str) -> bool {
+        let only = self.analyses.as_deref();
+        only.is_none_or(|only| only.iter().any(|name| name == analysis))
+    }
 }
 
 /// Figures of an analysis over its newest 1,000 ended jobs.

@@ -1,18 +1,61 @@
-//! The digest that a client sends of its bytes, after RFC 9530.
+//! The digest of what comes in, and the one that a client sends of its bytes, after RFC 9530.
 
 use assay_core::{Code, Error, Result};
+use axum::body::Bytes;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderName};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use crate::cursor::hex;
 use crate::extract;
 
 static CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
 const SHA_256_BYTES: usize = 32;
+/// Chunks that may wait to be digested.
+const WAITING_CHUNKS: usize = 4;
 /// How a digest is written.
 pub(crate) const HOW: &str =
     "write its 32 bytes in base64 between colons, as in `sha-256=:RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDg=:`";
+
+/// A SHA-256 that is computed in a task of its own, while the same bytes are stored.
+pub(crate) struct Digester {
+    chunks: mpsc::Sender<Bytes>,
+    digest: JoinHandle<String>,
+}
+
+impl Digester {
+    pub(crate) fn start() -> Self {
+        let (chunks, mut waiting) = mpsc::channel::<Bytes>(WAITING_CHUNKS);
+        let digest = tokio::spawn(async move {
+            let mut digest = Sha256::new();
+            while let Some(chunk) = waiting.recv().await {
+                digest.update(&chunk);
+            }
+            hex(&digest.finalize())
+        });
+        Self { chunks, digest }
+    }
+
+    pub(crate) async fn add(&self, chunk: Bytes) {
+        // The task that receives them ends early only by a panic, which the end tells.
+        let _ = self.chunks.send(chunk).await;
+    }
+
+    /// The digest of all chunks in hexadecimal digits.
+    ///
+    /// # Errors
+    /// `Internal` when it could not be computed.
+    pub(crate) async fn end(self) -> Result<String> {
+        drop(self.chunks);
+        self.digest.await.map_err(|cause| {
+            tracing::error!(error = %cause, "could not compute a digest");
+            Error::internal("computing the digest of the file")
+        })
+    }
+}
 
 /// The SHA-256 of the body in hexadecimal digits, when the client says it. Other digests are of no use here.
 ///

@@ -78,7 +78,7 @@ async fn work(store: &EmbeddedStore, slots: usize, length: Length) -> Result<BTr
     let (mut now_ms, mut number) = (0, 0);
     while number < CLAIMS || !running.is_empty() {
         let free = if number < CLAIMS { slots - running.len() } else { 0 };
-        for (lease, job) in store.claim(&worker, free).await? {
+        for (lease, job) in store.claim(&worker, free, None).await? {
             let owner = job.spec.owner.to_string();
             let work_ms = length(&owner, number);
             let had = had.entry(owner).or_default();

@@ -105,7 +105,7 @@ async fn produce(store: EmbeddedStore, begin: Instant) -> Result<Vec<Duration>, 
     while begin.elapsed() < EACH {
         let started = Instant::now();
         let submitted = store.submit(new_job(), None).await?;
-        for (lease, _) in store.claim(&worker, 1).await? {
+        for (lease, _) in store.claim(&worker, 1, None).await? {
             store.finish(&lease, succeeded()).await?;
         }
         store.get(&submitted.job.id).await?;

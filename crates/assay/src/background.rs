@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use assay_core::{Clock, Code, Error, Links, ObjectsAccess, Reach};
+use assay_core::{Clock, Code, Error, IMPORT, Links, ObjectsAccess, PUBLISH, REFRESH, RETYPE, Reach, names};
 use assay_store::{Ports, RedisLinks};
 use assay_worker::{
     Authorities, EngineSettings, MailSettings, NoticePorts, NoticeSettings, ProcessRunner, WorkerPool, WorkerPorts,
@@ -34,12 +34,12 @@ pub struct Background {
 ///
 /// # Errors
 /// When they do not start.
-pub async fn engines(jobs: &JobArgs, access: ObjectsAccess) -> anyhow::Result<Arc<ProcessRunner>> {
+pub async fn engines(job_slots: usize, memory: u64, access: ObjectsAccess) -> anyhow::Result<Arc<ProcessRunner>> {
     let program = std::env::current_exe().context("finding this program, to start engine processes of it")?;
     let settings = EngineSettings {
-        job_slots: worker_settings(jobs).slots,
+        job_slots,
         read_slots: READ_SLOTS,
-        ..EngineSettings::new(program, engine_args(jobs.memory), access)
+        ..EngineSettings::new(program, engine_args(memory), access)
     };
     let runner = Arc::new(ProcessRunner::start(settings)?);
     runner.ready().await?;
@@ -53,7 +53,7 @@ impl Background {
         runner: Arc<ProcessRunner>,
         links: Arc<dyn Links>,
         clock: Arc<dyn Clock>,
-        jobs: &JobArgs,
+        work: WorkerSettings,
         notices: NoticeSettings,
         told: &watch::Receiver<bool>,
     ) -> Self {
@@ -75,7 +75,7 @@ impl Background {
         };
         let (records, objects) = (store.records.clone(), store.objects.clone());
         Self {
-            workers: tokio::spawn(WorkerPool::new(worker_ports, worker_settings(jobs)).run(told.clone())),
+            workers: tokio::spawn(WorkerPool::new(worker_ports, work).run(told.clone())),
             reaper: tokio::spawn(reap_until(store.jobs.clone(), clock, told.clone())),
             sweeper: tokio::spawn(sweep_until(store.upkeep.clone(), objects.clone(), told.clone())),
             compactor: tokio::spawn(compact_until(records, runner.clone(), objects, told.clone())),
@@ -110,12 +110,37 @@ pub fn links(jobs: &JobArgs) -> Result<Arc<dyn Links>, Error> {
     Ok(Arc::new(RedisLinks::new(allowed?)))
 }
 
-fn worker_settings(jobs: &JobArgs) -> WorkerSettings {
+/// How jobs are run.
+///
+/// # Errors
+/// `UnknownAnalysis` for a name that no job can have.
+pub fn worker_settings(jobs: &JobArgs) -> Result<WorkerSettings, Error> {
     let default = WorkerSettings::default();
-    WorkerSettings {
+    Ok(WorkerSettings {
         slots: jobs.workers.unwrap_or(default.slots),
+        only: analyses(jobs)?,
         ..default
+    })
+}
+
+/// The analyses whose jobs are run; all when absent.
+fn analyses(jobs: &JobArgs) -> Result<Option<Vec<String>>, Error> {
+    let Some(wanted) = &jobs.analyses else {
+        return Ok(None);
+    };
+    let specs = assay_analyses::specs();
+    let known = specs.iter().map(|spec| spec.name.as_str());
+    let known: Vec<&str> = known.chain([IMPORT, RETYPE, REFRESH, PUBLISH]).collect();
+    let mut chosen: Vec<String> = wanted.iter().map(|name| name.trim().to_owned()).collect();
+    chosen.sort();
+    chosen.dedup();
+    for name in &chosen {
+        if !known.contains(&name.as_str()) {
+            let error = Error::new(Code::UnknownAnalysis, format!("there is no analysis `{name}`"));
+            return Err(error.hint(names::suggest(name, known)));
+        }
     }
+    Ok(Some(chosen))
 }
 
 /// Everybody on the machine can read them: no secrets.

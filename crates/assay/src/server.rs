@@ -65,6 +65,16 @@ impl Host for ThisProcess {
 async fn start(args: ServeArgs) -> anyhow::Result<Running> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let notices = background::notice_settings(&args.notices)?;
+    let work = background::worker_settings(&args.work)?;
+    if let (StorePlace::Folder(_), Some(_)) = (&args.place.store, &work.only) {
+        let error = Error::new(
+            Code::InvalidParameter,
+            "`--analyses` is for a store that several processes share",
+        );
+        return Err(error
+            .hint("a store in a folder belongs to this one, so nobody would run the other jobs")
+            .into());
+    }
     let links = background::links(&args.work)?;
     let (access, place) = objects::access(&args.place, args.notices.ca_file.as_deref())?;
     let store = Store::open(&args.place, &args.work, &access, &clock).await?;
@@ -75,7 +85,7 @@ async fn start(args: ServeArgs) -> anyhow::Result<Running> {
         )
     })?;
     let base_url = format!("http://{}", listener.local_addr()?);
-    let runner = background::engines(&args.work, access).await?;
+    let runner = background::engines(work.slots, args.work.memory, access).await?;
 
     let (shutdown, told) = watch::channel(false);
     let ports = store.ports();
@@ -84,7 +94,7 @@ async fn start(args: ServeArgs) -> anyhow::Result<Running> {
         runner.clone(),
         links.clone(),
         clock.clone(),
-        &args.work,
+        work,
         notices,
         &told,
     );
@@ -124,12 +134,13 @@ async fn work(args: WorkArgs) -> anyhow::Result<()> {
     }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let notices = background::notice_settings(&args.notices)?;
+    let work = background::worker_settings(&args.work)?;
     let links = background::links(&args.work)?;
     let (access, _) = objects::access(&args.place, args.notices.ca_file.as_deref())?;
     let store = Store::open(&args.place, &args.work, &access, &clock).await?;
-    let runner = background::engines(&args.work, access).await?;
+    let runner = background::engines(work.slots, args.work.memory, access).await?;
     let (shutdown, told) = watch::channel(false);
-    let background = Background::start(&store.ports(), runner, links, clock, &args.work, notices, &told);
+    let background = Background::start(&store.ports(), runner, links, clock, work, notices, &told);
     println!("assay runs the jobs of {}", args.place.store);
     asked_to_stop().await;
     eprintln!("stopping: running jobs have 10 seconds to end; press Ctrl-C again to leave at once");

@@ -53,8 +53,9 @@ pub trait Jobs: Send + Sync {
 
     /// Gives at most `max` queued jobs to `worker`: by fair shares of their owners, charged by work; of one owner by
     /// priority, then age. Each has a lease that lasts 30 s from the last beat and a fence that was never given before.
-    /// Never gives one job twice, a job of a paused analysis, or more jobs of an owner than may run.
-    async fn claim(&self, worker: &WorkerId, max: usize) -> Result<Vec<(Lease, Job)>>;
+    /// Never gives one job twice, a job of a paused analysis, or more jobs of an owner than may run. With `only`, gives
+    /// jobs of these analyses alone; what is not given keeps its turn.
+    async fn claim(&self, worker: &WorkerId, max: usize, only: Option<&[String]>) -> Result<Vec<(Lease, Job)>>;
 
     /// Extends leases and notes progress. Answers one directive per beat, in order; `Lost` for an old fence.
     async fn beat(&self, beats: Vec<Beat>) -> Result<Vec<Directive>>;

@@ -19,6 +19,7 @@ use sha2::{Digest as _, Sha256};
 use crate::app::{App, Shared};
 use crate::asker::Asker;
 use crate::cursor::hex;
+use crate::digest::Digester;
 use crate::extract::Path;
 use crate::prefer::Preferences;
 use crate::problem::Problem;
@@ -409,21 +410,21 @@ impl Upload {
 }
 
 async fn copy(body: Body, writer: &mut WriteMultipart, limit: u64) -> Result<(u64, String)> {
-    let mut chunks = body.into_data_stream();
-    let (mut bytes, mut digest) = (0_u64, Sha256::new());
+    let (mut chunks, digester) = (body.into_data_stream(), Digester::start());
+    let mut bytes = 0_u64;
     while let Some(chunk) = next(&mut chunks).await? {
         bytes += chunk.len() as u64;
         if bytes > limit {
             return Err(too_large(limit));
         }
-        digest.update(&chunk);
+        digester.add(chunk.clone()).await;
         writer.wait_for_capacity(PARTS_IN_FLIGHT).await.map_err(not_stored)?;
         writer.put(chunk);
     }
     if bytes == 0 {
         return Err(empty());
     }
-    Ok((bytes, hex(&digest.finalize())))
+    Ok((bytes, digester.end().await?))
 }
 
 fn damaged() -> Error {

@@ -58,7 +58,7 @@ fn explanation(wait: &assay_core::Wait) -> String {
         WaitCause::Paused => "its analysis, or the whole queue, is paused".to_owned(),
         WaitCause::UserLimit => "its owner runs as many jobs as allowed".to_owned(),
         WaitCause::SharesRun => "an identical job is under way and answers this one too".to_owned(),
-        WaitCause::NoWorker => "no worker has looked for jobs lately".to_owned(),
+        WaitCause::NoWorker => "no worker that takes jobs of its analysis has looked for any lately".to_owned(),
         WaitCause::Queue if wait.ahead == 0 => "it is the next one".to_owned(),
         WaitCause::Queue => format!("{} jobs are ahead of it", wait.ahead),
     }
@@ -174,6 +174,8 @@ pub(crate) struct Worker {
     pub(crate) name: String,
     /// Jobs it runs at most.
     pub(crate) slots: u64,
+    /// The analyses whose jobs it takes; null when it takes all.
+    pub(crate) analyses: Option<Vec<String>>,
 }
 
 impl From<assay_core::QueueStats> for Stats {
@@ -185,7 +187,11 @@ impl From<assay_core::QueueStats> for Stats {
             run_ms_p50: of.run_ms_p50,
             run_ms_p95: of.run_ms_p95,
         });
-        let workers = stats.workers.into_iter().map(|(name, slots)| Worker { name, slots });
+        let workers = stats.workers.into_iter().map(|worker| Worker {
+            name: worker.name,
+            slots: worker.slots,
+            analyses: worker.analyses,
+        });
         Self {
             jobs: stats
                 .by_state

@@ -17,12 +17,18 @@ use super::scheduler::{Held, Place};
 use crate::refusals;
 use crate::rules::{MAX_MOVES, STOP_GRACE_MS, stop_at, work_ms};
 
-pub(super) fn claim(desk: &mut Desk<'_>, worker: &WorkerId, max: usize) -> Fallible<Vec<(Lease, Job)>> {
-    let slots = desk.scheduler.running_at(worker) + max as u64;
-    desk.scheduler.see_worker(worker, desk.now, Some(slots));
+pub(super) fn claim(
+    desk: &mut Desk<'_>,
+    worker: &WorkerId,
+    max: usize,
+    only: Option<&[String]>,
+) -> Fallible<Vec<(Lease, Job)>> {
+    desk.scheduler.see_claimer(worker, desk.now, max, only);
     let mut claimed = Vec::new();
     while claimed.len() < max.min(MAX_MOVES) {
-        let Some(id) = desk.scheduler.next_queued() else { break };
+        let Some(id) = desk.scheduler.next_queued(only) else {
+            break;
+        };
         claimed.push(begin(desk, worker, &id)?);
     }
     Ok(claimed)

@@ -22,10 +22,12 @@ impl Jobs for EmbeddedStore {
             .await
     }
 
-    async fn claim(&self, worker: &WorkerId, max: usize) -> Result<Vec<(Lease, Job)>> {
-        let worker = worker.clone();
-        self.write_move("claim jobs", move |desk| moves::claim(desk, &worker, max))
-            .await
+    async fn claim(&self, worker: &WorkerId, max: usize, only: Option<&[String]>) -> Result<Vec<(Lease, Job)>> {
+        let (worker, only) = (worker.clone(), only.map(<[String]>::to_vec));
+        self.write_move("claim jobs", move |desk| {
+            moves::claim(desk, &worker, max, only.as_deref())
+        })
+        .await
     }
 
     async fn beat(&self, beats: Vec<Beat>) -> Result<Vec<Directive>> {

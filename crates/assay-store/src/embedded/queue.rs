@@ -119,7 +119,8 @@ pub(super) fn explain(desk: &mut Desk<'_>, id: &JobId) -> Fallible<Option<Wait>>
 
 fn explain_queued(desk: &Desk<'_>, id: &JobId, wait: &mut Wait) -> Fallible<()> {
     let ticket = &desk.live(id)?.ticket;
-    let workers = desk.scheduler.workers(desk.now);
+    let mut workers = desk.scheduler.workers(desk.now);
+    workers.retain(|worker| worker.takes(&ticket.analysis));
     if desk.scheduler.is_paused(&ticket.analysis) {
         wait.cause = WaitCause::Paused;
         return Ok(());
@@ -133,7 +134,7 @@ fn explain_queued(desk: &Desk<'_>, id: &JobId, wait: &mut Wait) -> Fallible<()> 
         wait.cause = WaitCause::NoWorker;
         return Ok(());
     }
-    let slots = workers.iter().map(|(_, slots)| *slots).sum::<u64>().max(1);
+    let slots = workers.iter().map(|worker| worker.slots).sum::<u64>().max(1);
     let mean_ms = desk.scheduler.costs.run_ms(&ticket.analysis);
     wait.estimated_start = mean_ms.map(|mean| desk.now.plus_millis(mean.saturating_mul(wait.ahead + 1) / slots));
     Ok(())

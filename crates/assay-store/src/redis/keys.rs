@@ -151,6 +151,11 @@ impl Keys {
         self.of("ready", user.as_str())
     }
 
+    /// ZSET by rank: those of them that run an analysis, for workers that take no others.
+    pub(super) fn ready_for(&self, user: &UserName, analysis: &str) -> String {
+        self.of("ready", &format!("{user} {analysis}"))
+    }
+
     /// HASH: paused analysis → JSON with `since` and `reason`; the empty name stands for all.
     pub(super) fn pauses(&self) -> String {
         self.named("pauses")
@@ -273,6 +278,11 @@ impl Keys {
     /// HASH: worker → how many jobs it runs at most.
     pub(super) fn worker_slots(&self) -> String {
         self.named("workers:slots")
+    }
+
+    /// HASH: worker → the analyses whose jobs it takes, parted by spaces; absent for one that takes all.
+    pub(super) fn worker_analyses(&self) -> String {
+        self.named("workers:analyses")
     }
 
     /// SET: jobs that a worker runs.

@@ -54,7 +54,7 @@ async fn a_store_of_format_1_goes_on() {
     let snapshot = store.snapshot(&"genes".parse().unwrap(), None).await.unwrap();
     assert_eq!((snapshot.rows, snapshot.parts.len()), (7, 1));
 
-    let (lease, job) = store.claim(&worker(), 1).await.unwrap().remove(0);
+    let (lease, job) = store.claim(&worker(), 1, None).await.unwrap().remove(0);
     assert_eq!((job.id, lease.fence.0 >> 32), (id("3"), 5));
     assert_eq!(store.check(false).await.unwrap(), []);
 }
@@ -81,13 +81,13 @@ async fn a_store_of_format_2_goes_on() {
     assert!(assay_core::Outbox::next_due(&store).await.unwrap().is_some());
 
     // What ran runs again, and what waited for it is free but paused.
-    let (lease, job) = store.claim(&worker(), 1).await.unwrap().remove(0);
+    let (lease, job) = store.claim(&worker(), 1, None).await.unwrap().remove(0);
     assert_eq!((job.id, job.attempt, lease.fence.0 >> 32), (id("2"), 2, 7));
     store.finish(&lease, succeeded()).await.unwrap();
     assert_eq!(store.get(&id("3")).await.unwrap().0.state, State::Queued);
-    assert_eq!(store.claim(&worker(), 1).await.unwrap(), []);
+    assert_eq!(store.claim(&worker(), 1, None).await.unwrap(), []);
     assert!(store.resume(Some("sql")).await.unwrap());
-    assert_eq!(store.claim(&worker(), 1).await.unwrap()[0].1.id, id("3"));
+    assert_eq!(store.claim(&worker(), 1, None).await.unwrap()[0].1.id, id("3"));
     assert_eq!(store.check(false).await.unwrap(), []);
 }
 

@@ -48,7 +48,7 @@ async fn closing_waits_for_what_was_asked_before() {
         "the log is folded into the file"
     );
     let store = open(harness.folder());
-    assert_eq!(store.claim(&worker(), 1_000).await.unwrap().len(), taken);
+    assert_eq!(store.claim(&worker(), 1_000, None).await.unwrap().len(), taken);
 }
 
 #[tokio::test]
@@ -57,11 +57,11 @@ async fn acknowledged_work_is_found_after_the_process_was_killed() {
     let (alive, dead) = (harness.folder().join("alive"), harness.folder().join("dead"));
     let store = open(&alive);
     let loading = store.submit(new_job(Timestamp(1)), None).await.unwrap().job.id;
-    let (lease, _) = store.claim(&worker(), 1).await.unwrap().remove(0);
+    let (lease, _) = store.claim(&worker(), 1, None).await.unwrap().remove(0);
     let outcome = committed(commit(CommitMode::Replace, "genes", "a"));
     store.finish(&lease, outcome).await.unwrap();
     let running = store.submit(new_job(Timestamp(2)), None).await.unwrap().job.id;
-    store.claim(&worker(), 1).await.unwrap();
+    store.claim(&worker(), 1, None).await.unwrap();
     let queued = store.submit(new_job(Timestamp(3)), None).await.unwrap().job.id;
 
     // What a kill leaves behind are the files as they are, without anything that closing would do.
@@ -81,7 +81,7 @@ async fn acknowledged_work_is_found_after_the_process_was_killed() {
         .await
         .unwrap();
     assert_eq!(snapshot.written_by, Some(loading));
-    let again = store.claim(&worker(), 2).await.unwrap();
+    let again = store.claim(&worker(), 2, None).await.unwrap();
     assert!(again.iter().all(|(new, _)| new.fence > lease.fence));
 }
 
@@ -145,12 +145,12 @@ async fn an_operation_that_the_database_fails_leaves_nothing_behind() {
     let broken = store.submit(new, None).await.unwrap().job;
     // Both are claimed in one operation: the second fails it, so the first is not claimed either.
     let newest = store.newest().await.unwrap();
-    assert_eq!(refused(store.claim(&worker(), 2).await), Code::StoreFailed);
+    assert_eq!(refused(store.claim(&worker(), 2, None).await), Code::StoreFailed);
     assert_eq!(store.newest().await.unwrap(), newest);
     let (job, attempts) = store.get(&sound).await.unwrap();
     assert_eq!((job.state, attempts.len()), (State::Queued, 0));
     assert_eq!(store.get(&broken.id).await.unwrap().0, broken);
-    let (lease, _) = store.claim(&worker(), 1).await.unwrap().remove(0);
+    let (lease, _) = store.claim(&worker(), 1, None).await.unwrap().remove(0);
     assert_eq!(lease.job, sound);
     assert_eq!(store.finish(&lease, succeeded()).await.unwrap().state, State::Succeeded);
 }

@@ -51,13 +51,13 @@ async fn what_nobody_refers_to_goes_when_it_is_too_old_to_be_under_way() {
     let mut loading = new_job(assay_core::Timestamp(1));
     loading.spec.upload = Some("uploads/waits".to_owned());
     scene.store.submit(loading, None).await.unwrap();
-    scene.store.claim(&worker(), 1).await.unwrap();
+    scene.store.claim(&worker(), 1, None).await.unwrap();
     scene
         .store
         .submit(new_job(assay_core::Timestamp(2)), None)
         .await
         .unwrap();
-    let (lease, _) = scene.store.claim(&worker(), 1).await.unwrap().remove(0);
+    let (lease, _) = scene.store.claim(&worker(), 1, None).await.unwrap().remove(0);
     let result = StoredResult {
         data: ResultData::Object {
             path: "results/a/1/result.arrow".to_owned(),

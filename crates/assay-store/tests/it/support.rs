@@ -211,7 +211,7 @@ impl Scene {
     }
 
     pub async fn claim(&self, max: usize) -> Vec<(Lease, Job)> {
-        self.jobs().claim(&worker(), max).await.unwrap()
+        self.jobs().claim(&worker(), max, None).await.unwrap()
     }
 
     pub async fn claim_one(&self) -> Lease {

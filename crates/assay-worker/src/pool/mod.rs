@@ -17,7 +17,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use assay_core::{Catalog, Clock, Events, History, Job, Jobs, Lease, Links, Outcome, Runner, Usage, WorkerId};
+use assay_core::{
+    Catalog, Clock, Events, History, Job, Jobs, Lease, Links, Outcome, Runner, Timestamp, Usage, WorkerId,
+};
 use object_store::ObjectStore;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{Id, JoinError, JoinSet};
@@ -53,6 +55,8 @@ pub struct WorkerSettings {
     pub beat_every: Duration,
     /// How long running jobs may go on at shutdown before they are given back.
     pub drain: Duration,
+    /// The analyses whose jobs are taken; all when absent.
+    pub only: Option<Vec<String>>,
 }
 
 impl Default for WorkerSettings {
@@ -65,8 +69,18 @@ impl Default for WorkerSettings {
             beat_tick: Duration::from_millis(500),
             beat_every: Duration::from_secs(5),
             drain: Duration::from_secs(10),
+            only: None,
         }
     }
+}
+
+/// A name that no other worker has: where it runs, and since when.
+fn named(now: Timestamp) -> WorkerId {
+    let host = hostname::get().map(|host| host.to_string_lossy().into_owned());
+    let is_plain = |letter: &char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '-' | '_');
+    let host: String = host.unwrap_or_default().chars().filter(is_plain).take(64).collect();
+    let host = if host.is_empty() { "worker" } else { &host };
+    WorkerId(format!("{host}-{}-{}", std::process::id(), now.0))
 }
 
 /// A worker inside this process.
@@ -86,7 +100,7 @@ pub struct WorkerPool {
 impl WorkerPool {
     #[must_use]
     pub fn new(ports: WorkerPorts, settings: WorkerSettings) -> Self {
-        let worker = WorkerId(format!("worker-{}-{}", std::process::id(), ports.clock.now().0));
+        let worker = named(ports.clock.now());
         Self {
             ports: Arc::new(ports),
             slots: Arc::new(Semaphore::new(settings.slots)),
@@ -167,7 +181,8 @@ impl WorkerPool {
         if permits.is_empty() {
             return;
         }
-        let claimed = match self.ports.jobs.claim(&self.worker, permits.len()).await {
+        let only = self.settings.only.as_deref();
+        let claimed = match self.ports.jobs.claim(&self.worker, permits.len(), only).await {
             Ok(claimed) => claimed,
             Err(error) => {
                 tracing::warn!(%error, "could not look for queued jobs");

@@ -89,7 +89,7 @@ impl Scene {
         };
         let id = self.store.submit(job, None).await.unwrap().job.id;
         let worker = WorkerId("w".to_owned());
-        let (lease, _) = self.store.claim(&worker, 1).await.unwrap().remove(0);
+        let (lease, _) = self.store.claim(&worker, 1, None).await.unwrap().remove(0);
         self.store.finish(&lease, outcome).await.unwrap();
         id
     }

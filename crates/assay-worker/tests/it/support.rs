@@ -93,8 +93,8 @@ impl Jobs for Flaky {
     async fn submit(&self, job: NewJob, idempotency: Option<Idempotency>) -> Result<Submitted> {
         self.store.submit(job, idempotency).await
     }
-    async fn claim(&self, worker: &WorkerId, max: usize) -> Result<Vec<(Lease, Job)>> {
-        self.store.claim(worker, max).await
+    async fn claim(&self, worker: &WorkerId, max: usize, only: Option<&[String]>) -> Result<Vec<(Lease, Job)>> {
+        self.store.claim(worker, max, only).await
     }
     async fn beat(&self, beats: Vec<Beat>) -> Result<Vec<Directive>> {
         self.store.beat(beats).await
@@ -166,6 +166,7 @@ pub fn settings() -> WorkerSettings {
         beat_tick: Duration::from_millis(5),
         beat_every: Duration::from_millis(5),
         drain: NEVER,
+        only: None,
     }
 }
 

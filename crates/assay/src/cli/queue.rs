@@ -269,6 +269,15 @@ fn figures(stats: &Stats) -> String {
     let slots: u64 = stats.workers.iter().map(|worker| worker.slots).sum();
     let workers = text::counted(stats.workers.len() as u64, "worker");
     lines.push(("workers", format!("{workers} with {}", text::counted(slots, "slot"))));
+    for worker in &stats.workers {
+        if let Some(analyses) = &worker.analyses {
+            let slots = text::counted(worker.slots, "slot");
+            lines.push((
+                "",
+                format!("{} takes {} only, with {slots}", worker.name, analyses.join(", ")),
+            ));
+        }
+    }
     lines.push(("answers", text::bytes(stats.result_bytes)));
     if stats.notices_waiting > 0 {
         lines.push(("notices", format!("{} waiting", text::count(stats.notices_waiting))));
@@ -331,12 +340,12 @@ mod tests {
     #[test]
     fn figures_name_states_workers_and_answers() {
         let stats: Stats = serde_json::from_str(
-            r#"{"jobs":{"queued":1200},"workers":[{"name":"a","slots":2},{"name":"b","slots":3}],"result_bytes":2048}"#,
+            r#"{"jobs":{"queued":1200},"workers":[{"name":"a","slots":2},{"name":"b","slots":3,"analyses":["bins","import"]}],"result_bytes":2048}"#,
         )
         .unwrap();
         assert_eq!(
             figures(&stats),
-            " queued     1,200\n workers    2 workers with 5 slots\n answers    2.00 KiB\n"
+            " queued     1,200\n workers    2 workers with 5 slots\n            b takes bins, import only, with 3 slots\n answers    2.00 KiB\n"
         );
     }
 }

@@ -35,8 +35,12 @@ pub struct ServeArgs {
 #[derive(Debug, Clone, Args)]
 pub struct JobArgs {
     /// Jobs that run at the same time [default: the number of cores]
-    #[arg(long, value_name = "N", value_parser = parse_workers)]
+    #[arg(long, visible_alias = "slots", value_name = "N", value_parser = parse_workers)]
     pub workers: Option<usize>,
+    /// Analyses whose jobs this process runs, with commas between several, e.g. `describe,histogram,import`; others are
+    /// left to other processes of the store [default: all]
+    #[arg(long, env = "ASSAY_ANALYSES", value_name = "NAMES", value_delimiter = ',')]
+    pub analyses: Option<Vec<String>>,
     /// Memory that one job may take
     #[arg(long, default_value = "1GiB", value_name = "SIZE", value_parser = units::parse_bytes)]
     pub memory: u64,
@@ -63,6 +67,7 @@ impl Default for JobArgs {
     fn default() -> Self {
         Self {
             workers: None,
+            analyses: None,
             memory: DEFAULT_MEMORY,
             timeout: DEFAULT_TIMEOUT,
             answers: DEFAULT_ANSWERS,

@@ -131,6 +131,6 @@ async fn a_job_that_no_worker_looks_for_says_so() {
     );
     assert_eq!(
         stdout(&run(&["job", "why", &id, "--format", "table"]).await),
-        " No worker has looked for jobs lately; is the server stopping?\n"
+        " No worker that takes jobs of `ping` has looked for any lately. `assay stats` tells of the workers.\n"
     );
 }

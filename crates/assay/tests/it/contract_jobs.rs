@@ -268,7 +268,7 @@ impl Stage {
 
     async fn claim(&self) -> Lease {
         let worker = WorkerId("test".to_owned());
-        self.store.claim(&worker, 1).await.unwrap().remove(0).0
+        self.store.claim(&worker, 1, None).await.unwrap().remove(0).0
     }
 }
 

@@ -38,8 +38,13 @@ impl Site {
 
     /// A worker that runs one job at a time, once it works.
     fn worker(&self) -> Worker {
+        self.worker_with(&[])
+    }
+
+    fn worker_with(&self, args: &[&str]) -> Worker {
         let mut child = Command::new(ASSAY)
-            .args(["work", "--workers", "1", "--cache", &self.cache()])
+            .args(["work", "--slots", "1", "--cache", &self.cache()])
+            .args(args)
             .env("ASSAY_STORE", self.redis.url(0, "lab"))
             .env("RUST_LOG", "warn")
             .stdout(Stdio::piped())
@@ -149,6 +154,55 @@ async fn a_worker_runs_jobs_of_a_busy_server_and_its_own_are_run_again_when_it_i
     );
     server.post(&format!("/v1/jobs/{}/cancel", id(&lost)), &json!({})).await;
     assert_eq!(server.finished(id(&lost)).await["state"], "canceled");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_runs_jobs_of_the_analyses_it_is_given_and_no_others() {
+    let site = Site::new();
+    let server = site.server();
+    let busy = submit(&server, ENDLESS).await;
+    until(&server, id(&busy), |job| job["state"] == "running").await;
+    let worker = site.worker_with(&["--analyses", "ping, describe"]);
+    let query = submit(&server, "SELECT 1 AS n").await;
+    let ping = json!({"analysis": "ping", "params": {}, "cache": false});
+    let (status, ping) = server.post("/v1/jobs", &ping).await;
+    assert_eq!(status, 202, "{ping:#}");
+    // It came later and has the same owner, and there is no other worker that is free.
+    let ping = server.finished(id(&ping)).await;
+    assert_eq!(ping["state"], "succeeded", "{ping:#}");
+    let (_, stats) = server.get("/v1/stats").await;
+    let picky = stats["workers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|known| !known["analyses"].is_null());
+    let picky = picky.unwrap();
+    assert_eq!(
+        (&picky["analyses"], &picky["name"]),
+        (&json!(["describe", "ping"]), &ping["attempts"][0]["worker"])
+    );
+    assert_eq!(
+        server.get(&format!("/v1/jobs/{}", id(&query))).await.1["state"],
+        "queued"
+    );
+    server.post(&format!("/v1/jobs/{}/cancel", id(&busy)), &json!({})).await;
+    assert_eq!(server.finished(id(&query)).await["state"], "succeeded");
+    drop(worker);
+}
+
+#[test]
+fn analyses_that_do_not_exist_are_refused_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = |line: &[&str]| {
+        let tried = Command::new(ASSAY).args(line).output().unwrap();
+        assert!(!tried.status.success());
+        String::from_utf8_lossy(&tried.stderr).into_owned()
+    };
+    let told = refused(&["work", "--analyses", "descibe", "--store", "redis://127.0.0.1:1"]);
+    assert!(told.contains("did you mean `describe`?"), "{told}");
+    let store = folder.path().display().to_string();
+    let told = refused(&["serve", "--analyses", "describe", "--store", &store]);
+    assert!(told.contains("a store that several processes share"), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

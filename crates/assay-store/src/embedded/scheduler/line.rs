@@ -29,6 +29,11 @@ impl Line {
         self.jobs.first().map(|(_, id)| id)
     }
 
+    /// Every job, the first in line first.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &JobId> {
+        self.jobs.iter().map(|(_, id)| id)
+    }
+
     pub(super) fn insert(&mut self, rank: Rank, id: JobId) {
         if self.jobs.insert((rank, id)) {
             *self.blocks.entry(block(rank)).or_default() += 1;

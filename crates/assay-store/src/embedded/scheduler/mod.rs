@@ -11,7 +11,7 @@ mod shares;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use assay_core::{Fence, JobId, Progress, ShareLimits, Timestamp, UserName, WorkerId};
+use assay_core::{Fence, JobId, KnownWorker, Progress, ShareLimits, Timestamp, UserName, WorkerId};
 
 use crate::rules::WORKER_SEEN_MS;
 pub(super) use costs::Costs;
@@ -85,8 +85,8 @@ pub(super) struct Scheduler {
     paused: HashMap<Option<String>, HashSet<JobId>>,
     followers: HashMap<JobId, BTreeSet<(Rank, JobId)>>,
     in_flight: HashMap<String, JobId>,
-    /// When workers were last heard of, and how many jobs they run at most.
-    workers: BTreeMap<String, (Timestamp, u64)>,
+    /// Workers, and when they were last heard of.
+    workers: BTreeMap<String, (Timestamp, KnownWorker)>,
     /// How many jobs each worker runs; who runs none is not in it.
     running_at: HashMap<WorkerId, u64>,
 }
@@ -122,12 +122,20 @@ impl Scheduler {
         self.live.get(id)
     }
 
-    /// The next job in line.
-    pub(super) fn next_queued(&self) -> Option<JobId> {
+    /// The next job in line; with `only`, the next one of these analyses.
+    pub(super) fn next_queued(&self, only: Option<&[String]>) -> Option<JobId> {
         if self.paused.contains_key(&None) {
             return None;
         }
-        self.shares.next().cloned()
+        let Some(only) = only else {
+            return self.shares.next().cloned();
+        };
+        let is_wanted = |id: &&JobId| {
+            self.live
+                .get(id)
+                .is_some_and(|live| only.contains(&live.ticket.analysis))
+        };
+        self.shares.in_turn().find(is_wanted).cloned()
     }
 
     /// Scheduled jobs whose time has come, at most `max`.
@@ -363,24 +371,38 @@ impl Scheduler {
         meant.map(|(id, _)| id.clone()).collect()
     }
 
-    /// Notes a sign of life of a worker. `slots` is how many jobs it would run at most, when it says so.
-    pub(super) fn see_worker(&mut self, worker: &WorkerId, now: Timestamp, slots: Option<u64>) {
-        let seen = self.workers.entry(worker.0.clone()).or_insert((now, 0));
-        seen.0 = now;
-        if let Some(slots) = slots {
-            seen.1 = seen.1.max(slots);
+    /// Notes a sign of life of a worker that is known.
+    pub(super) fn see_worker(&mut self, worker: &WorkerId, now: Timestamp) {
+        if let Some(seen) = self.workers.get_mut(&worker.0) {
+            seen.0 = now;
+        }
+    }
+
+    /// Notes that a worker asks for so many jobs beside those it runs, and of which analyses.
+    pub(super) fn see_claimer(&mut self, worker: &WorkerId, now: Timestamp, max: usize, only: Option<&[String]>) {
+        let slots = self.running_at(worker) + max as u64;
+        let fresh = || KnownWorker {
+            name: worker.0.clone(),
+            slots,
+            analyses: None,
+        };
+        let (at, known) = self.workers.entry(worker.0.clone()).or_insert_with(|| (now, fresh()));
+        *at = now;
+        known.slots = known.slots.max(slots);
+        if known.analyses.as_deref() != only {
+            known.analyses = only.map(<[String]>::to_vec);
         }
         self.workers
             .retain(|_, (at, _)| now.millis_since(*at) <= WORKER_SEEN_MS);
     }
 
-    /// Workers heard of lately, with their slots.
-    pub(super) fn workers(&self, now: Timestamp) -> Vec<(String, u64)> {
+    /// Workers heard of lately.
+    pub(super) fn workers(&self, now: Timestamp) -> Vec<KnownWorker> {
         let recent = self
             .workers
-            .iter()
-            .filter(|(_, (at, _))| now.millis_since(*at) <= WORKER_SEEN_MS);
-        recent.map(|(name, (_, slots))| (name.clone(), *slots)).collect()
+            .values()
+            .filter(|(at, _)| now.millis_since(*at) <= WORKER_SEEN_MS);
+        recent.map(|(_, worker)| worker.clone()).collect()
     }
 
     /// Jobs that a worker runs.

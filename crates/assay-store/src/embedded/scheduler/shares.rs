@@ -118,6 +118,12 @@ impl Shares {
         self.parts.get(user)?.ready.first()
     }
 
+    /// Jobs that could be claimed: the users by their pass, and of each the first by rank first.
+    pub(super) fn in_turn(&self) -> impl Iterator<Item = &JobId> {
+        let parts = self.ring.iter().filter_map(|(_, user)| self.parts.get(user));
+        parts.flat_map(|part| part.ready.iter())
+    }
+
     pub(in super::super) fn is_at_limit(&self, user: &UserName) -> bool {
         self.parts
             .get(user)

@@ -32,12 +32,17 @@ struct Begun<'a> {
 }
 
 impl RedisStore {
-    pub(super) async fn claim_jobs(&self, worker: &WorkerId, max: usize) -> Result<Vec<(Lease, Job)>> {
-        let claimed = self.claim_now(worker, max).await;
+    pub(super) async fn claim_jobs(
+        &self,
+        worker: &WorkerId,
+        max: usize,
+        only: Option<&[String]>,
+    ) -> Result<Vec<(Lease, Job)>> {
+        let claimed = self.claim_now(worker, max, only).await;
         claimed.map_err(|fault| fault.into_error("claim jobs"))
     }
 
-    async fn claim_now(&self, worker: &WorkerId, max: usize) -> Fallible<Vec<(Lease, Job)>> {
+    async fn claim_now(&self, worker: &WorkerId, max: usize, only: Option<&[String]>) -> Fallible<Vec<(Lease, Job)>> {
         let store = &self.inner;
         let now = store.now().await?;
         let begun = serde_json::to_string(&Begun {
@@ -62,6 +67,8 @@ impl RedisStore {
             .map(String::into_bytes),
         );
         args.extend(events::begun_pattern(now).map(String::into_bytes));
+        let only = only.unwrap_or_default();
+        args.extend(only.iter().map(|analysis| analysis.clone().into_bytes()));
         let claimed: Vec<(String, HashMap<String, String>)> =
             store.connection.run(&CLAIM, store.keys.prefix(), &args).await?;
         claimed.into_iter().map(lease_of).collect()

@@ -1,6 +1,6 @@
 //! Why a job waits.
 
-use assay_core::{JobId, State, Timestamp, Wait, WaitCause};
+use assay_core::{JobId, KnownWorker, State, Timestamp, Wait, WaitCause};
 
 use super::row::Row;
 use crate::redis::Inner;
@@ -51,14 +51,15 @@ impl Inner {
         wait.position = Some(own + 1);
         wait.ahead = ahead;
         let now = self.now().await?;
-        let workers = self.known_workers(now).await?;
+        let mut workers = self.known_workers(now).await?;
+        workers.retain(|worker| worker.takes(&spec.analysis));
         if self.standing(&spec.owner).await?.is_at_limit() {
             wait.cause = WaitCause::UserLimit;
         } else if workers.is_empty() {
             wait.cause = WaitCause::NoWorker;
             return Ok(());
         }
-        let slots = workers.iter().map(|(_, slots)| *slots).sum::<u64>().max(1);
+        let slots = workers.iter().map(|worker| worker.slots).sum::<u64>().max(1);
         let mut command = redis::cmd("HGET");
         command.arg(self.keys.costs()).arg(format!("run:{}", spec.analysis));
         let run_us: Option<u64> = self.connection.query(&command).await?;
@@ -67,8 +68,8 @@ impl Inner {
         Ok(())
     }
 
-    /// Workers heard of lately, with their slots.
-    pub(super) async fn known_workers(&self, now: Timestamp) -> Fallible<Vec<(String, u64)>> {
+    /// Workers heard of lately.
+    pub(super) async fn known_workers(&self, now: Timestamp) -> Fallible<Vec<KnownWorker>> {
         let since = now.0.saturating_sub_unsigned(WORKER_SEEN_MS);
         let mut command = redis::cmd("ZRANGEBYSCORE");
         command.arg(self.keys.workers()).arg(since).arg("+inf");
@@ -77,10 +78,16 @@ impl Inner {
         if names.is_empty() {
             return Ok(Vec::new());
         }
-        let mut command = redis::cmd("HMGET");
-        command.arg(self.keys.worker_slots()).arg(&names);
-        let slots: Vec<Option<u64>> = self.connection.query(&command).await?;
-        let known = names.into_iter().zip(slots);
-        Ok(known.map(|(name, slots)| (name, slots.unwrap_or(0))).collect())
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("HMGET").arg(self.keys.worker_slots()).arg(&names);
+        pipeline.cmd("HMGET").arg(self.keys.worker_analyses()).arg(&names);
+        let (slots, analyses): (Vec<Option<u64>>, Vec<Option<String>>) = self.connection.pipe(&pipeline).await?;
+        let known = names.into_iter().zip(slots).zip(analyses);
+        let worker = |((name, slots), analyses): ((String, Option<u64>), Option<String>)| KnownWorker {
+            name,
+            slots: slots.unwrap_or(0),
+            analyses: analyses.map(|names| names.split(' ').map(str::to_owned).collect()),
+        };
+        Ok(known.map(worker).collect())
     }
 }

@@ -92,7 +92,11 @@ fn place(keys: &Keys, row: &Row, entries: &mut Entries) {
     match row.job.state {
         State::Queued => match row.leader() {
             Some(leader) => entries.insert((keys.followers(leader), id()), rank),
-            None => entries.insert((keys.ready(&row.job.spec.owner), id()), rank),
+            None => {
+                let spec = &row.job.spec;
+                entries.insert((keys.ready_for(&spec.owner, &spec.analysis), id()), rank.clone());
+                entries.insert((keys.ready(&spec.owner), id()), rank)
+            }
         },
         State::Scheduled if row.parents.is_empty() => {
             let at = row.job.run_at.map_or(0, |at| at.0);

@@ -16,8 +16,8 @@ impl Jobs for RedisStore {
         self.take_in(&job, idempotency.as_ref()).await
     }
 
-    async fn claim(&self, worker: &WorkerId, max: usize) -> Result<Vec<(Lease, Job)>> {
-        self.claim_jobs(worker, max).await
+    async fn claim(&self, worker: &WorkerId, max: usize, only: Option<&[String]>) -> Result<Vec<(Lease, Job)>> {
+        self.claim_jobs(worker, max, only).await
     }
 
     async fn beat(&self, beats: Vec<Beat>) -> Result<Vec<Directive>> {

@@ -1,11 +1,12 @@
 -- Gives jobs that wait to a worker: of the user with the smallest pass the first by rank, as often as asked. Arguments:
 -- the time, the worker, how many jobs, how long a lease lasts, how long a worker may go on beyond a time limit, how long
--- a silent worker is known, the rest of an attempt as JSON, and the parts of an event between which job, owner and
--- revision stand. Returns each job's id and hash.
+-- a silent worker is known, the rest of an attempt as JSON, the parts of an event between which job, owner and revision
+-- stand, and the analyses whose jobs the worker takes, none for all. Returns each job's id and hash.
 local now, worker, most = tonumber(take()), take(), tonumber(take())
 local lease_ms, grace_ms, seen_ms = tonumber(take()), tonumber(take()), tonumber(take())
 local attempt_json = take()
 local before_job, before_owner, before_revision, ending = take(), take(), take(), take()
+local only = { unpack(ARGV, at + 1) }
 
 local function see_worker()
   local slots = call('SCARD', P .. 'worker:jobs:' .. worker) + most
@@ -14,11 +15,15 @@ local function see_worker()
     call('HSET', P .. 'workers:slots', worker, text(slots))
   end
   if call('ZADD', P .. 'workers', text(now), worker) == 1 then
+    if #only > 0 then
+      call('HSET', P .. 'workers:analyses', worker, table.concat(only, ' '))
+    end
     -- A new one: look whether others are gone.
     local gone = call('ZRANGEBYSCORE', P .. 'workers', '-inf', '(' .. text(now - seen_ms), 'LIMIT', 0, 100)
     for _, name in ipairs(gone) do
       call('ZREM', P .. 'workers', name)
       call('HDEL', P .. 'workers:slots', name)
+      call('HDEL', P .. 'workers:analyses', name)
     end
   end
 end
@@ -43,7 +48,7 @@ local function begin(user, id, job)
     call('HDEL', key, 'stage', 'done', 'total', 'unit', 'rows')
   end
   call('HSET', P .. 'job:attempts:' .. id, fence, '{"number":' .. attempt .. ',"fence":' .. fence .. ',' .. attempt_json)
-  call('ZREM', P .. 'ready:' .. user.name, id)
+  fall_out(user.name, job[4], id)
   call('ZREM', P .. 'jobs:state:queued', id)
   call('ZADD', P .. 'jobs:state:running', 0, id)
   call('ZADD', P .. 'leases', text(til), id)
@@ -57,31 +62,85 @@ end
 see_worker()
 local claimed = {}
 local has_pauses = call('EXISTS', P .. 'pauses') == 1
-if has_pauses and call('HEXISTS', P .. 'pauses', '') == 1 then
+local function is_paused(analysis)
+  return has_pauses and call('HEXISTS', P .. 'pauses', analysis) == 1
+end
+if is_paused('') then
   return claimed
 end
+
+-- The user whose turn it is, and the first of their jobs with its rank.
+local function next_of_all()
+  local name = call('ZRANGE', P .. 'ring', 0, 0)[1]
+  if name then
+    return name, unpack(call('ZRANGE', P .. 'ready:' .. name, 0, 0, 'WITHSCORES'))
+  end
+end
+
+-- The first job of a user among those of some analyses.
+local function first_of(name, analyses)
+  local id, rank
+  for _, analysis in ipairs(analyses) do
+    local first = call('ZRANGE', P .. 'ready:' .. name .. ' ' .. analysis, 0, 0, 'WITHSCORES')
+    if first[1] and (not rank or tonumber(first[2]) < tonumber(rank)) then
+      id, rank = first[1], first[2]
+    end
+  end
+  return id, rank
+end
+
+-- As `next_of_all`, among the jobs of some analyses. Users who have none are passed over, a bounded number of them.
+local looks = 2000
+local function next_of(analyses)
+  local place = 0
+  while looks > 0 do
+    local names = call('ZRANGE', P .. 'ring', place, place + 31)
+    for _, name in ipairs(names) do
+      local id, rank = first_of(name, analyses)
+      if id then
+        return name, id, rank
+      end
+    end
+    if #names < 32 then
+      return
+    end
+    place, looks = place + 32, looks - 32
+  end
+end
+
+local wanted = {}
+for _, analysis in ipairs(only) do
+  if not is_paused(analysis) then
+    wanted[#wanted + 1] = analysis
+  end
+end
+
 -- Jobs of paused analyses are parked as they are come upon, a bounded number at a time.
 for _ = 1, most + 1000 do
   if #claimed == most then
     break
   end
-  local name = call('ZRANGE', P .. 'ring', 0, 0)[1]
+  local name, id, rank
+  if #only > 0 then
+    name, id, rank = next_of(wanted)
+  else
+    name, id, rank = next_of_all()
+  end
   if not name then
     break
   end
-  local first = call('ZRANGE', P .. 'ready:' .. name, 0, 0, 'WITHSCORES')
-  local id = first[1]
   local job = id and call('HMGET', P .. 'job:' .. id, 'state', 'shares', 'v', 'analysis', 'revision', 'attempt', 'timeout_ms',
     'deadline', 'stage')
-  local user = take_user(name, job and job[4] or '')
+  local analysis = job and job[4] or ''
+  local user = take_user(name, analysis)
   if not id then
     -- The ring is mended below.
   elseif job[1] ~= 'queued' or job[2] then
-    call('ZREM', P .. 'ready:' .. name, id)
-  elseif has_pauses and call('HEXISTS', P .. 'pauses', job[4]) == 1 then
-    call('ZREM', P .. 'ready:' .. name, id)
-    call('ZADD', P .. 'parked:' .. job[4], first[2], id)
-    call('SADD', P .. 'parked', job[4])
+    fall_out(name, analysis, id)
+  elseif is_paused(analysis) then
+    fall_out(name, analysis, id)
+    call('ZADD', P .. 'parked:' .. analysis, rank, id)
+    call('SADD', P .. 'parked', analysis)
   else
     begin(user, id, job)
     claimed[#claimed + 1] = { id, call('HGETALL', P .. 'job:' .. id) }

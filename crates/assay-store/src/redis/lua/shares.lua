@@ -76,6 +76,17 @@ local function correct(user, charged_ms, took_ms)
   user.charged_ms = math.max(user.charged_ms + took_ms - charged_ms, 0)
 end
 
+-- Puts a job in line, or takes it out.
+local function line_up(user, analysis, id, rank)
+  call('ZADD', P .. 'ready:' .. user, rank, id)
+  call('ZADD', P .. 'ready:' .. user .. ' ' .. analysis, rank, id)
+end
+
+local function fall_out(user, analysis, id)
+  call('ZREM', P .. 'ready:' .. user, id)
+  call('ZREM', P .. 'ready:' .. user .. ' ' .. analysis, id)
+end
+
 -- Puts a user on the right side of the ring: in it are those who have a ready job and a free place, by pass. Who comes
 -- in line begins at the present. Those who have a ready job and no free place are in `full`.
 local function find_place(user)

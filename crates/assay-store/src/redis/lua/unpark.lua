@@ -12,7 +12,7 @@ for place = 1, #jobs, 2 do
   local job = call('HMGET', P .. 'job:' .. id, 'owner', 'state', 'shares')
   call('ZREM', parked, id)
   if job[2] == 'queued' and not job[3] then
-    call('ZADD', P .. 'ready:' .. job[1], rank, id)
+    line_up(job[1], analysis, id, rank)
     users[job[1]] = true
   end
 end

@@ -58,6 +58,9 @@ macro_rules! conformance {
             jobs_are_claimed_by_priority_then_age,
             a_claim_begins_an_attempt,
             an_empty_queue_gives_nothing,
+            a_claim_may_be_for_some_analyses_only,
+            a_paused_analysis_is_not_given_to_who_asks_for_it,
+            a_job_that_is_changed_or_canceled_is_changed_for_all,
             no_job_is_given_to_two_of_eight_claimers,
             fences_grow_also_across_a_restart,
         );
@@ -209,6 +212,7 @@ macro_rules! conformance {
             a_running_job_fails_at_its_deadline_though_its_worker_is_deaf,
             an_attempt_ends_after_its_time_though_its_worker_is_deaf,
             a_canceled_job_ends_though_its_worker_is_deaf,
+            a_job_that_no_worker_takes_says_so,
             a_queued_job_knows_its_place_and_what_it_waits_for,
             figures_tell_what_there_is,
         );

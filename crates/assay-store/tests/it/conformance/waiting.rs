@@ -1,6 +1,6 @@
 //! Jobs that wait for a time or for other jobs, unique keys, deadlines, and why a job waits.
 
-use assay_core::{AttemptOutcome, Beat, Code, Directive, JobId, State, WaitCause};
+use assay_core::{AttemptOutcome, Beat, Code, Directive, JobId, KnownWorker, State, WaitCause, WorkerId};
 
 use crate::support::{LEASE_MS, Scene, failed, refused, succeeded};
 
@@ -206,6 +206,25 @@ pub async fn a_canceled_job_ends_though_its_worker_is_deaf(scene: Scene) {
     assert_eq!(refused(scene.jobs().finish(&lease, succeeded()).await), Code::LeaseLost);
 }
 
+pub async fn a_job_that_no_worker_takes_says_so(scene: Scene) {
+    let only = ["count".to_owned(), "import".to_owned()];
+    let picky = WorkerId("picky".to_owned());
+    assert_eq!(scene.jobs().claim(&picky, 3, Some(&only)).await.unwrap(), []);
+    let described = scene.submit_as(|job| job.analysis = "describe".to_owned()).await;
+    let counted = scene.submit_as(|job| job.analysis = "count".to_owned()).await;
+    assert_eq!(cause(&scene, &described).await, WaitCause::NoWorker);
+    assert_eq!(cause(&scene, &counted).await, WaitCause::Queue);
+    let stats = scene.queue().stats().await.unwrap();
+    let known = KnownWorker {
+        name: "picky".to_owned(),
+        slots: 3,
+        analyses: Some(only.to_vec()),
+    };
+    assert_eq!(stats.workers, [known]);
+    scene.claim(0).await;
+    assert_eq!(cause(&scene, &described).await, WaitCause::Queue);
+}
+
 pub async fn a_queued_job_knows_its_place_and_what_it_waits_for(scene: Scene) {
     let first = scene.submit().await;
     assert_eq!(cause(&scene, &first).await, WaitCause::NoWorker);
@@ -245,7 +264,13 @@ pub async fn figures_tell_what_there_is(scene: Scene) {
         (1, 1, 1)
     );
     assert_eq!(stats.oldest_queued_at, Some(since));
-    assert_eq!(stats.workers, [("worker-1".to_owned(), 1)]);
+    let [worker] = &stats.workers[..] else {
+        panic!("{:?}", stats.workers);
+    };
+    assert_eq!(
+        (worker.name.as_str(), worker.slots, &worker.analyses),
+        ("worker-1", 1, &None)
+    );
     let analysis = &stats.by_analysis[0];
     assert_eq!((analysis.ended, analysis.failed, analysis.run_ms_p50), (2, 1, 12));
 }

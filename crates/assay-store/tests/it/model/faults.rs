@@ -68,8 +68,8 @@ impl Jobs for Faulty {
         self.inner.submit(job, idempotency).await
     }
 
-    async fn claim(&self, worker: &WorkerId, max: usize) -> Result<Vec<(Lease, Job)>> {
-        let mut claimed = self.inner.claim(worker, max).await?;
+    async fn claim(&self, worker: &WorkerId, max: usize, only: Option<&[String]>) -> Result<Vec<(Lease, Job)>> {
+        let mut claimed = self.inner.claim(worker, max, only).await?;
         self.newest
             .lock()
             .unwrap()

@@ -20,7 +20,7 @@ async fn with_an_answer(folder: &tempfile::TempDir, place: &Place) {
     let store = open(folder, place);
     store.clear_leftovers().await.unwrap();
     store.submit(new_job(assay_core::Timestamp(1)), None).await.unwrap();
-    let (lease, _) = store.claim(&worker(), 1).await.unwrap().remove(0);
+    let (lease, _) = store.claim(&worker(), 1, None).await.unwrap().remove(0);
     let path = "results/a/1/result.arrow".to_owned();
     store
         .objects()

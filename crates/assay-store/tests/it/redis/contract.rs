@@ -60,7 +60,7 @@ async fn the_examples_work_with_a_foreign_client() {
     }];
     let id = job.id.clone();
     store.submit(job, None).await.unwrap();
-    let (lease, _) = store.claim(&worker(), 1).await.unwrap().remove(0);
+    let (lease, _) = store.claim(&worker(), 1, None).await.unwrap().remove(0);
     let beat = Beat {
         lease: lease.clone(),
         progress: Some(progress("reading", 5)),

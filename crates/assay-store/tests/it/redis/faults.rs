@@ -67,7 +67,7 @@ async fn connections_that_are_cut_and_scripts_that_are_forgotten_come_back() {
     let third = submit(&store).await.unwrap();
     hear(&mut events, &second).await;
     hear(&mut events, &third).await;
-    assert_eq!(store.claim(&worker(), 10).await.unwrap().len(), 3);
+    assert_eq!(store.claim(&worker(), 10, None).await.unwrap().len(), 3);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -77,19 +77,19 @@ async fn what_was_acknowledged_is_there_after_the_server_was_killed() {
         .await
         .unwrap();
     let (done, waiting) = (submit(&store).await.unwrap(), submit(&store).await.unwrap());
-    let (lease, _) = store.claim(&worker(), 1).await.unwrap().remove(0);
+    let (lease, _) = store.claim(&worker(), 1, None).await.unwrap().remove(0);
     store.finish(&lease, succeeded()).await.unwrap();
     let log = Events::list(&store, EventId(0), None, 100).await.unwrap();
     server.kill();
     assert_eq!(refused(submit(&store).await), Code::StoreFailed);
-    assert_eq!(refused(store.claim(&worker(), 1).await), Code::StoreFailed);
+    assert_eq!(refused(store.claim(&worker(), 1, None).await), Code::StoreFailed);
     server.start_again();
     let mut events = store.subscribe();
     let later = submit_at_last(&store).await;
     hear(&mut events, &later).await;
     assert_eq!(store.get(&done).await.unwrap().0.state, State::Succeeded);
     assert_eq!(Events::list(&store, EventId(0), None, log.len()).await.unwrap(), log);
-    let (again, _) = store.claim(&worker(), 1).await.unwrap().remove(0);
+    let (again, _) = store.claim(&worker(), 1, None).await.unwrap().remove(0);
     assert!(again.job == waiting && again.fence > lease.fence);
 }
 
@@ -113,7 +113,7 @@ async fn a_server_that_is_full_or_read_only_refuses_writes_and_nothing_is_half_d
     let server = Server::start();
     let store = open(&server, |_| {}).await.unwrap();
     let id = submit(&store).await.unwrap();
-    let (lease, _) = store.claim(&worker(), 1).await.unwrap().remove(0);
+    let (lease, _) = store.claim(&worker(), 1, None).await.unwrap().remove(0);
     server.command(&["CONFIG", "SET", "maxmemory", "1"]);
     assert_eq!(refused(submit(&store).await), Code::StorageFull);
     assert_eq!(refused(store.finish(&lease, succeeded()).await), Code::StorageFull);

@@ -55,7 +55,7 @@ async fn work(store: RedisStore, place: usize, ended: Arc<AtomicUsize>) {
     let mut number = place;
     while ended.load(Ordering::SeqCst) == 0 {
         store.reap().await.unwrap();
-        for (lease, job) in store.claim(&worker, 3).await.unwrap() {
+        for (lease, job) in store.claim(&worker, 3, None).await.unwrap() {
             number += 1;
             if number.is_multiple_of(7) {
                 // Somebody else may have ended it.
@@ -149,7 +149,11 @@ async fn a_run_that_a_thousand_share_ends_for_all_in_one_step() {
     for _ in 0..1_000 {
         store.submit(shared(), None).await.unwrap();
     }
-    let (lease, _) = store.claim(&WorkerId("worker".to_owned()), 1).await.unwrap().remove(0);
+    let (lease, _) = store
+        .claim(&WorkerId("worker".to_owned()), 1, None)
+        .await
+        .unwrap()
+        .remove(0);
     assert_eq!(lease.job, first);
     store.finish(&lease, succeeded()).await.unwrap();
     let figures = store.stats().await.unwrap();

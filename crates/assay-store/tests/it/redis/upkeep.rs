@@ -49,9 +49,9 @@ async fn files_that_nobody_refers_to_go_when_they_are_old_and_one_process_looks_
     let mut loading = new_job(Timestamp(1));
     loading.spec.upload = Some("uploads/waits".to_owned());
     store.submit(loading, None).await.unwrap();
-    store.claim(&worker(), 1).await.unwrap();
+    store.claim(&worker(), 1, None).await.unwrap();
     store.submit(new_job(Timestamp(2)), None).await.unwrap();
-    let (lease, _) = store.claim(&worker(), 1).await.unwrap().remove(0);
+    let (lease, _) = store.claim(&worker(), 1, None).await.unwrap().remove(0);
     store
         .finish(&lease, in_object("results/a/1/result.arrow"))
         .await

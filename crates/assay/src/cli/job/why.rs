@@ -79,7 +79,10 @@ fn cause(job: &Job, wait: &Wait, queue: Option<&Queue>) -> String {
         Some(WaitCause::Paused) => paused(job, queue),
         Some(WaitCause::UserLimit) => limited(job, queue),
         Some(WaitCause::SharesRun) => format!("An identical job is under way and answers this one too: {jobs}."),
-        Some(WaitCause::NoWorker) => "No worker has looked for jobs lately; is the server stopping?".to_owned(),
+        Some(WaitCause::NoWorker) => format!(
+            "No worker that takes jobs of `{}` has looked for any lately. `assay stats` tells of the workers.",
+            job.analysis
+        ),
         Some(WaitCause::Queue) if wait.ahead == 0 => format!("{id} is the next one."),
         Some(WaitCause::Queue) => {
             let are = if wait.ahead == 1 { "is" } else { "are" };

@@ -52,10 +52,16 @@ fn answers(found: Vec<redis::Value>) -> Vec<Vec<Option<String>>> {
     found.into_iter().map(answer).collect()
 }
 
+/// Whether the job stands in line under the key, unless it is parked.
+fn is_line(keys: &Keys, row: &Row, key: &str) -> bool {
+    let spec = &row.job.spec;
+    key == keys.ready(&spec.owner) || key == keys.ready_for(&spec.owner, &spec.analysis)
+}
+
 /// Asks what lies under the key for the member, in a form that is the same for all entries.
 fn ask(pipeline: &mut redis::Pipeline, keys: &Keys, row: &Row, key: &str, member: &str, entry: &Entry) {
     match entry {
-        Entry::Score(_) if key == keys.ready(&row.job.spec.owner) => {
+        Entry::Score(_) if is_line(keys, row, key) => {
             // In line or parked; a script sees both at once.
             let parked = keys.parked(&row.job.spec.analysis);
             pipeline
