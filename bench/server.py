@@ -56,22 +56,66 @@ def load(client, name, file, query=""):
         return finished(client, client.request("POST", path, body, prefer="wait=60", content_length=size))
 
 
-def start(folder):
-    """A server over the store in `folder`, once it listens, and its address."""
-    line = [PROGRAM, "serve", "--listen", "127.0.0.1:0", "--store", folder]
+def start(store, *options):
+    """A server over the store, once it listens, and its address."""
+    line = [PROGRAM, "serve", "--listen", "127.0.0.1:0", "--store", store, *options]
     child = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     words = child.stdout.readline().split()
     url = next(word for word in words if word.startswith("http://"))
     return child, url.removeprefix("http://")
 
 
+def work(store, *options):
+    """A worker on the store, once it works."""
+    line = [PROGRAM, "work", "--store", store, *options]
+    child = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert child.stdout.readline(), "the worker did not start"
+    return child
+
+
+def stop(child):
+    child.terminate()
+    child.wait(30)
+
+
 @contextlib.contextmanager
-def running():
-    """The address and the process id of a server over an empty store, which ends with the block."""
+def running(store=None, *options):
+    """The address and the process id of a server over the store, an empty one by default, which ends with the block."""
     with tempfile.TemporaryDirectory() as folder:
-        child, address = start(folder)
+        child, address = start(store or folder, *options)
         try:
             yield address, child.pid
         finally:
-            child.terminate()
-            child.wait(30)
+            stop(child)
+
+
+class Redis:
+    """A `redis-server` at a socket in a temporary folder, which ends with the block. Its append-only file is written
+    once a second."""
+
+    def __enter__(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.socket = pathlib.Path(self.folder.name, "redis.sock")
+        line = ["redis-server", "--port", "0", "--unixsocket", self.socket, "--save", "", "--appendonly", "yes"]
+        self.child = subprocess.Popen(line, cwd=self.folder.name, stdout=subprocess.PIPE, text=True)
+        while "eady to accept connections" not in self.child.stdout.readline():
+            assert self.child.poll() is None, "redis-server did not start"
+        return self
+
+    def __exit__(self, *_):
+        stop(self.child)
+        self.folder.cleanup()
+
+    def url(self, prefix):
+        return f"redis+unix://{self.socket}?prefix={prefix}"
+
+    def cli(self, *words):
+        return subprocess.run(["redis-cli", "-s", self.socket, *words], capture_output=True, text=True, check=True).stdout
+
+    def info(self, name):
+        lines = (line.strip().split(":", 1) for line in self.cli("INFO", "everything").splitlines() if ":" in line)
+        return float(dict(lines)[name])
+
+    def cpu(self):
+        """Seconds of processor time that it has used."""
+        return self.info("used_cpu_user") + self.info("used_cpu_sys")

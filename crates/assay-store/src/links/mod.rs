@@ -6,6 +6,7 @@
 mod allowed;
 mod connection;
 mod scan;
+mod stores;
 mod values;
 mod writer;
 

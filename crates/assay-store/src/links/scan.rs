@@ -12,6 +12,7 @@ use redis::{Pipeline, Value};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::connection::Connection;
+use super::stores::Stores;
 use super::values::{self, Look};
 
 /// Keys that are looked at in a step, at most.
@@ -29,6 +30,7 @@ const TRIES: u32 = 3;
 
 pub(super) struct Scan {
     connection: Connection,
+    stores: Stores,
     pattern: String,
     step: u32,
     pace: Interval,
@@ -59,6 +61,7 @@ impl Scan {
         let (total,): (u64,) = connection.ask(&count).await?;
         Ok(Self {
             connection,
+            stores: Stores::default(),
             pattern: source.pattern.clone(),
             step,
             pace,
@@ -84,7 +87,7 @@ impl Scan {
         };
         let mut new = Vec::with_capacity(names.len());
         for name in names {
-            if self.seen.insert(hash(&name)) {
+            if self.seen.insert(hash(&name)) && !self.stores.have(&mut self.connection, &name).await? {
                 new.push((name, 0));
             }
         }

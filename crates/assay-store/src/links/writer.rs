@@ -5,12 +5,19 @@ use async_trait::async_trait;
 use redis::{Pipeline, ServerError, Value};
 
 use super::connection::Connection;
+use super::stores::{self, Stores};
 
-pub(super) struct Writer(Connection);
+pub(super) struct Writer {
+    connection: Connection,
+    stores: Stores,
+}
 
 impl Writer {
     pub(super) fn new(connection: Connection) -> Self {
-        Self(connection)
+        Self {
+            connection,
+            stores: Stores::default(),
+        }
     }
 }
 
@@ -19,6 +26,11 @@ impl KeyWriter for Writer {
     async fn write(&mut self, keys: Vec<KeyWrite>) -> Result<()> {
         if keys.is_empty() {
             return Ok(());
+        }
+        for KeyWrite { name, .. } in &keys {
+            if self.stores.have(&mut self.connection, name.as_bytes()).await? {
+                return Err(stores::refused(name));
+            }
         }
         let mut writes = Pipeline::with_capacity(2 * keys.len() + 2);
         // In one step: nobody reads a hash whose old fields are gone and whose new ones are not there. The two commands
@@ -31,9 +43,9 @@ impl KeyWriter for Writer {
             };
         }
         writes.cmd("EXEC");
-        let answers: Vec<Value> = self.0.ask(&writes).await?;
+        let answers: Vec<Value> = self.connection.ask(&writes).await?;
         match answers.into_iter().find_map(refusal) {
-            Some(error) => Err(self.0.refused(error)),
+            Some(error) => Err(self.connection.refused(error)),
             None => Ok(()),
         }
     }

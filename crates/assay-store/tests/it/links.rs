@@ -86,6 +86,31 @@ async fn keys_of_every_type_are_read_with_their_values() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_belongs_to_a_store_of_assay_is_neither_read_nor_written() {
+    let server = PortServer::start(&[]);
+    server.cli(
+        0,
+        "SET {lab}:placed 1\nSET {lab}:job:1 secret\nZADD {far}:objects:names 0 a\nSET {far}:objects:about x\n\
+         SET {cart}:7 mine\nSET {odd open\n",
+    );
+    let (linked, address) = (links(&server, "", ""), address(&server, 0));
+    let found = read_all(&linked, &source(&address, "*", None)).await.unwrap();
+    assert_eq!(found.keys().collect::<Vec<_>>(), ["{cart}:7", "{odd"]);
+    let mut writer = linked.writer(&address).await.unwrap();
+    let write = |name: &str| KeyWrite {
+        name: name.to_owned(),
+        value: WrittenValue::String("new".to_owned()),
+    };
+    let refused = writer.write(vec![write("{cart}:8"), write("{lab}:job:1")]).await;
+    assert_eq!(refused.unwrap_err().code, Code::LinkRefused);
+    writer.write(vec![write("{cart}:7")]).await.unwrap();
+    assert_eq!(
+        server.cli(0, "GET {lab}:job:1\nEXISTS {cart}:8\nGET {cart}:7\n"),
+        "secret\n0\nnew\n"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn many_keys_are_read_once_each_while_the_server_grows() {
     let server = PortServer::start(&[]);
     let keys: String = (0..3_000).map(|n| format!("SET k:{n} {n}\n")).collect();

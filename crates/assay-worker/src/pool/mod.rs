@@ -14,12 +14,11 @@ mod uploads;
 mod work;
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
-use assay_core::{
-    Catalog, Clock, Events, History, Job, Jobs, Lease, Links, Outcome, Runner, Timestamp, Usage, WorkerId,
-};
+use assay_core::{Catalog, Clock, Events, History, Job, Jobs, Lease, Links, Outcome, Runner, Usage, WorkerId};
 use object_store::ObjectStore;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{Id, JoinError, JoinSet};
@@ -74,13 +73,15 @@ impl Default for WorkerSettings {
     }
 }
 
-/// A name that no other worker has: where it runs, and since when.
-fn named(now: Timestamp) -> WorkerId {
+/// A name that no other worker has: where it runs, and a number by chance, as all containers may have one host and one
+/// process id.
+fn named() -> WorkerId {
     let host = hostname::get().map(|host| host.to_string_lossy().into_owned());
     let is_plain = |letter: &char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '-' | '_');
     let host: String = host.unwrap_or_default().chars().filter(is_plain).take(64).collect();
     let host = if host.is_empty() { "worker" } else { &host };
-    WorkerId(format!("{host}-{}-{}", std::process::id(), now.0))
+    let chance = RandomState::new().build_hasher().finish() & 0xffff_ffff;
+    WorkerId(format!("{host}-{}-{chance:08x}", std::process::id()))
 }
 
 /// A worker inside this process.
@@ -100,7 +101,7 @@ pub struct WorkerPool {
 impl WorkerPool {
     #[must_use]
     pub fn new(ports: WorkerPorts, settings: WorkerSettings) -> Self {
-        let worker = named(ports.clock.now());
+        let worker = named();
         Self {
             ports: Arc::new(ports),
             slots: Arc::new(Semaphore::new(settings.slots)),

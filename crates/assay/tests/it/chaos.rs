@@ -4,11 +4,11 @@
 //! `asked` says what is submitted, `client` submits it and never gives up, `audit` and `notices` look at what has become
 //! of it.
 
-mod asked;
-mod audit;
-mod client;
-mod life;
-mod notices;
+pub mod asked;
+pub mod audit;
+pub mod client;
+pub mod life;
+pub mod notices;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,7 +46,9 @@ async fn a_hundred_kills_lose_nothing_and_repeat_nothing() {
     let clients: Vec<_> = quotas
         .iter()
         .enumerate()
-        .map(|(place, quota)| tokio::spawn(Client::new(place, url.clone()).submit_all(Arc::clone(quota))))
+        .map(|(place, quota)| {
+            tokio::spawn(Client::new(place, KILLS * JOBS_PER_LIFE, url.clone()).submit_all(Arc::clone(quota)))
+        })
         .collect();
     drop(url);
     let mut dice = Dice(SEED);
@@ -71,7 +73,7 @@ async fn a_hundred_kills_lose_nothing_and_repeat_nothing() {
         for client in clients {
             acknowledged.extend(client.await.unwrap());
         }
-        let jobs = audit::of_server(&last.url, &acknowledged).await;
+        let jobs = audit::of_server(&last.url, &acknowledged, KILLS / 2 + 1, &[]).await;
         receivers.check(&acknowledged, &jobs).await;
         acknowledged
     };
@@ -83,10 +85,10 @@ async fn a_hundred_kills_lose_nothing_and_repeat_nothing() {
 }
 
 /// Splitmix64: the same numbers at every run.
-struct Dice(u64);
+pub struct Dice(pub u64);
 
 impl Dice {
-    fn within(&mut self, range: std::ops::Range<u64>) -> u64 {
+    pub fn within(&mut self, range: std::ops::Range<u64>) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -1,16 +1,19 @@
 //! A client that submits jobs, one after another, and repeats what it asked when the connection breaks.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use reqwest::{RequestBuilder, Response};
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, watch};
 
 use super::asked::Kind;
-use super::{JOBS_PER_LIFE, KILLS};
 
 /// Of each client; the last one gives no name.
 pub const USERS: [Option<&str>; 4] = [Some("anna"), Some("bob"), Some("carla"), None];
+
+/// What the answer to a store that is away says in `Retry-After`.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// A job that the server has promised to run.
 #[derive(Debug, Clone)]
@@ -29,15 +32,18 @@ pub struct Acknowledged {
 
 pub struct Client {
     place: usize,
+    /// How many jobs it submits.
+    turns: usize,
     http: reqwest::Client,
     url: watch::Receiver<String>,
     acknowledged: Vec<Acknowledged>,
 }
 
 impl Client {
-    pub fn new(place: usize, url: watch::Receiver<String>) -> Self {
+    pub fn new(place: usize, turns: usize, url: watch::Receiver<String>) -> Self {
         Self {
             place,
+            turns,
             http: reqwest::Client::new(),
             url,
             acknowledged: Vec::new(),
@@ -47,7 +53,7 @@ impl Client {
     /// Submits its part of the jobs, no faster than the quota grows.
     pub async fn submit_all(mut self, quota: Arc<Semaphore>) -> Vec<Acknowledged> {
         self.url.changed().await.unwrap();
-        for turn in 0..KILLS * JOBS_PER_LIFE {
+        for turn in 0..self.turns {
             if let Ok(permit) = quota.acquire().await {
                 permit.forget();
             }
@@ -113,11 +119,13 @@ impl Client {
         }
     }
 
-    /// Asks until there is an answer; in between the server was killed and came up elsewhere.
+    /// Asks until there is an answer; in between the server was killed and came up elsewhere, or its store was away.
     async fn send(&mut self, request: impl Fn(&reqwest::Client, &str) -> RequestBuilder) -> (u16, Value) {
         loop {
             let url = self.url.borrow_and_update().clone();
             match exchange(request(&self.http, &url)).await {
+                // As the answer says: it may pass when it is asked again, but not at once.
+                Ok((503, problem)) if problem["retryable"] == true => tokio::time::sleep(RETRY_AFTER).await,
                 Ok(answer) => return answer,
                 Err(broken) => {
                     let killed = self.url.changed().await;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::asked::MAIL_ADDRESS;
-use super::audit::Jobs;
+use super::audit::Ended;
 use super::client::Acknowledged;
 use crate::receivers::{HttpReceiver, MailServer};
 use crate::support::{TestServer, answer};
@@ -48,13 +48,13 @@ impl Receivers {
     }
 
     /// Waits until everybody was told of everything.
-    pub async fn check(&mut self, acknowledged: &[Acknowledged], jobs: &Jobs) {
+    pub async fn check(&mut self, acknowledged: &[Acknowledged], jobs: &Ended) {
         self.check_hook(acknowledged, jobs).await;
         self.check_mails(acknowledged).await;
     }
 
     /// Every job of the owner of the hook was told as it ended, each repeat with the same id and body.
-    async fn check_hook(&mut self, acknowledged: &[Acknowledged], jobs: &Jobs) {
+    async fn check_hook(&mut self, acknowledged: &[Acknowledged], jobs: &Ended) {
         let of_anna = acknowledged.iter().filter(|job| job.user == Some("anna"));
         let all: BTreeSet<&str> = of_anna.map(|job| job.id.as_str()).collect();
         let mut told: BTreeMap<String, (String, String)> = BTreeMap::new();
