@@ -4,6 +4,7 @@
 
 mod data;
 pub mod embedded;
+mod ends;
 mod history;
 pub mod links;
 mod notices;

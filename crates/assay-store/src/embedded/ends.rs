@@ -2,63 +2,15 @@
 
 use std::collections::VecDeque;
 
-use assay_core::{Attempt, Code, Error, Job, JobId, Progress, State, StoredResult, Timestamp, Usage};
+use assay_core::{Attempt, Job, JobId, Progress, State, Usage};
 
 use super::desk::Desk;
 use super::failure::Fallible;
 use super::outbox;
 use super::rows;
 use super::scheduler::{Held, Live, Place};
+use crate::ends::{End, needs_own_run};
 use crate::refusals;
-
-/// How a job ends.
-#[derive(Debug, Clone)]
-pub(super) struct End {
-    state: State,
-    error: Option<Error>,
-    result: Option<StoredResult>,
-    /// Begun and worked by another job's run.
-    started_at: Option<Timestamp>,
-}
-
-impl End {
-    pub(super) fn succeeded(result: StoredResult) -> Self {
-        Self {
-            state: State::Succeeded,
-            error: None,
-            result: Some(result),
-            started_at: None,
-        }
-    }
-
-    pub(super) fn failed(error: Error) -> Self {
-        Self {
-            state: State::Failed,
-            error: Some(error),
-            result: None,
-            started_at: None,
-        }
-    }
-
-    pub(super) fn canceled() -> Self {
-        Self {
-            state: State::Canceled,
-            error: Some(refusals::canceled()),
-            result: None,
-            started_at: None,
-        }
-    }
-
-    /// As the run of an identical job ended.
-    pub(super) fn answered(by: &Job) -> Self {
-        Self {
-            state: by.state,
-            error: by.error.clone(),
-            result: by.result.clone(),
-            started_at: by.started_at,
-        }
-    }
-}
 
 /// Ends a job, and whatever must end with it.
 pub(super) fn settle(desk: &mut Desk<'_>, job: Job, end: End) -> Fallible<Job> {
@@ -84,24 +36,9 @@ fn settle_next(desk: &mut Desk<'_>, mut next: VecDeque<(JobId, End)>) -> Fallibl
 
 /// Writes the end of one job.
 fn end_one(desk: &mut Desk<'_>, mut job: Job, end: End) -> Fallible<(Job, Live)> {
-    let End {
-        state,
-        error,
-        result,
-        started_at,
-    } = end;
-    job.state = state;
-    job.cancel_requested = false;
-    job.run_at = None;
-    // The run may have begun before this job came.
-    let shared_from = started_at.map(|at| at.max(job.submitted_at));
-    job.started_at = job.started_at.or(shared_from);
-    job.finished_at = Some(desk.now);
-    job.error = error;
-    if let Some(result) = result {
-        rows::insert_result(desk.connection, desk.live(&job.id)?.ticket.rank.seq, &result)?;
-        job.expires_at = Some(desk.now.plus_millis(job.spec.result_ttl_ms));
-        job.result = Some(result);
+    end.of(&mut job, desk.now);
+    if let Some(result) = &job.result {
+        rows::insert_result(desk.connection, desk.live(&job.id)?.ticket.rank.seq, result)?;
     }
     let event = desk.save(&mut job)?;
     outbox::post(desk, &job, event)?;
@@ -142,22 +79,14 @@ fn follow_up(desk: &mut Desk<'_>, job: &Job, live: Live, next: &mut VecDeque<(Jo
     Ok(())
 }
 
-/// The followers that end as the job has ended, and those that need a run of their own: a cancel and a deadline are the
-/// job's own, a time limit says nothing to who has more time, nor what may pass to who allows more attempts.
+/// The followers that end as the job has ended, and those that need a run of their own.
 fn answered(desk: &mut Desk<'_>, job: &Job, followers: Vec<JobId>) -> Fallible<(Vec<JobId>, Vec<JobId>)> {
-    let code = match (job.state, &job.error) {
-        (State::Canceled, _) => return Ok((Vec::new(), followers)),
-        (State::Failed, Some(error)) => error.code,
-        _ => return Ok((followers, Vec::new())),
-    };
+    if job.state == State::Succeeded {
+        return Ok((followers, Vec::new()));
+    }
     let (mut answered, mut others) = (Vec::new(), Vec::new());
     for id in followers {
-        let goes_on = match code {
-            Code::DeadlineExceeded => true,
-            Code::Timeout => desk.known_job(&id)?.spec.limits.timeout_ms > job.spec.limits.timeout_ms,
-            code if code.is_retryable() => desk.known_job(&id)?.spec.retry.max_attempts > job.spec.retry.max_attempts,
-            _ => false,
-        };
+        let goes_on = needs_own_run(job, &desk.known_job(&id)?.spec);
         if goes_on { &mut others } else { &mut answered }.push(id);
     }
     Ok((answered, others))

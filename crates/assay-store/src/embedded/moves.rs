@@ -10,10 +10,11 @@ use assay_core::{
 
 use super::data::{self, Clashes};
 use super::desk::Desk;
-use super::ends::{self, End, settle};
+use super::ends::{self, settle};
 use super::failure::{Fallible, Fault};
 use super::rows;
 use super::scheduler::{Held, Place};
+use crate::ends::End;
 use crate::refusals;
 use crate::rules::{MAX_MOVES, STOP_GRACE_MS, stop_at, work_ms};
 

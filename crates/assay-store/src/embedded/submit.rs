@@ -8,11 +8,12 @@ use assay_core::{
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::desk::Desk;
-use super::ends::{self, End};
+use super::ends;
 use super::failure::Fallible;
 use super::moves::show_progress;
 use super::rows;
 use super::scheduler::{Place, Rank, Ticket};
+use crate::ends::End;
 use crate::rules::IDEMPOTENCY_MS;
 use crate::{refusals, spec};
 

@@ -248,7 +248,7 @@ async fn kills_of_servers_workers_and_redis_lose_nothing_and_repeat_nothing() {
         assert!(worker(&attempts[0]).contains(&format!("-{}-", still.id())), "{ended:#}");
         assert_ne!(worker(&attempts[attempts.len() - 1]), worker(&attempts[0]), "{ended:#}");
         assert_eq!(ended["result"]["rows"], json!([{"n": SLOW_ROWS}]), "{ended:#}");
-        let jobs = audit::of_server(url, &acknowledged, KILLS / 10, &[held.clone()]).await;
+        let jobs = audit::of_server(url, &acknowledged, KILLS / 10, std::slice::from_ref(&held)).await;
         receivers.check(&acknowledged, &jobs).await;
         acknowledged
     };

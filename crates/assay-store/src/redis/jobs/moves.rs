@@ -7,8 +7,9 @@ use assay_core::{
     Timestamp, Usage,
 };
 
-use super::ends::{self, End, settle};
+use super::ends::{self, settle};
 use super::row::{Held, Row, parsed};
+use crate::ends::End;
 use crate::redis::data::publish;
 use crate::redis::desk::Desk;
 use crate::redis::failure::{Fallible, Fault};

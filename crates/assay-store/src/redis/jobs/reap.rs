@@ -4,9 +4,10 @@
 
 use assay_core::{AttemptOutcome, JobId, Progress, Reaped, Result, State, Timestamp, Usage};
 
-use super::ends::{End, settle};
+use super::ends::settle;
 use super::moves::{Ending, end_attempt, is_hurried, requeue, run_anew};
 use super::row::parsed;
+use crate::ends::End;
 use crate::redis::RedisStore;
 use crate::redis::desk::Desk;
 use crate::redis::failure::Fallible;

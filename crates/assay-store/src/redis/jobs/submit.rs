@@ -7,11 +7,12 @@ use assay_core::{
 };
 use redis::Value;
 
-use super::ends::{self, End};
+use super::ends;
 use super::index::unique_field;
 use super::row::{LAST_NUMBER, Row, parsed, rank};
 use super::shares::{FIELDS, Numbers, Standing, standing_of};
 use super::take;
+use crate::ends::End;
 use crate::redis::desk::Desk;
 use crate::redis::failure::{Fallible, Fault};
 use crate::redis::{Inner, RedisStore};
