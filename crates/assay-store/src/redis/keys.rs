@@ -56,6 +56,11 @@ impl Keys {
         self.named("event:number")
     }
 
+    /// STRING: the number with which the kept events begin; absent while all are kept.
+    pub(super) fn oldest_event(&self) -> String {
+        self.named("event:oldest")
+    }
+
     /// ZSET of the numbers of the events of one job.
     pub(super) fn events_of(&self, job: &JobId) -> String {
         self.of("job:events", job.as_str())

@@ -15,6 +15,7 @@ mod jobs;
 mod keys;
 mod leftovers;
 mod log;
+mod news;
 mod outbox;
 mod place;
 mod reads;
@@ -41,6 +42,10 @@ use keys::Keys;
 use leftovers::Leftovers;
 use server::Kept;
 use tail::{Channels, Tail};
+
+/// Events of data sets and workers may be one of so many of those that are kept. A data set that is written to without end
+/// must not drive out what is told of jobs.
+const OTHERS: u64 = 4;
 
 /// How a store is reached and how it behaves.
 #[derive(Clone)]
@@ -199,6 +204,7 @@ impl Inner {
             share.weight.to_string(),
             share.max_running.to_string(),
             self.settings.kept_events.to_string(),
+            (self.settings.kept_events / OTHERS).to_string(),
         ]
         .map(String::into_bytes)
         .to_vec()

@@ -211,6 +211,7 @@ macro_rules! conformance {
             a_canceled_job_ends_though_its_worker_is_deaf,
             a_queued_job_knows_its_place_and_what_it_waits_for,
             figures_tell_what_there_is,
+            a_worker_that_leaves_is_forgotten_at_once_and_known_again_by_a_claim,
         );
     };
     (@sharing $harness:expr) => {

@@ -2,7 +2,7 @@
 
 use assay_core::{AttemptOutcome, Beat, Code, Directive, JobId, State, WaitCause};
 
-use crate::support::{LEASE_MS, Scene, failed, refused, succeeded};
+use crate::support::{LEASE_MS, Scene, failed, refused, succeeded, worker};
 
 async fn child_of(scene: &Scene, parents: &[&JobId]) -> JobId {
     let parents = parents.iter().copied().cloned().collect();
@@ -248,4 +248,20 @@ pub async fn figures_tell_what_there_is(scene: Scene) {
     assert_eq!(stats.workers, [("worker-1".to_owned(), 1)]);
     let analysis = &stats.by_analysis[0];
     assert_eq!((analysis.ended, analysis.failed, analysis.run_ms_p50), (2, 1, 12));
+}
+
+pub async fn a_worker_that_leaves_is_forgotten_at_once_and_known_again_by_a_claim(scene: Scene) {
+    scene.claim(2).await;
+    let known = async || scene.queue().stats().await.unwrap().workers;
+    assert_eq!(known().await, [("worker-1".to_owned(), 2)]);
+    for _ in 0..2 {
+        scene.workers().leave(&worker()).await.unwrap();
+        assert_eq!(known().await, []);
+    }
+    let waiting = scene.submit().await;
+    let wait = scene.queue().explain(&waiting).await.unwrap().unwrap();
+    assert_eq!(wait.cause, WaitCause::NoWorker);
+    scene.claim(3).await;
+    assert_eq!(known().await, [("worker-1".to_owned(), 3)]);
+    scene.is_sound().await;
 }

@@ -5,6 +5,7 @@ mod data;
 mod doctor;
 mod faults;
 mod many;
+mod news;
 mod notices;
 mod upkeep;
 
