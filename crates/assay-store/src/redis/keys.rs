@@ -66,6 +66,16 @@ impl Keys {
         self.of("job:events", job.as_str())
     }
 
+    /// STREAM: jobs that other programs ask for. An entry goes when it is answered.
+    pub(super) fn inbox(&self) -> String {
+        self.named("inbox")
+    }
+
+    /// What the names of lists for answers to them begin with, of those that are under the prefix of the store.
+    pub(super) fn replies(&self) -> String {
+        self.of("reply", "")
+    }
+
     /// STREAM: wake-ups that are no events. Hints only; losing one costs the time to the next poll.
     pub(super) fn wakes(&self) -> String {
         self.named("wakes")

@@ -11,6 +11,7 @@ mod events;
 mod failure;
 mod history;
 mod hooks;
+mod inbox;
 mod jobs;
 mod keys;
 mod leftovers;
@@ -32,6 +33,8 @@ use std::time::Duration;
 use assay_core::{Clock, Code, Error, Result, Timestamp};
 use object_store::ObjectStore;
 use tokio::task::AbortHandle;
+
+pub use inbox::{Inbox, InboxEntry, InboxReader, InboxRequest};
 
 use crate::embedded::StoreSettings;
 use crate::objects::{Objects, RedisUrl};

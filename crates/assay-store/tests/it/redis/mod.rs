@@ -4,6 +4,7 @@ mod contract;
 mod data;
 mod doctor;
 mod faults;
+mod inbox;
 mod many;
 mod news;
 mod notices;
