@@ -106,6 +106,29 @@ async fn every_version_of_a_data_set_and_its_removal_are_told() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writes_that_come_at_the_same_time_are_told_together_and_none_is_missing() {
+    let harness = RedisHarness::new();
+    let scene = Scene::new(harness.clone());
+    scene.catalog().create(new(), Author::default()).await.unwrap();
+    join_all((0..100).map(|key| scene.put(vec![put(&key.to_string(), "{}")]))).await;
+    let told = news(&harness);
+    let (made, writes) = told.split_first().unwrap();
+    assert_eq!(made["data"]["operation"], "create");
+    assert!(writes.len() < 100, "{writes:#?}");
+    let mut version = 1;
+    for told in writes {
+        let data = &told["data"];
+        let versions = data["versions"].as_u64().unwrap();
+        version += versions;
+        assert_eq!(
+            (&data["version"], &data["created"], &data["rows"]),
+            (&json!(version), &json!(versions), &json!(version - 1))
+        );
+    }
+    assert_eq!(version, 101);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn workers_are_told_when_they_begin_leave_and_fall_silent() {
     let harness = RedisHarness::new();
     let scene = Scene::new(harness.clone());
