@@ -19,6 +19,7 @@ mod engine_limits;
 mod figures;
 mod floors;
 mod history;
+mod inbox;
 mod jobs;
 mod links;
 mod loading;
