@@ -26,6 +26,7 @@ mod loading;
 mod notices;
 mod notices_tls;
 mod objects;
+mod partner;
 mod queue;
 #[path = "../../../assay-worker/tests/it/receivers.rs"]
 mod receivers;
