@@ -73,7 +73,7 @@ pub use order::{
 pub use ports::{
     Beat, Catalog, Changes, Clock, DeliveryFilter, Directive, Events, History, HistoryRows, Hooks, Jobs, KeyScan,
     KeyWriter, Links, ManualClock, Outbox, Queue, Reaped, Records, RunControl, Runner, Schedules, Swept, SystemClock,
-    Upkeep,
+    Upkeep, Workers,
 };
 pub use queue::{AnalysisStats, Finding, KnownWorker, Pause, QueueStats, Share, ShareLimits, Wait, WaitCause};
 pub use reading::{Decimal, Encoding, OnError, Quote, Ragged, ReadOptions};

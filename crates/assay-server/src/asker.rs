@@ -16,6 +16,18 @@ static ASSAY_USER: HeaderName = HeaderName::from_static("assay-user");
 pub(crate) struct Asker(Option<UserName>);
 
 impl Asker {
+    /// Who is named, or the keeper when nobody is.
+    ///
+    /// # Errors
+    /// `InvalidRequest` for what is no name of a user.
+    pub(crate) fn named(name: Option<&str>) -> Result<Self> {
+        let name = name.map(str::parse).transpose().map_err(|mut error: Error| {
+            error.code = Code::InvalidRequest;
+            error
+        })?;
+        Ok(Self(name))
+    }
+
     /// Somebody in whose name the server acts, e.g. the owner of a schedule.
     pub(crate) fn of(user: UserName) -> Self {
         Self(Some(user))
@@ -63,11 +75,6 @@ impl<S: Send + Sync> FromRequestParts<S> for Asker {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> std::result::Result<Self, Problem> {
-        let name = extract::text(&parts.headers, &ASSAY_USER)?;
-        let name = name.map(str::parse).transpose().map_err(|mut error: Error| {
-            error.code = Code::InvalidRequest;
-            error
-        })?;
-        Ok(Self(name))
+        Ok(Self::named(extract::text(&parts.headers, &ASSAY_USER)?)?)
     }
 }

@@ -81,7 +81,11 @@ pub(crate) fn too_large(limit: u64) -> Error {
     .hint("send less; files are uploaded to `/v1/datasets/{name}/import`")
 }
 
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+/// Bytes as a JSON object.
+///
+/// # Errors
+/// `InvalidRequest` as in [`json`].
+pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     if bytes.is_empty() {
         return Err(Error::new(Code::InvalidRequest, "the body is empty").hint("send a JSON object"));
     }

@@ -31,6 +31,21 @@ pub(crate) struct Checked {
     pins: Pins,
 }
 
+/// Checks and stores a job that is asked for in the form of `POST /v1/jobs`, with the key of the request if it has one.
+///
+/// # Errors
+/// As [`analysis`].
+pub(crate) async fn job(
+    app: &App,
+    asker: &Asker,
+    new: request::NewJob,
+    key: Option<String>,
+    waits: bool,
+) -> Result<Stored> {
+    let idempotency = idempotency(key, "/v1/jobs", &new);
+    analysis(app, asker, new, idempotency, waits).await
+}
+
 /// Checks and stores a job of an analysis. `waits` says that the client is told of faults by waiting for the end.
 ///
 /// # Errors
@@ -57,7 +72,7 @@ pub(crate) async fn analysis(
 
 /// A job that is in the store, and the watch over it if there was one before it was.
 pub(crate) struct Stored {
-    submitted: Submitted,
+    pub(crate) submitted: Submitted,
     watch: Option<Watch>,
 }
 
@@ -188,14 +203,21 @@ pub(crate) fn key(headers: &HeaderMap) -> Result<Option<String>> {
         .strip_prefix('"')
         .and_then(|rest| rest.strip_suffix('"'))
         .unwrap_or(text);
-    if key.is_empty() || key.len() > MAX_KEY_CHARS {
-        return Err(Error::new(
-            Code::InvalidRequest,
-            format!("the `Idempotency-Key` must have 1 to {MAX_KEY_CHARS} characters"),
-        )
-        .hint("a UUID made for each request is usual"));
+    checked_key(key).map(Some)
+}
+
+/// # Errors
+/// `InvalidRequest` when the key is empty, too long or not plain text.
+pub(crate) fn checked_key(key: &str) -> Result<String> {
+    let is_plain = key.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    if is_plain && (1..=MAX_KEY_CHARS).contains(&key.len()) {
+        return Ok(key.to_owned());
     }
-    Ok(Some(key.to_owned()))
+    Err(Error::new(
+        Code::InvalidRequest,
+        format!("the `Idempotency-Key` must have 1 to {MAX_KEY_CHARS} characters of ASCII"),
+    )
+    .hint("a UUID made for each request is usual"))
 }
 
 /// The key together with what it stands for.

@@ -19,4 +19,4 @@ pub use embedded::{EmbeddedStore, StoreSettings};
 pub use links::{AllowedServer, RedisLinks};
 pub use objects::{DurableFolder, Objects, ObjectsUrl, RedisUrl};
 pub use ports::Ports;
-pub use redis::{RedisSettings, RedisStore};
+pub use redis::{Inbox, InboxEntry, InboxReader, InboxRequest, RedisSettings, RedisStore};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use assay_core::{Catalog, Changes, Events, History, Hooks, Jobs, Outbox, Queue, Records, Schedules, Upkeep};
+use assay_core::{Catalog, Changes, Events, History, Hooks, Jobs, Outbox, Queue, Records, Schedules, Upkeep, Workers};
 use object_store::ObjectStore;
 
 use crate::{EmbeddedStore, RedisStore};
@@ -12,6 +12,7 @@ use crate::{EmbeddedStore, RedisStore};
 pub struct Ports {
     pub jobs: Arc<dyn Jobs>,
     pub queue: Arc<dyn Queue>,
+    pub workers: Arc<dyn Workers>,
     pub changes: Arc<dyn Changes>,
     pub upkeep: Arc<dyn Upkeep>,
     pub catalog: Arc<dyn Catalog>,
@@ -28,12 +29,13 @@ impl Ports {
     fn of<S>(store: &S, objects: Arc<dyn ObjectStore>) -> Self
     where
         S: Jobs + Queue + Changes + Upkeep + Catalog + Events + Schedules + Outbox + Hooks + History + Records,
-        S: Clone + 'static,
+        S: Workers + Clone + 'static,
     {
         let store = Arc::new(store.clone());
         Self {
             jobs: store.clone(),
             queue: store.clone(),
+            workers: store.clone(),
             changes: store.clone(),
             upkeep: store.clone(),
             catalog: store.clone(),

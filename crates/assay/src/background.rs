@@ -59,6 +59,7 @@ impl Background {
     ) -> Self {
         let worker_ports = WorkerPorts {
             jobs: store.jobs.clone(),
+            workers: store.workers.clone(),
             catalog: store.catalog.clone(),
             events: store.events.clone(),
             history: store.history.clone(),

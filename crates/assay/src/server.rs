@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use assay_core::{Clock, Code, Error, Limits, Links, Runner, SystemClock};
-use assay_server::{ServerSettings, Services, fire_schedules_until, refresh_linked_until};
+use assay_server::{ServerSettings, Services, Submissions, fire_schedules_until, refresh_linked_until};
 use assay_store::Ports;
 use async_trait::async_trait;
 use serde_json::Value;
@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use crate::background::{self, Background};
 use crate::cli::{EngineArgs, Host, Running, ServeArgs, StorePlace, WorkArgs};
 use crate::store::Store;
-use crate::{engine_process, objects};
+use crate::{engine_process, inbox, objects};
 
 /// This process as the one that serves.
 pub struct ThisProcess;
@@ -102,6 +102,10 @@ async fn start(args: ServeArgs) -> anyhow::Result<Running> {
     let services = services(&args, ports, runner, links, clock, description, told);
     let firing = tokio::spawn(fire_schedules_until(services.clone()));
     let refreshing = tokio::spawn(refresh_linked_until(services.clone()));
+    let answering = store.inbox().map(|inbox| {
+        let submissions = Submissions::new(services.clone());
+        tokio::spawn(inbox::answer_until(inbox, submissions, services.shutdown.clone()))
+    });
     let server = tokio::spawn(assay_server::serve(listener, services));
     let stop = shutdown.clone();
     let stopped = Box::pin(async move {
@@ -112,6 +116,9 @@ async fn start(args: ServeArgs) -> anyhow::Result<Running> {
         refreshing
             .await
             .context("the refreshing of linked data sets panicked")?;
+        if let Some(answering) = answering {
+            answering.await.context("the answering of the inbox panicked")?;
+        }
         background.ended().await?;
         store.close().await;
         Ok(served.context("the server panicked")??)

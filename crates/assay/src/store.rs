@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use assay_core::{Clock, Code, Error, ObjectsAccess};
-use assay_store::{EmbeddedStore, Objects, ObjectsUrl, Ports, RedisSettings, RedisStore, StoreSettings};
+use assay_store::{EmbeddedStore, Inbox, Objects, ObjectsUrl, Ports, RedisSettings, RedisStore, StoreSettings};
 use serde_json::{Value, json};
 
 use crate::cli::{JobArgs, PlaceArgs, StorePlace};
@@ -58,6 +58,14 @@ impl Store {
         match self {
             Self::Own(store) => store.into(),
             Self::Shared(store) => store.into(),
+        }
+    }
+
+    /// What services ask for without HTTP, where they can.
+    pub fn inbox(&self) -> Option<Inbox> {
+        match self {
+            Self::Own(_) => None,
+            Self::Shared(store) => Some(store.inbox()),
         }
     }
 

@@ -14,6 +14,7 @@ mod records;
 mod runner;
 mod schedules;
 mod upkeep;
+mod workers;
 
 pub use catalog::Catalog;
 pub use changes::Changes;
@@ -28,3 +29,4 @@ pub use records::Records;
 pub use runner::{RunControl, Runner};
 pub use schedules::Schedules;
 pub use upkeep::{Swept, Upkeep};
+pub use workers::Workers;

@@ -48,8 +48,7 @@ pub(crate) async fn submit_job(
     let new: request::NewJob = extract::json(&headers, body, app.settings.max_body_bytes).await?;
     let preferences = Preferences::read(&headers, app.settings.max_wait)?;
     let patience = preferences.wait_or(std::time::Duration::ZERO);
-    let idempotency = submit::idempotency(submit::key(&headers)?, "/v1/jobs", &new);
-    let submitted = submit::analysis(&app, &asker, new, idempotency, !patience.is_zero()).await?;
+    let submitted = submit::job(&app, &asker, new, submit::key(&headers)?, !patience.is_zero()).await?;
     Ok(submit::answer(&app, submitted, patience, preferences).await?)
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use assay_core::{
     Changes, Finding, Idempotency, Job, JobChange, JobId, Pause, Queue, QueueStats, Result, Share, ShareLimits, Swept,
-    Upkeep, UserName, Wait,
+    Upkeep, UserName, Wait, WorkerId, Workers,
 };
 use async_trait::async_trait;
 
@@ -112,5 +112,17 @@ impl Upkeep for EmbeddedStore {
 
     async fn referenced_objects(&self) -> Result<HashSet<String>> {
         self.inner.reads.run("list its objects", data::referenced_objects).await
+    }
+}
+
+#[async_trait]
+impl Workers for EmbeddedStore {
+    async fn leave(&self, worker: &WorkerId) -> Result<()> {
+        let worker = worker.clone();
+        self.write_move("let a worker go", move |desk| {
+            desk.scheduler.forget_worker(&worker);
+            Ok(())
+        })
+        .await
     }
 }

@@ -1,4 +1,5 @@
-//! Events as they are stored: CloudEvents JSON, one entry of a stream each.
+//! Events as they are stored: CloudEvents JSON, one entry of a stream each. Here are those of jobs, and what all have in
+//! common; `news` has those of data sets and workers.
 //!
 //! What a foreign program reads there is what this one reads back, so there is one form.
 
@@ -6,8 +7,9 @@ use assay_core::{Event, EventId, EventKind, JobId, Progress, State, Timestamp, U
 use serde::{Deserialize, Serialize};
 
 use super::failure::{Fallible, Fault};
+use super::news;
 
-/// The source of every event, as a reference to be resolved against the address of a server.
+/// The source of events of jobs, as a reference to be resolved against the address of a server.
 const SOURCE: &str = "/v1/jobs";
 const STATE: &str = "assay.job.state";
 const PROGRESS: &str = "assay.job.progress";
@@ -15,22 +17,43 @@ const PROGRESS: &str = "assay.job.progress";
 /// An event that has no number yet.
 #[derive(Debug)]
 pub(super) struct Told {
-    pub job: JobId,
+    /// Whose log it belongs to, when it is one of a job.
+    pub job: Option<JobId>,
     /// The JSON without its opening brace and its `id`, which come before it.
     pub json: String,
 }
 
 /// All members but `id`, which the server gives.
 #[derive(Serialize)]
-struct EventOut<'a> {
+pub(super) struct EventOut<'a, D> {
     specversion: &'a str,
     source: &'a str,
     #[serde(rename = "type")]
     kind: &'a str,
-    subject: &'a JobId,
+    subject: &'a str,
     time: String,
     datacontenttype: &'a str,
-    data: Data<'a>,
+    data: D,
+}
+
+impl<'a, D: Serialize> EventOut<'a, D> {
+    pub(super) fn new(source: &'a str, kind: &'a str, subject: &'a str, at: Timestamp, data: D) -> Self {
+        Self {
+            specversion: "1.0",
+            source,
+            kind,
+            subject,
+            time: at.to_string(),
+            datacontenttype: "application/json",
+            data,
+        }
+    }
+
+    /// As [`Told::json`] has it.
+    pub(super) fn json(&self) -> Fallible<String> {
+        let whole = serde_json::to_string(self)?;
+        Ok(whole.strip_prefix('{').unwrap_or(&whole).to_owned())
+    }
 }
 
 #[derive(Serialize)]
@@ -54,23 +77,17 @@ pub(super) fn told(job: &JobId, owner: &UserName, revision: u64, at: Timestamp, 
         } => (STATE, Some(*state), Some(*cancel_requested), None),
         EventKind::Progress { progress } => (PROGRESS, None, None, Some(progress)),
     };
-    let whole = serde_json::to_string(&EventOut {
-        specversion: "1.0",
-        source: SOURCE,
-        kind: name,
-        subject: job,
-        time: at.to_string(),
-        datacontenttype: "application/json",
-        data: Data {
-            owner,
-            revision,
-            state,
-            cancel_requested,
-            progress,
-        },
-    })?;
-    let json = whole.strip_prefix('{').unwrap_or(&whole).to_owned();
-    Ok(Told { job: job.clone(), json })
+    let data = Data {
+        owner,
+        revision,
+        state,
+        cancel_requested,
+        progress,
+    };
+    Ok(Told {
+        job: Some(job.clone()),
+        json: EventOut::new(SOURCE, name, job.as_str(), at, data).json()?,
+    })
 }
 
 /// The JSON of [`told`] for a job that begins to run, as the parts before its job, before its owner, before its revision
@@ -102,8 +119,42 @@ struct DataIn {
     progress: Option<Progress>,
 }
 
-/// Reads an event back.
-pub(super) fn read(json: &[u8]) -> Fallible<Event> {
+/// What an entry of the stream tells this store.
+#[derive(Debug, PartialEq)]
+pub(super) enum Heard {
+    Job(Event),
+    /// A data set has changed.
+    Dataset,
+    /// What only others want to know.
+    Other,
+}
+
+impl Heard {
+    pub(super) fn into_job(self) -> Option<Event> {
+        match self {
+            Self::Job(event) => Some(event),
+            Self::Dataset | Self::Other => None,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Typed<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+}
+
+/// Reads an event back, whatever it is of.
+pub(super) fn read(json: &[u8]) -> Fallible<Heard> {
+    let Typed { kind } = serde_json::from_slice(json)?;
+    match kind {
+        STATE | PROGRESS => read_job(json).map(Heard::Job),
+        kind if kind.starts_with(news::DATASET) => Ok(Heard::Dataset),
+        _ => Ok(Heard::Other),
+    }
+}
+
+fn read_job(json: &[u8]) -> Fallible<Event> {
     let EventIn {
         id,
         subject,
@@ -153,6 +204,6 @@ mod tests {
             revision: 7,
             kind: begun,
         };
-        assert_eq!(event, expected);
+        assert_eq!(event, Heard::Job(expected));
     }
 }

@@ -91,7 +91,7 @@ impl Inner {
             from = format!("({}", last.id);
             for entry in &found.ids {
                 let event = event_of(entry)?;
-                if owner.is_none_or(|owner| *owner == event.owner) {
+                if let Some(event) = event.filter(|event| owner.is_none_or(|owner| *owner == event.owner)) {
                     lines.push(&event_row(event)?.line())?;
                 }
             }

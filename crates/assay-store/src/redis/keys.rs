@@ -56,9 +56,24 @@ impl Keys {
         self.named("event:number")
     }
 
+    /// STRING: the number with which the kept events begin; absent while all are kept.
+    pub(super) fn oldest_event(&self) -> String {
+        self.named("event:oldest")
+    }
+
     /// ZSET of the numbers of the events of one job.
     pub(super) fn events_of(&self, job: &JobId) -> String {
         self.of("job:events", job.as_str())
+    }
+
+    /// STREAM: jobs that other programs ask for. An entry goes when it is answered.
+    pub(super) fn inbox(&self) -> String {
+        self.named("inbox")
+    }
+
+    /// What the names of lists for answers to them begin with, of those that are under the prefix of the store.
+    pub(super) fn replies(&self) -> String {
+        self.of("reply", "")
     }
 
     /// STREAM: wake-ups that are no events. Hints only; losing one costs the time to the next poll.

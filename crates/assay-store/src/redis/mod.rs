@@ -11,10 +11,12 @@ mod events;
 mod failure;
 mod history;
 mod hooks;
+mod inbox;
 mod jobs;
 mod keys;
 mod leftovers;
 mod log;
+mod news;
 mod outbox;
 mod place;
 mod reads;
@@ -32,6 +34,8 @@ use assay_core::{Clock, Code, Error, Result, Timestamp};
 use object_store::ObjectStore;
 use tokio::task::AbortHandle;
 
+pub use inbox::{Inbox, InboxEntry, InboxReader, InboxRequest};
+
 use crate::embedded::StoreSettings;
 use crate::objects::{Objects, RedisUrl};
 use connection::Connection;
@@ -41,6 +45,10 @@ use keys::Keys;
 use leftovers::Leftovers;
 use server::Kept;
 use tail::{Channels, Tail};
+
+/// Events of data sets and workers may be one of so many of those that are kept. A data set that is written to without end
+/// must not drive out what is told of jobs.
+const OTHERS: u64 = 4;
 
 /// How a store is reached and how it behaves.
 #[derive(Clone)]
@@ -199,6 +207,7 @@ impl Inner {
             share.weight.to_string(),
             share.max_running.to_string(),
             self.settings.kept_events.to_string(),
+            (self.settings.kept_events / OTHERS).to_string(),
         ]
         .map(String::into_bytes)
         .to_vec()

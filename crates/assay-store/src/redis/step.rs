@@ -10,8 +10,9 @@ use std::sync::LazyLock;
 use assay_core::UserName;
 use redis::{Script, ToRedisArgs};
 
+use super::events::Told;
 use super::failure::{Fallible, Fault};
-use super::{Inner, events};
+use super::{Inner, news};
 
 static APPLY: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
@@ -30,7 +31,7 @@ pub(super) enum Wake {
     Due,
     /// A schedule may be due earlier than was known.
     Schedules,
-    /// A data set has a new version.
+    /// A data set has changed; the event that tells of it wakes.
     Data,
 }
 
@@ -115,6 +116,8 @@ pub(super) struct Step {
     guards: Args,
     writes: Args,
     users: BTreeMap<UserName, UserChange>,
+    /// By folded name, the new versions of data sets.
+    versions: BTreeMap<String, news::Versions>,
     wakes: BTreeSet<Wake>,
     must_hold: bool,
 }
@@ -275,8 +278,19 @@ impl Step {
     }
 
     /// Tells an event; it gets the next number.
-    pub(super) fn tell(&mut self, event: &events::Told) {
-        self.writes.push("event", &[&event.job.as_str(), &event.json]);
+    pub(super) fn tell(&mut self, event: &Told) {
+        let job = event.job.as_ref().map_or("", |job| job.as_str());
+        self.writes.push("event", &[&job, &event.json]);
+    }
+
+    /// Tells of new versions of a data set, those of one step in one event.
+    pub(super) fn tell_versions(&mut self, folded: &str, versions: news::Versions) {
+        match self.versions.get_mut(folded) {
+            Some(told) => told.then(versions),
+            None => {
+                self.versions.insert(folded.to_owned(), versions);
+            }
+        }
     }
 
     /// Writes the number of the event that was told last in this step.
@@ -316,8 +330,9 @@ impl Step {
 
 impl Step {
     fn is_empty(&self) -> bool {
-        let writes_nothing = self.writes.count == 0 && self.users.is_empty() && self.wakes.is_empty();
-        writes_nothing && !self.must_hold
+        let tells_nothing = self.versions.is_empty() && self.wakes.is_empty();
+        let writes_nothing = self.writes.count == 0 && self.users.is_empty();
+        writes_nothing && tells_nothing && !self.must_hold
     }
 
     /// # Errors
@@ -328,6 +343,9 @@ impl Step {
         }
         for (user, change) in std::mem::take(&mut self.users) {
             change.write(&user, &mut self.writes);
+        }
+        for versions in std::mem::take(&mut self.versions).values() {
+            self.tell(&versions.told()?);
         }
         for wake in std::mem::take(&mut self.wakes) {
             self.writes.push("wake", &[&wake.as_str()]);

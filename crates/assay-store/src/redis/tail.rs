@@ -11,7 +11,7 @@ use redis::streams::{StreamId, StreamReadReply};
 use tokio::sync::{broadcast, watch};
 
 use super::connection::Connection;
-use super::events;
+use super::events::{self, Heard};
 use super::failure::Fallible;
 use super::keys::Keys;
 use super::step::Wake;
@@ -175,7 +175,9 @@ impl Tail {
             self.event = number.parse().unwrap_or(self.event);
         }
         match entry.get::<Vec<u8>>("event").map(|json| events::read(&json)) {
-            Some(Ok(event)) => self.channels.tell(event),
+            Some(Ok(Heard::Job(event))) => self.channels.tell(event),
+            Some(Ok(Heard::Dataset)) => self.channels.wake(Wake::Data),
+            Some(Ok(Heard::Other)) => {}
             unreadable => tracing::error!(id = entry.id, ?unreadable, "an event could not be read"),
         }
     }

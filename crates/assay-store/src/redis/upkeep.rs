@@ -30,6 +30,7 @@ impl Upkeep for RedisStore {
         self.forget_jobs(&mut swept).await?;
         data::expire(self, &mut swept).await?;
         swept.more |= self.trim_notices().await?;
+        swept.more |= self.forget_silent_workers().await?;
         // What was removed already must be told in any case.
         swept.leftovers = leftovers::sweep(self).await.unwrap_or_else(|error| {
             tracing::warn!(%error, "could not look for leftover files");

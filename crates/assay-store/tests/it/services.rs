@@ -212,3 +212,21 @@ fn run(command: &mut Command) {
     let status = command.status().unwrap();
     assert!(status.success(), "{command:?}: {status}");
 }
+
+/// The examples of a page in Python.
+pub fn python_examples(page: &str) -> impl Iterator<Item = &str> {
+    let examples = page.split("```python\n").skip(1);
+    examples.filter_map(|rest| rest.split_once("```").map(|(example, _)| example))
+}
+
+/// What a program in Python says that has `redis-py` and the URL of a Redis server. `PYTHON` names the interpreter.
+pub fn foreign(program: &str, url: &str) -> String {
+    let python = std::env::var("PYTHON").expect("`PYTHON` names a Python with `redis-py`");
+    let ran = Command::new(python)
+        .args(["-c", program])
+        .env("REDIS_URL", url)
+        .output()
+        .unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    String::from_utf8(ran.stdout).unwrap()
+}

@@ -7,7 +7,7 @@ use assay_core::{
     Attempt, Author, Catalog, Changes, Clock, Code, Commit, CommitMode, Error, Event, EventId, EventKind, Events,
     History, Hooks, Job, JobId, JobSpec, Jobs, Lease, ManualClock, NewJob, Outbox, Outcome, Part, PinnedInput,
     Progress, Queue, Records, Result, ResultData, ResultSet, Schedules, Sharing, State, StoredResult, Submitted,
-    TableSchema, Timestamp, Upkeep, Usage, Version, WorkerId,
+    TableSchema, Timestamp, Upkeep, Usage, Version, WorkerId, Workers,
 };
 use assay_store::{EmbeddedStore, Ports, StoreSettings};
 
@@ -140,6 +140,10 @@ impl Scene {
 
     pub fn queue(&self) -> &dyn Queue {
         &*self.ports().queue
+    }
+
+    pub fn workers(&self) -> &dyn Workers {
+        &*self.ports().workers
     }
 
     pub fn changes(&self) -> &dyn Changes {

@@ -18,7 +18,7 @@ use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
-use assay_core::{Catalog, Clock, Events, History, Job, Jobs, Lease, Links, Outcome, Runner, Usage, WorkerId};
+use assay_core::{Catalog, Clock, Events, History, Job, Jobs, Lease, Links, Outcome, Runner, Usage, WorkerId, Workers};
 use object_store::ObjectStore;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{Id, JoinError, JoinSet};
@@ -30,6 +30,7 @@ use running::Running;
 #[derive(Clone)]
 pub struct WorkerPorts {
     pub jobs: Arc<dyn Jobs>,
+    pub workers: Arc<dyn Workers>,
     pub catalog: Arc<dyn Catalog>,
     pub events: Arc<dyn Events>,
     pub history: Arc<dyn History>,
@@ -114,12 +115,12 @@ impl WorkerPool {
     }
 
     /// Works until `shutdown` becomes true or its sender is gone. Running jobs may then end within `drain`; after that
-    /// they are stopped and given back. Returns when none is left.
+    /// they are stopped and given back. Says that it leaves, and returns, when none is left.
     ///
     /// When the future is dropped, running jobs are stopped without being given back.
     pub async fn run(mut self, mut shutdown: watch::Receiver<bool>) {
         let ports = Arc::clone(&self.ports);
-        let running = self.running.clone();
+        let (worker, running) = (self.worker.clone(), self.running.clone());
         let WorkerSettings {
             beat_tick, beat_every, ..
         } = self.settings;
@@ -134,6 +135,9 @@ impl WorkerPool {
             () = work => {}
             () = beats::keep(&*ports.jobs, &running, &nudge, beat_tick, beat_every) => {}
             () = beats::follow_cancels(&mut events, &running, &nudge) => {}
+        }
+        if let Err(error) = ports.workers.leave(&worker).await {
+            tracing::warn!(%error, "could not say that this worker leaves; the store finds out by itself");
         }
     }
 

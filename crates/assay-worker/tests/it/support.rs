@@ -178,6 +178,7 @@ impl Scene {
         let (sender, calls) = mpsc::unbounded_channel();
         let ports = WorkerPorts {
             jobs: Arc::new(store.clone()),
+            workers: Arc::new(store.clone()),
             catalog: Arc::new(store.clone()),
             events: Arc::new(store.clone()),
             history: Arc::new(store.clone()),

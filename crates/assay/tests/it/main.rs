@@ -21,12 +21,14 @@ mod figures;
 mod fleet;
 mod floors;
 mod history;
+mod inbox;
 mod jobs;
 mod links;
 mod loading;
 mod notices;
 mod notices_tls;
 mod objects;
+mod partner;
 mod queue;
 #[path = "../../../assay-worker/tests/it/receivers.rs"]
 mod receivers;

@@ -13,13 +13,13 @@ use crate::support::{ASSAY, TestServer, answer};
 const ENDLESS: &str = "WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n) SELECT count(*) AS c FROM n";
 
 /// A Redis and a folder for caches.
-struct Site {
-    redis: RedisServer,
+pub struct Site {
+    pub redis: RedisServer,
     folder: tempfile::TempDir,
 }
 
 impl Site {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self {
             redis: RedisServer::start(None),
             folder: tempfile::tempdir().unwrap(),
@@ -31,7 +31,7 @@ impl Site {
     }
 
     /// A server that runs one job at a time.
-    fn server(&self) -> TestServer {
+    pub fn server(&self) -> TestServer {
         let store = self.redis.url(0, "lab");
         TestServer::start_with(Path::new(&store), &["--workers", "1", "--cache", &self.cache()])
     }

@@ -396,6 +396,10 @@ impl Scheduler {
             .retain(|_, (at, _)| now.millis_since(*at) <= WORKER_SEEN_MS);
     }
 
+    pub(super) fn forget_worker(&mut self, worker: &WorkerId) {
+        self.workers.remove(&worker.0);
+    }
+
     /// Workers heard of lately.
     pub(super) fn workers(&self, now: Timestamp) -> Vec<KnownWorker> {
         let recent = self

@@ -5,7 +5,7 @@ use assay_core::{DatasetName, Version};
 use super::entries::{self, Held, ask_objects, objects_of};
 use crate::redis::desk::Desk;
 use crate::redis::failure::{Fallible, Fault};
-use crate::redis::step::Wake;
+use crate::redis::news;
 
 /// Removes the data set. What lies in the object store is named, so that it can be deleted.
 ///
@@ -21,6 +21,7 @@ pub(super) async fn remove(desk: &mut Desk, name: &DatasetName) -> Fallible<Vec<
     let held: Held = (parts, former, rejects);
     let objects = objects_of(&held)?;
 
+    let now = desk.now;
     let step = &mut desk.step;
     standing.is_unchanged(step, &keys);
     // A part that expired meanwhile is gone already.
@@ -55,7 +56,8 @@ pub(super) async fn remove(desk: &mut Desk, name: &DatasetName) -> Fallible<Vec<
         step.unlink(&key);
     }
     let (all, folded) = (&keys.keys, &keys.folded);
-    step.hset(&all.removed_datasets(), folded, standing.entry.shown.version.0);
+    let shown = &standing.entry.shown;
+    step.hset(&all.removed_datasets(), folded, shown.version.0);
     step.zrem(&all.datasets(), folded);
     step.srem(&all.compact_hot(), folded);
     step.srem(&all.compact_parts(), folded);
@@ -63,6 +65,6 @@ pub(super) async fn remove(desk: &mut Desk, name: &DatasetName) -> Fallible<Vec<
     step.zrem(&all.compact_quiet(), folded);
     step.zrem(&all.version_ends(), folded);
     step.srem(&all.prunable(), folded);
-    step.wake(Wake::Data);
+    step.tell(&news::removed(&shown.name, shown.version, now)?);
     Ok(objects)
 }

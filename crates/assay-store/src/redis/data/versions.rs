@@ -13,7 +13,8 @@ use crate::redis::Inner;
 use crate::redis::desk::Desk;
 use crate::redis::failure::{Fallible, Fault};
 use crate::redis::keys::DataKeys;
-use crate::redis::step::{Step, Wake};
+use crate::redis::news;
+use crate::redis::step::Step;
 use crate::rules::{page_limit, page_of};
 
 /// A version as it is stored.
@@ -120,8 +121,9 @@ pub(super) fn note(
     if version.0 == standing.entry.oldest.0 + 1 {
         step.zadd(&keys.keys.version_ends(), updated_at.0, &keys.folded);
     }
-    step.wake(Wake::Data);
-    Ok(stored.into_entry())
+    let entry = stored.into_entry();
+    step.tell_versions(&keys.folded, news::Versions::one(name.clone(), entry.clone()));
+    Ok(entry)
 }
 
 /// A version as the score of a sorted set.

@@ -8,10 +8,9 @@ use redis::Script;
 use serde::Serialize;
 
 use super::row::{Row, parsed};
-use crate::redis::RedisStore;
-use crate::redis::events;
 use crate::redis::failure::{Fallible, Fault};
-use crate::rules::{MAX_MOVES, STOP_GRACE_MS, WORKER_SEEN_MS};
+use crate::redis::{RedisStore, events, news};
+use crate::rules::{MAX_MOVES, STOP_GRACE_MS};
 
 static CLAIM: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
@@ -61,7 +60,7 @@ impl RedisStore {
                 max.min(MAX_MOVES).to_string(),
                 store.settings.lease_ms.to_string(),
                 STOP_GRACE_MS.to_string(),
-                WORKER_SEEN_MS.to_string(),
+                news::started(worker, max as u64, now)?.json,
                 begun.strip_prefix('{').unwrap_or(&begun).to_owned(),
             ]
             .map(String::into_bytes),

@@ -1,10 +1,10 @@
 -- Gives jobs that wait to a worker: of the user with the smallest pass the first by rank, as often as asked. Arguments:
--- the time, the worker, how many jobs, how long a lease lasts, how long a worker may go on beyond a time limit, how long
--- a silent worker is known, the rest of an attempt as JSON, the parts of an event between which job, owner and revision
+-- the time, the worker, how many jobs, how long a lease lasts, how long a worker may go on beyond a time limit, the event
+-- that tells of a new worker, the rest of an attempt as JSON, the parts of an event between which job, owner and revision
 -- stand, and the analyses whose jobs the worker takes, none for all. Returns each job's id and hash.
 local now, worker, most = tonumber(take()), take(), tonumber(take())
-local lease_ms, grace_ms, seen_ms = tonumber(take()), tonumber(take()), tonumber(take())
-local attempt_json = take()
+local lease_ms, grace_ms = tonumber(take()), tonumber(take())
+local started_json, attempt_json = take(), take()
 local before_job, before_owner, before_revision, ending = take(), take(), take(), take()
 local only = { unpack(ARGV, at + 1) }
 
@@ -18,13 +18,7 @@ local function see_worker()
     if #only > 0 then
       call('HSET', P .. 'workers:analyses', worker, table.concat(only, ' '))
     end
-    -- A new one: look whether others are gone.
-    local gone = call('ZRANGEBYSCORE', P .. 'workers', '-inf', '(' .. text(now - seen_ms), 'LIMIT', 0, 100)
-    for _, name in ipairs(gone) do
-      call('ZREM', P .. 'workers', name)
-      call('HDEL', P .. 'workers:slots', name)
-      call('HDEL', P .. 'workers:analyses', name)
-    end
+    tell('', started_json)
   end
 end
 

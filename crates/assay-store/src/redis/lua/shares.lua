@@ -1,10 +1,12 @@
 -- What scripts of the store share. KEYS[1] is the prefix of all keys. The first arguments are settings: the weight and
--- the most running jobs of users without limits of their own, and how many events are kept.
+-- the most running jobs of users without limits of their own, how many events are kept, and how many of these may be of
+-- no job.
 local P = KEYS[1]
-local DEFAULT_WEIGHT, DEFAULT_RUNNING, KEPT_EVENTS = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
+local DEFAULT_WEIGHT, DEFAULT_RUNNING = tonumber(ARGV[1]), tonumber(ARGV[2])
+local KEPT_EVENTS, KEPT_OTHERS = ARGV[3], tonumber(ARGV[4])
 local MONTH_S = 30 * 24 * 3600
 local call = redis.call
-local at = 3
+local at = 4
 
 local function take()
   at = at + 1
@@ -146,11 +148,30 @@ local function put_back(user)
   end
 end
 
--- Tells an event of a job, given as CloudEvents JSON without its beginning. Returns its number.
+-- Drops the oldest events when there are too many, a node of the stream at a time, and notes with which one it begins then.
+local function trim()
+  if call('XTRIM', P .. 'events', 'MAXLEN', '~', KEPT_EVENTS) > 0 then
+    local first = call('XRANGE', P .. 'events', '-', '+', 'COUNT', 1)[1]
+    if first then
+      call('SET', P .. 'event:oldest', string.match(first[1], '%d+'))
+    end
+  end
+end
+
+-- Tells an event, given as CloudEvents JSON without its beginning. Without a job it is one of those that drive out only
+-- their like. Returns its number.
 local function tell(job, json)
-  local number = text(call('INCR', P .. 'event:number'))
-  call('XADD', P .. 'events', 'MAXLEN', '~', KEPT_EVENTS, number .. '-0', 'event', '{"id":"' .. number .. '",' .. json)
-  call('ZADD', P .. 'job:events:' .. job, number, number)
+  local count = call('INCR', P .. 'event:number')
+  local number = text(count)
+  call('XADD', P .. 'events', number .. '-0', 'event', '{"id":"' .. number .. '",' .. json)
+  if job ~= '' then
+    call('ZADD', P .. 'job:events:' .. job, number, number)
+  elseif call('RPUSH', P .. 'events:others', number) > KEPT_OTHERS then
+    call('XDEL', P .. 'events', call('LPOP', P .. 'events:others') .. '-0')
+  end
+  if count % 64 == 0 then
+    trim()
+  end
   return number
 end
 

@@ -215,6 +215,7 @@ macro_rules! conformance {
             a_job_that_no_worker_takes_says_so,
             a_queued_job_knows_its_place_and_what_it_waits_for,
             figures_tell_what_there_is,
+            a_worker_that_leaves_is_forgotten_at_once_and_known_again_by_a_claim,
         );
     };
     (@sharing $harness:expr) => {

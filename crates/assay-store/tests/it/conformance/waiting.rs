@@ -2,7 +2,7 @@
 
 use assay_core::{AttemptOutcome, Beat, Code, Directive, JobId, KnownWorker, State, WaitCause, WorkerId};
 
-use crate::support::{LEASE_MS, Scene, failed, refused, succeeded};
+use crate::support::{LEASE_MS, Scene, failed, refused, succeeded, worker};
 
 async fn child_of(scene: &Scene, parents: &[&JobId]) -> JobId {
     let parents = parents.iter().copied().cloned().collect();
@@ -245,6 +245,15 @@ pub async fn a_queued_job_knows_its_place_and_what_it_waits_for(scene: Scene) {
     assert_eq!(refused(scene.queue().explain(&unknown).await), Code::UnknownJob);
 }
 
+/// The worker of the tests, which takes all.
+fn known_worker(slots: u64) -> KnownWorker {
+    KnownWorker {
+        name: worker().0,
+        slots,
+        analyses: None,
+    }
+}
+
 pub async fn figures_tell_what_there_is(scene: Scene) {
     let lease = scene.running().await;
     scene.jobs().finish(&lease, succeeded()).await.unwrap();
@@ -264,13 +273,23 @@ pub async fn figures_tell_what_there_is(scene: Scene) {
         (1, 1, 1)
     );
     assert_eq!(stats.oldest_queued_at, Some(since));
-    let [worker] = &stats.workers[..] else {
-        panic!("{:?}", stats.workers);
-    };
-    assert_eq!(
-        (worker.name.as_str(), worker.slots, &worker.analyses),
-        ("worker-1", 1, &None)
-    );
+    assert_eq!(stats.workers, [known_worker(1)]);
     let analysis = &stats.by_analysis[0];
     assert_eq!((analysis.ended, analysis.failed, analysis.run_ms_p50), (2, 1, 12));
+}
+
+pub async fn a_worker_that_leaves_is_forgotten_at_once_and_known_again_by_a_claim(scene: Scene) {
+    scene.claim(2).await;
+    let known = async || scene.queue().stats().await.unwrap().workers;
+    assert_eq!(known().await, [known_worker(2)]);
+    for _ in 0..2 {
+        scene.workers().leave(&worker()).await.unwrap();
+        assert_eq!(known().await, []);
+    }
+    let waiting = scene.submit().await;
+    let wait = scene.queue().explain(&waiting).await.unwrap().unwrap();
+    assert_eq!(wait.cause, WaitCause::NoWorker);
+    scene.claim(3).await;
+    assert_eq!(known().await, [known_worker(3)]);
+    scene.is_sound().await;
 }

@@ -4,7 +4,9 @@ mod contract;
 mod data;
 mod doctor;
 mod faults;
+mod inbox;
 mod many;
+mod news;
 mod notices;
 mod upkeep;
 

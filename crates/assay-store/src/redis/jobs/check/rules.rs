@@ -141,8 +141,9 @@ async fn last_told(store: &RedisStore, numbers: &[u64]) -> Fallible<Option<(Stat
     let found: Vec<StreamRangeReply> = store.inner.connection.pipe(&pipeline).await?;
     let entries = found.iter().flat_map(|found| &found.ids).rev();
     for json in entries.filter_map(|entry| entry.get::<Vec<u8>>("event")) {
-        let event = events::read(&json)?;
-        if let EventKind::State { state, .. } = event.kind {
+        if let Some(event) = events::read(&json)?.into_job()
+            && let EventKind::State { state, .. } = event.kind
+        {
             return Ok(Some((state, event.revision)));
         }
     }
