@@ -22,7 +22,7 @@ pub(super) fn beat(desk: &mut Desk<'_>, beats: Vec<Beat>) -> Fallible<Vec<Direct
         });
         let until = desk.lease_end();
         desk.scheduler.extend(&id, until);
-        desk.scheduler.see_worker(&worker, desk.now);
+        desk.scheduler.workers.see(&worker, desk.now);
         if let Some(progress) = progress {
             note(desk, &id, progress)?;
         }

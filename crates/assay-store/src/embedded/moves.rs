@@ -24,7 +24,7 @@ pub(super) fn claim(
     max: usize,
     only: Option<&[String]>,
 ) -> Fallible<Vec<(Lease, Job)>> {
-    desk.scheduler.see_claimer(worker, desk.now, max, only);
+    desk.scheduler.workers.see_claimer(worker, desk.now, max, only);
     let mut claimed = Vec::new();
     while claimed.len() < max.min(MAX_MOVES) {
         let Some(id) = desk.scheduler.next_queued(only) else {

@@ -67,7 +67,7 @@ impl Queue for EmbeddedStore {
 
     async fn stats(&self) -> Result<QueueStats> {
         let workers = self
-            .write("read the workers", |desk| Ok(desk.scheduler.workers(desk.now)))
+            .write("read the workers", |desk| Ok(desk.scheduler.workers.known(desk.now)))
             .await?;
         let stats = self
             .inner
@@ -120,7 +120,7 @@ impl Workers for EmbeddedStore {
     async fn leave(&self, worker: &WorkerId) -> Result<()> {
         let worker = worker.clone();
         self.write_move("let a worker go", move |desk| {
-            desk.scheduler.forget_worker(&worker);
+            desk.scheduler.workers.forget(&worker);
             Ok(())
         })
         .await

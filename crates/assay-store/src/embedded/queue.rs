@@ -119,7 +119,7 @@ pub(super) fn explain(desk: &mut Desk<'_>, id: &JobId) -> Fallible<Option<Wait>>
 
 fn explain_queued(desk: &Desk<'_>, id: &JobId, wait: &mut Wait) -> Fallible<()> {
     let ticket = &desk.live(id)?.ticket;
-    let mut workers = desk.scheduler.workers(desk.now);
+    let mut workers = desk.scheduler.workers.known(desk.now);
     workers.retain(|worker| worker.takes(&ticket.analysis));
     if desk.scheduler.is_paused(&ticket.analysis) {
         wait.cause = WaitCause::Paused;

@@ -95,7 +95,7 @@ impl Scheduler {
             *counted.entry(live.ticket.owner.clone()).or_default() += 1;
         }
         let mut faults = self.shares.faults(&running, &waiting);
-        let counted = self.running_at.values().sum::<u64>();
+        let counted = self.workers.running();
         if counted != self.leases.len() as u64 {
             let message = format!(
                 "there are {} leases, counted for workers are {counted}",

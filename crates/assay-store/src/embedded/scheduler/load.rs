@@ -25,7 +25,7 @@ impl Scheduler {
     ) -> Fallible<Self> {
         let mut scheduler = Self::with(Shares::new(defaults, own_limits(connection)?), before.costs.clone());
         scheduler.shares.remember(&before.shares);
-        scheduler.workers.clone_from(&before.workers);
+        scheduler.workers = before.workers.at_rest();
         let mut pauses = connection.prepare("SELECT analysis FROM pause")?;
         let mut rows = pauses.query([])?;
         while let Some(row) = rows.next()? {

@@ -8,14 +8,15 @@ mod costs;
 mod line;
 mod load;
 mod shares;
+mod workers;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
-use assay_core::{Fence, JobId, KnownWorker, Progress, ShareLimits, Timestamp, UserName, WorkerId};
+use assay_core::{Fence, JobId, Progress, ShareLimits, Timestamp, UserName, WorkerId};
 
-use crate::rules::WORKER_SEEN_MS;
 pub(super) use costs::Costs;
 pub(super) use shares::Shares;
+use workers::Workers;
 
 /// What orders jobs of one user among those that wait for a worker: priority, then age.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,10 +86,7 @@ pub(super) struct Scheduler {
     paused: HashMap<Option<String>, HashSet<JobId>>,
     followers: HashMap<JobId, BTreeSet<(Rank, JobId)>>,
     in_flight: HashMap<String, JobId>,
-    /// Workers, and when they were last heard of.
-    workers: BTreeMap<String, (Timestamp, KnownWorker)>,
-    /// How many jobs each worker runs; who runs none is not in it.
-    running_at: HashMap<WorkerId, u64>,
+    pub workers: Workers,
 }
 
 impl Scheduler {
@@ -108,8 +106,7 @@ impl Scheduler {
             paused: HashMap::new(),
             followers: HashMap::new(),
             in_flight: HashMap::new(),
-            workers: BTreeMap::new(),
-            running_at: HashMap::new(),
+            workers: Workers::default(),
         }
     }
 
@@ -371,49 +368,6 @@ impl Scheduler {
         meant.map(|(id, _)| id.clone()).collect()
     }
 
-    /// Notes a sign of life of a worker that is known.
-    pub(super) fn see_worker(&mut self, worker: &WorkerId, now: Timestamp) {
-        if let Some(seen) = self.workers.get_mut(&worker.0) {
-            seen.0 = now;
-        }
-    }
-
-    /// Notes that a worker asks for so many jobs beside those it runs, and of which analyses.
-    pub(super) fn see_claimer(&mut self, worker: &WorkerId, now: Timestamp, max: usize, only: Option<&[String]>) {
-        let slots = self.running_at(worker) + max as u64;
-        let fresh = || KnownWorker {
-            name: worker.0.clone(),
-            slots,
-            analyses: None,
-        };
-        let (at, known) = self.workers.entry(worker.0.clone()).or_insert_with(|| (now, fresh()));
-        *at = now;
-        known.slots = known.slots.max(slots);
-        if known.analyses.as_deref() != only {
-            known.analyses = only.map(<[String]>::to_vec);
-        }
-        self.workers
-            .retain(|_, (at, _)| now.millis_since(*at) <= WORKER_SEEN_MS);
-    }
-
-    pub(super) fn forget_worker(&mut self, worker: &WorkerId) {
-        self.workers.remove(&worker.0);
-    }
-
-    /// Workers heard of lately.
-    pub(super) fn workers(&self, now: Timestamp) -> Vec<KnownWorker> {
-        let recent = self
-            .workers
-            .values()
-            .filter(|(at, _)| now.millis_since(*at) <= WORKER_SEEN_MS);
-        recent.map(|(_, worker)| worker.clone()).collect()
-    }
-
-    /// Jobs that a worker runs.
-    pub(super) fn running_at(&self, worker: &WorkerId) -> u64 {
-        self.running_at.get(worker).copied().unwrap_or(0)
-    }
-
     /// Files a job under its place.
     fn index(&mut self, id: &JobId) {
         let Some(live) = self.live.get(id) else { return };
@@ -438,7 +392,7 @@ impl Scheduler {
             Place::Running(held) => {
                 self.leases.insert((held.until, id.clone()));
                 self.fences.insert(held.fence, id.clone());
-                *self.running_at.entry(held.worker.clone()).or_default() += 1;
+                self.workers.begin(&held.worker);
                 self.shares.add_running(owner);
             }
         }
@@ -476,12 +430,7 @@ impl Scheduler {
             Place::Running(held) => {
                 self.leases.remove(&(held.until, id.clone()));
                 self.fences.remove(&held.fence);
-                if let Some(running) = self.running_at.get_mut(&held.worker) {
-                    *running -= 1;
-                    if *running == 0 {
-                        self.running_at.remove(&held.worker);
-                    }
-                }
+                self.workers.end(&held.worker);
                 self.shares.remove_running(owner);
             }
         }
