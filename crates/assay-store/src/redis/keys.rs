@@ -46,7 +46,8 @@ impl Keys {
         self.named("placed")
     }
 
-    /// STREAM: every event. The id of an entry is `<number of the event>-0`; the field `event` holds CloudEvents JSON.
+    /// STREAM: every event; the numbers of those that are of no job lie in LIST `events:others`, which only the script
+    /// knows that tells them. The id of an entry is `<number of the event>-0`; the field `event` holds CloudEvents JSON.
     pub(super) fn events(&self) -> String {
         self.named("events")
     }

@@ -230,3 +230,43 @@ async fn what_finds_no_room_waits_in_the_inbox_and_keeps_nobody_else_out() {
     let answer = service.answer();
     assert_eq!((&answer["entry"], &answer["state"]), (&waiting, &json!("scheduled")));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_over_http_goes_on_after_any_event_and_tells_of_jobs_only() {
+    let site = Site::new();
+    let server = site.server();
+    let service = Service(&site);
+    let (status, _) = server.post("/v1/datasets", &json!({"name": "d", "key": "id"})).await;
+    assert_eq!(status, 201);
+    let mut jobs = Vec::new();
+    let mut last = String::new();
+    for round in 0..3 {
+        for number in 0..20 {
+            let path = format!("/v1/datasets/d/records/{round}-{number}");
+            let (status, _) = server.put(&path, &json!({"id": format!("{round}-{number}")})).await;
+            assert_eq!(status, 201);
+        }
+        if round == 0 {
+            // It is one of the data set.
+            service.newest().split_once('-').unwrap().0.clone_into(&mut last);
+        }
+        let (_, job) = server
+            .post_waiting("/v1/jobs", &json!({"analysis": "ping", "cache": false}), 60)
+            .await;
+        assert_eq!(job["state"], "succeeded", "{job:#}");
+        jobs.push(job["id"].as_str().unwrap().to_owned());
+    }
+    let request = server.http.get(format!("{}/v1/events", server.url));
+    let mut stream = request.header("last-event-id", &last).send().await.unwrap();
+    let mut text = String::new();
+    let has_ended = |text: &str, job: &String| {
+        text.lines()
+            .any(|line| line.contains(job) && line.contains("\"state\":\"succeeded\""))
+    };
+    while !jobs.iter().all(|job| has_ended(&text, job)) {
+        let chunk = stream.chunk().await.unwrap().expect("the stream goes on");
+        text.push_str(&String::from_utf8_lossy(&chunk));
+    }
+    let mut names = text.lines().filter_map(|line| line.strip_prefix("event: "));
+    assert!(names.all(|name| matches!(name, "job.state" | "job.progress")), "{text}");
+}
