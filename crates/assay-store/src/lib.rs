@@ -13,10 +13,12 @@ mod ports;
 pub mod redis;
 mod refusals;
 mod rules;
+mod seat;
 mod spec;
 
 pub use embedded::{EmbeddedStore, StoreSettings};
 pub use links::{AllowedServer, RedisLinks};
-pub use objects::{DurableFolder, Objects, ObjectsUrl, RedisUrl};
+pub use objects::{DurableFolder, Objects, ObjectsUrl};
 pub use ports::Ports;
 pub use redis::{Inbox, InboxEntry, InboxReader, InboxRequest, RedisSettings, RedisStore};
+pub use seat::RedisUrl;

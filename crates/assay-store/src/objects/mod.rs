@@ -29,7 +29,7 @@ pub use redis::{RedisObjects, RedisOptions};
 pub use s3::S3Objects;
 pub use sweep::sweep;
 pub(crate) use sweep::{is_kept, names_of, sweep_failed};
-pub use url::{ObjectsUrl, RedisUrl};
+pub use url::ObjectsUrl;
 
 /// What a walk through the objects finds.
 #[derive(Debug, Clone, PartialEq, Eq)]

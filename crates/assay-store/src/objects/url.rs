@@ -6,15 +6,12 @@ use std::str::FromStr;
 
 use assay_core::{Code, Error, Result};
 use object_store::path::Path;
-use redis::{ConnectionInfo, IntoConnectionInfo as _};
 use url::Url;
 
-/// The hash tag under which all keys lie unless `?prefix=` names another one.
-const PREFIX: &str = "assay";
-const MAX_PREFIX_BYTES: usize = 64;
+use crate::seat::{RedisUrl, is_redis};
 
-const HINT: &str = "name a folder, `s3://bucket/prefix`, `redis://user:password@host:6379/0`, `rediss://…` or \
-                    `redis+unix:///path/of/socket?db=0`";
+const HINT: &str = "name a folder, `s3://bucket/prefix`, `redis://user:password@host:6379/0`, `rediss://…`, \
+                    `redis+unix:///path/of/socket?db=0`, `redis+sentinel://…` or `redis+cluster://…`";
 
 /// A place where objects lie. Shown without secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,42 +26,6 @@ pub enum ObjectsUrl {
 pub struct S3Url {
     pub(super) bucket: String,
     pub(super) prefix: Path,
-}
-
-/// A numbered database of a Redis server.
-#[derive(Clone, PartialEq, Eq)]
-pub struct RedisUrl {
-    url: Url,
-    prefix: String,
-}
-
-impl RedisUrl {
-    /// The hash tag of all keys, without braces.
-    #[must_use]
-    pub fn prefix(&self) -> &str {
-        &self.prefix
-    }
-
-    /// The address with its password and without the hash tag.
-    pub(crate) fn reveal(&self) -> &str {
-        self.url.as_str()
-    }
-
-    pub(super) fn is_tls(&self) -> bool {
-        matches!(self.url.scheme(), "rediss" | "valkeys")
-    }
-
-    /// # Errors
-    /// `InvalidParameter` when it is no address of a server.
-    pub(super) fn connection(&self) -> Result<ConnectionInfo> {
-        self.url.clone().into_connection_info().map_err(|_| {
-            Error::new(
-                Code::InvalidParameter,
-                format!("`{self}` is no address of a Redis server"),
-            )
-            .hint(HINT)
-        })
-    }
 }
 
 impl ObjectsUrl {
@@ -90,6 +51,9 @@ impl FromStr for ObjectsUrl {
             _ if text.is_empty() => return Err(refused("the place of the objects is empty")),
             _ => return Ok(Self::Folder(PathBuf::from(text))),
         };
+        if is_redis(scheme) {
+            return text.parse().map(Self::Redis);
+        }
         let url = Url::parse(text).map_err(|cause| refused(&format!("the `{scheme}` URL cannot be read: {cause}")))?;
         match scheme {
             "file" => url
@@ -97,9 +61,6 @@ impl FromStr for ObjectsUrl {
                 .map(Self::Folder)
                 .map_err(|()| refused("the `file` URL names no folder of this machine")),
             "s3" => s3(&url).map(Self::S3),
-            "redis" | "rediss" | "valkey" | "valkeys" | "redis+unix" | "valkey+unix" | "unix" => {
-                redis(url).map(Self::Redis)
-            }
             _ => Err(refused(&format!("objects cannot lie at a `{scheme}` URL"))),
         }
     }
@@ -128,36 +89,6 @@ fn s3(url: &Url) -> Result<S3Url> {
     })
 }
 
-fn redis(mut url: Url) -> Result<RedisUrl> {
-    if url.fragment().is_some() {
-        return Err(refused("a Redis URL has no `#`; a certificate is always checked"));
-    }
-    let pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
-    let is_socket = matches!(url.scheme(), "redis+unix" | "valkey+unix" | "unix");
-    let mut prefix = PREFIX.to_owned();
-    let mut others = Vec::new();
-    for (name, value) in pairs {
-        match name.as_str() {
-            "prefix" => prefix = value,
-            "protocol" => others.push((name, value)),
-            "db" | "user" | "pass" if is_socket => others.push((name, value)),
-            _ => return Err(refused(&format!("a Redis URL has no parameter `{name}`"))),
-        }
-    }
-    let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    if prefix.is_empty() || prefix.len() > MAX_PREFIX_BYTES || !prefix.bytes().all(is_fine) {
-        let error = Error::new(Code::InvalidParameter, format!("`{prefix}` is no prefix of keys"));
-        return Err(error.hint("it has 1 to 64 letters, digits, `-`, `_` or `.`"));
-    }
-    url.set_query(None);
-    if !others.is_empty() {
-        url.query_pairs_mut().extend_pairs(&others);
-    }
-    let url = RedisUrl { url, prefix };
-    url.connection()?;
-    Ok(url)
-}
-
 impl fmt::Display for ObjectsUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -171,31 +102,6 @@ impl fmt::Display for ObjectsUrl {
 impl fmt::Display for S3Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "s3://{}/{}", self.bucket, self.prefix)
-    }
-}
-
-impl fmt::Display for RedisUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let url = &self.url;
-        write!(f, "{}://", url.scheme())?;
-        if let Some(host) = url.host_str() {
-            write!(f, "{host}:{}", url.port().unwrap_or(6379))?;
-        }
-        write!(f, "{}", url.path())?;
-        let db = url.query_pairs().find(|(name, _)| name == "db");
-        if let Some((_, db)) = db {
-            write!(f, "?db={db}")?;
-        }
-        if self.prefix != PREFIX {
-            write!(f, " under `{}`", self.prefix)?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Debug for RedisUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RedisUrl({self})")
     }
 }
 
@@ -239,7 +145,7 @@ mod tests {
             let ObjectsUrl::Redis(redis) = &url else {
                 panic!("{url}")
             };
-            let connection = redis.connection().unwrap();
+            let connection = redis.servers().unwrap().remove(0);
             assert_eq!(connection.redis_settings().password(), Some("ge@heim"));
             assert!(!format!("{url} {url:?}").contains("heim"), "{url:?}");
         }

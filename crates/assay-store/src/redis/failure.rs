@@ -5,6 +5,8 @@
 use assay_core::{Code, Error};
 use redis::{RedisError, ServerErrorKind};
 
+use crate::seat::says;
+
 /// Why an operation did not happen.
 #[derive(Debug)]
 pub(super) enum Fault {
@@ -48,7 +50,7 @@ impl Fault {
             Self::Refused(error) => error,
             Self::Server(cause) => {
                 tracing::error!(error = %cause, attempted, "the server of the store failed");
-                if is_full(&cause) {
+                if says(&cause, &["OOM"]) {
                     return storage_full();
                 }
                 unavailable(attempted)
@@ -72,15 +74,6 @@ impl Fault {
             }
         }
     }
-}
-
-fn is_full(cause: &RedisError) -> bool {
-    let is_oom = |error: &(usize, redis::ServerError)| error.1.code() == "OOM";
-    cause.code() == Some("OOM")
-        || cause
-            .clone()
-            .into_server_errors()
-            .is_some_and(|errors| errors.iter().any(is_oom))
 }
 
 /// For a server that cannot be reached, is read-only or starts; what was asked may pass when it is tried again.

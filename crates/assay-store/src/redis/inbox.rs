@@ -3,7 +3,7 @@
 //! All servers are one consumer of one group, so an entry is given to one of them. It stays until it is answered; one that
 //! nobody has answered for a while is given again. So an entry may be read twice, and is answered once.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use assay_core::{Code, Error, Result, names};
@@ -13,6 +13,7 @@ use redis::{Cmd, FromRedisValue, Script, cmd};
 
 use super::RedisStore;
 use super::failure::{Fallible, Fault};
+use crate::seat::Node;
 
 /// The group of the stream, and the one consumer that all servers are.
 const GROUP: &str = "assay";
@@ -64,7 +65,7 @@ pub struct Inbox {
 pub struct InboxReader {
     store: RedisStore,
     /// Made when it is needed.
-    connection: Option<MultiplexedConnection>,
+    connection: Option<(Arc<Node>, MultiplexedConnection)>,
 }
 
 impl RedisStore {
@@ -90,8 +91,8 @@ impl InboxReader {
 
     async fn read(&mut self) -> Fallible<Option<InboxEntry>> {
         let inner = &self.store.inner;
-        let connection = match &mut self.connection {
-            Some(connection) => connection,
+        let (node, connection) = match &mut self.connection {
+            Some(connected) => connected,
             none => none.insert(inner.connection.blocking(BLOCK).await?),
         };
         let key = inner.keys.inbox();
@@ -105,7 +106,7 @@ impl InboxReader {
                 self.store.open_inbox().await?;
                 return Ok(None);
             }
-            read => read?,
+            read => inner.connection.judge(node, read.map_err(Fault::from))?,
         };
         let entry = read.and_then(|read| read.keys.into_iter().next()?.ids.into_iter().next());
         Ok(entry.map(|entry| self.store.entry(entry, 1)))

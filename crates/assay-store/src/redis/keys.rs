@@ -46,6 +46,11 @@ impl Keys {
         self.named("placed")
     }
 
+    /// STRING: written to find out whether all that was written before is on disk.
+    pub(super) fn barrier(&self) -> String {
+        self.named("barrier")
+    }
+
     /// STREAM: every event; the numbers of those that are of no job lie in LIST `events:others`, which only the script
     /// knows that tells them. The id of an entry is `<number of the event>-0`; the field `event` holds CloudEvents JSON.
     pub(super) fn events(&self) -> String {

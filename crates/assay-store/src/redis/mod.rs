@@ -37,7 +37,8 @@ use tokio::task::AbortHandle;
 pub use inbox::{Inbox, InboxEntry, InboxReader, InboxRequest};
 
 use crate::embedded::StoreSettings;
-use crate::objects::{Objects, RedisUrl};
+use crate::objects::Objects;
+use crate::seat::{Barrier, RedisUrl, Seat};
 use connection::Connection;
 use failure::Fallible;
 use hooks::KnownHooks;
@@ -53,10 +54,12 @@ const OTHERS: u64 = 4;
 /// How a store is reached and how it behaves.
 #[derive(Clone)]
 pub struct RedisSettings {
-    /// `redis://user:password@host:6379/0`, `rediss://…`, or `redis+unix:///path?db=0`.
+    /// A [`RedisUrl`](crate::RedisUrl); its prefix is not looked at.
     pub url: String,
     /// What the names of all keys begin with, in braces. Stores with different tags can share a database.
     pub tag: String,
+    /// Certificates in PEM whose authorities vouch for servers over TLS, instead of those of the web.
+    pub authorities: Option<String>,
     /// How long an answer of the server may take before the operation fails.
     pub timeout: Duration,
     /// Where the time is read; the server's own when absent. For tests.
@@ -72,6 +75,7 @@ impl RedisSettings {
         Self {
             url: url.into(),
             tag: "assay".to_owned(),
+            authorities: None,
             timeout: Duration::from_secs(10),
             clock: None,
             store: StoreSettings::default(),
@@ -110,6 +114,8 @@ pub struct RedisStore {
 
 struct Inner {
     connection: Connection,
+    /// What a step waits for before it is acknowledged.
+    barrier: Option<Barrier>,
     kept: Kept,
     keys: Keys,
     settings: StoreSettings,
@@ -133,14 +139,22 @@ impl RedisStore {
         let RedisSettings {
             url,
             tag,
+            authorities,
             timeout,
             clock,
             store,
         } = settings;
         check_tag(&tag)?;
-        let connection = Connection::open(&url, timeout).await?;
-        let kept = server::check(&connection).await?;
+        let url: RedisUrl = url.parse()?;
+        let connection = Connection::open(Seat::new(&url, &tag, authorities)?, timeout).await?;
+        let kept = server::check(&connection, url.durability()).await?;
         let keys = Keys::new(&tag);
+        let barrier = url
+            .durability()
+            .map(|asked| Barrier::new(connection.discovery().clone(), keys.barrier(), asked));
+        if let Some(barrier) = &barrier {
+            barrier.prove().await?;
+        }
         place::agree(&connection, &keys, &*objects).await?;
         let channels = Channels::new();
         let tail = Tail::open(connection.clone(), keys.clone(), channels.clone())
@@ -149,6 +163,7 @@ impl RedisStore {
         Ok(Self {
             inner: Arc::new(Inner {
                 connection,
+                barrier,
                 kept,
                 keys,
                 settings: store,
@@ -169,11 +184,11 @@ impl RedisStore {
         &self.inner.kept.version
     }
 
-    /// What a kill of the server can cost of what was acknowledged: `durable` nothing, `fast` a second of it, `memory`
-    /// all since its last snapshot; `unknown` when it does not say.
+    /// What a kill of the server can cost of what was acknowledged: `durable` nothing, `replicated` nothing even when
+    /// its disk is lost, `fast` a second of it, `memory` all since its last snapshot; `unknown` when it does not say.
     #[must_use]
     pub fn durability(&self) -> &'static str {
-        self.inner.kept.durability.as_str()
+        self.inner.kept.durability
     }
 
     /// Where parts, results and uploads lie.

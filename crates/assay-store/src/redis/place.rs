@@ -29,8 +29,15 @@ pub(super) async fn agree(connection: &Connection, keys: &Keys, objects: &dyn Ob
     noted.map_err(|fault| fault.into_error("note where its objects lie"))
 }
 
-/// The id of the store, and whether its objects have a place.
+/// The id of the store, and whether its objects have a place. One that has its id is not written to.
 async fn known(connection: &Connection, keys: &Keys) -> Fallible<(String, bool)> {
+    let mut pipeline = redis::pipe();
+    pipeline.cmd("GET").arg(keys.id());
+    pipeline.cmd("EXISTS").arg(keys.has_place());
+    let (id, has_place): (Option<String>, bool) = connection.pipe(&pipeline).await?;
+    if let Some(id) = id {
+        return Ok((id, has_place));
+    }
     let mut pipeline = redis::pipe();
     pipeline.cmd("SET").arg(keys.id()).arg(fresh()).arg("NX").ignore();
     pipeline.cmd("GET").arg(keys.id());

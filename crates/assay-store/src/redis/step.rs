@@ -335,6 +335,8 @@ impl Step {
         writes_nothing && tells_nothing && !self.must_hold
     }
 
+    /// Returns when the writes are as durable as was asked for.
+    ///
     /// # Errors
     /// `Overtaken` when a condition does not hold any more; nothing was written then.
     pub(super) async fn apply(mut self, store: &Inner) -> Fallible<()> {
@@ -355,7 +357,18 @@ impl Step {
         args.append(&mut self.guards.args);
         args.push(self.writes.count.to_string().into_bytes());
         args.append(&mut self.writes.args);
-        let failed: usize = store.connection.run(&APPLY, store.keys.prefix(), &args).await?;
+        let Some(barrier) = &store.barrier else {
+            return store.apply(&args).await;
+        };
+        let ticket = barrier.ticket().await?;
+        store.apply(&args).await?;
+        Ok(barrier.pass(ticket).await?)
+    }
+}
+
+impl Inner {
+    async fn apply(&self, args: &[Vec<u8>]) -> Fallible<()> {
+        let failed: usize = self.connection.run(&APPLY, self.keys.prefix(), args).await?;
         if failed == 0 { Ok(()) } else { Err(Fault::Overtaken) }
     }
 }

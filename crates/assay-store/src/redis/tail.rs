@@ -1,7 +1,8 @@
 //! Hears what any process tells, and wakes those who wait in this one.
 //!
-//! One connection reads the stream of events and the stream of wake-ups, blocking. While it is broken nobody is woken;
-//! whoever waits polls as well. When it is there again everyone is woken once, and events that were missed are told.
+//! One connection to the node that has the store reads the stream of events and the stream of wake-ups, blocking. While
+//! it is broken nobody is woken; whoever waits polls as well. When it is there again everyone is woken once, and events
+//! that were missed are told.
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use tokio::sync::{broadcast, watch};
 
 use super::connection::Connection;
 use super::events::{self, Heard};
-use super::failure::Fallible;
+use super::failure::{Fallible, Fault};
 use super::keys::Keys;
 use super::step::Wake;
 
@@ -129,9 +130,9 @@ impl Tail {
         }
     }
 
-    /// Hears until the connection breaks.
+    /// Hears until the connection breaks or the store is elsewhere.
     async fn hear(&mut self, was_broken: &mut bool) -> Fallible<()> {
-        let mut connection = self.connection.blocking(PATIENCE).await?;
+        let (node, mut connection) = self.connection.blocking(PATIENCE).await?;
         if std::mem::take(was_broken) {
             let (event, wake) = self.newest().await?;
             // A server that lost its last writes counts on from before.
@@ -142,8 +143,13 @@ impl Tail {
             }
             tracing::info!("the events of other processes are heard again");
         }
+        let discovery = self.connection.discovery().clone();
         loop {
-            self.read(&mut connection).await?;
+            tokio::select! {
+                heard = self.read(&mut connection) => self.connection.judge(&node, heard)?,
+                // Whoever was the master may still answer, and hears nothing any more.
+                () = discovery.left(&node) => return Err(Fault::Late),
+            }
         }
     }
 

@@ -21,3 +21,4 @@ use support::EmbeddedHarness;
 
 conformance!(embedded, EmbeddedHarness::new());
 conformance!(on_redis, redis::RedisHarness::new());
+conformance!(on_a_cluster, redis::ClusterHarness::new());

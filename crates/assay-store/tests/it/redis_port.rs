@@ -1,17 +1,37 @@
-//! A Redis server of the tests' own on a free port, spoken to by `redis-cli`.
+//! Redis servers of the tests' own on free ports, spoken to by `redis-cli`.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::sync::mpsc::{self, Receiver};
+use std::time::Duration;
 
 /// Tries to find a port that nobody else takes meanwhile.
 const TRIES: usize = 20;
+
+/// Longest time until a server says what a test waits for.
+const SAYS_WITHIN: Duration = Duration::from_secs(60);
+
+/// Stands among the options for a port that is free.
+pub const FREE_PORT: &str = "free port";
+
+/// `redis-server`, or what speaks as it does.
+pub fn redis_server() -> Command {
+    Command::new(std::env::var("ASSAY_TEST_REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned()))
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
 
 /// Ends with the value.
 pub struct PortServer {
     child: Child,
     port: u16,
     password: Option<String>,
+    said: Mutex<Receiver<String>>,
     _folder: tempfile::TempDir,
 }
 
@@ -19,32 +39,100 @@ impl PortServer {
     /// Starts a server with further options and waits until it answers.
     pub fn start(options: &[&str]) -> Self {
         let password = options.iter().skip_while(|option| **option != "--requirepass").nth(1);
+        let mut server = Self::begin("--port", |_, command| {
+            command
+                .args(["--save", "", "--appendonly", "no"])
+                .args(options.iter().map(|option| {
+                    let is_free_port = *option == FREE_PORT;
+                    if is_free_port {
+                        free_port().to_string()
+                    } else {
+                        (*option).to_owned()
+                    }
+                }));
+        });
+        server.password = password.map(|text| (*text).to_owned());
+        server
+    }
+
+    /// Starts a sentinel that has these settings.
+    pub fn start_sentinel(settings: &str) -> Self {
+        Self::begin("--port", |folder, command| {
+            let file = folder.join("sentinel.conf");
+            std::fs::write(&file, settings).unwrap();
+            command.arg(file).arg("--sentinel");
+        })
+    }
+
+    /// Starts a server that speaks over TLS alone, with a key and a certificate for `localhost`, each in PEM.
+    pub fn start_tls(key: &str, certificate: &str) -> Self {
+        Self::begin("--tls-port", |folder, command| {
+            let (key_file, certificate_file) = (folder.join("key.pem"), folder.join("certificate.pem"));
+            std::fs::write(&key_file, key).unwrap();
+            std::fs::write(&certificate_file, certificate).unwrap();
+            command.args([
+                "--port",
+                "0",
+                "--save",
+                "",
+                "--tls-auth-clients",
+                "no",
+                "--tls-key-file",
+            ]);
+            command.arg(key_file).arg("--tls-cert-file").arg(&certificate_file);
+            command.arg("--tls-ca-cert-file").arg(certificate_file);
+        })
+    }
+
+    /// Gives it a port by an option of this name.
+    fn begin(port_option: &str, set_up: impl Fn(&Path, &mut Command)) -> Self {
         for _ in 0..TRIES {
             let folder = tempfile::tempdir().unwrap();
-            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-            let mut child = Command::new("redis-server")
-                .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--port"])
-                .arg(port.to_string())
-                .arg("--dir")
-                .arg(folder.path())
-                .args(options)
-                .stdout(Stdio::piped())
-                .spawn()
-                .unwrap();
-            let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
-            if said.any(|line| line.unwrap().contains("eady to accept connections")) {
-                // What it says later must not fill the pipe.
-                std::thread::spawn(move || said.for_each(drop));
-                return Self {
-                    child,
-                    port,
-                    password: password.map(|text| (*text).to_owned()),
-                    _folder: folder,
-                };
+            let port = free_port();
+            let mut command = redis_server();
+            set_up(folder.path(), &mut command);
+            command.args(["--bind", "127.0.0.1", port_option]).arg(port.to_string());
+            command.arg("--dir").arg(folder.path());
+            let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+            let (say, said) = mpsc::channel();
+            let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+            // What it says must not fill the pipe.
+            std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| say.send(line)));
+            let mut server = Self {
+                child,
+                port,
+                password: None,
+                said: Mutex::new(said),
+                _folder: folder,
+            };
+            if server.says_one_of(&["eady to accept connections", "monitor"]) {
+                return server;
             }
-            child.wait().unwrap();
+            server.child.wait().unwrap();
         }
         panic!("redis-server found no free port");
+    }
+
+    /// Waits until it has said one of these words since it was last asked; whether it did before it ended.
+    fn says_one_of(&self, words: &[&str]) -> bool {
+        let said = self.said.lock().unwrap();
+        let next = || said.recv_timeout(SAYS_WITHIN).ok();
+        std::iter::from_fn(next).any(|line| words.iter().any(|words| line.contains(words)))
+    }
+
+    /// Waits until it has said these words since it was last asked.
+    pub fn wait_until_it_says(&self, words: &str) {
+        assert!(self.says_one_of(&[words]), "`{words}` should be said");
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Kills the server, as a power cut does to its process.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     /// The address of a database, after `login`, such as `:password@`.

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
+use crate::redis_port::redis_server;
+
 /// The package whose server speaks S3.
 const MOTO: &str = "moto[server]==5.2.5";
 
@@ -80,7 +82,7 @@ fn socket(folder: &Path) -> PathBuf {
 
 /// Returns when it takes connections.
 fn spawn_redis(folder: &Path, password: Option<&str>) -> Child {
-    let mut child = Command::new("redis-server")
+    let mut child = redis_server()
         .args([
             "--port",
             "0",

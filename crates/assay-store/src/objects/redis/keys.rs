@@ -11,6 +11,11 @@ pub(super) struct Keys {
     pub(super) staged: String,
     /// What the name of every chunk begins with.
     pub(super) chunks: String,
+    /// String that is written to find out whether all that was written before is on disk.
+    pub(super) barrier: String,
+    /// A key at which nothing ever lies. A node of a cluster that is giving all keys to another one refuses a script with
+    /// a key that it does not have, instead of breaking off when the script comes to one that it has given away.
+    pub(super) nothing: String,
 }
 
 impl Keys {
@@ -22,6 +27,8 @@ impl Keys {
             about: of("about"),
             staged: of("staged"),
             chunks: of("chunk:"),
+            barrier: of("barrier"),
+            nothing: of(""),
         }
     }
 

@@ -8,10 +8,12 @@
 //! | `about` | hash | by path: id of the content, size, bytes of a chunk, time of writing in ms, with a space between two |
 //! | `chunk:<id>:<n>` | string | the bytes of the `n`th chunk, counted from 0; only the last one is shorter |
 //! | `staged` | sorted set | `<id>:<n>` of chunks that belong to no object yet, by the time of their writing in ms |
+//! | `barrier` | string | written to find out whether all that was written before is on disk |
 //!
 //! An object is what `about` says: chunks are written first, under an id that no other write has, and one script then
 //! names them and removes those of the former content. So an object is whole or absent, whoever is killed. What a killed
-//! writer leaves is in `staged`. How durable a write is depends on how the server persists (`appendfsync`).
+//! writer leaves is in `staged`. A write is as durable as the server is set to make it (`appendfsync`), or as the URL asks
+//! for.
 
 mod about;
 mod keys;
@@ -33,8 +35,8 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 use futures::{StreamExt as _, TryStreamExt as _};
 
-use super::url::RedisUrl;
 use super::{Found, Objects, sweep_failed};
+use crate::seat::RedisUrl;
 use keys::Keys;
 use scripts::Scripts;
 use server::Server;
@@ -76,16 +78,17 @@ struct Inner {
 }
 
 impl RedisObjects {
-    /// Must be called inside a Tokio runtime. Nothing is asked of the server yet.
+    /// Must be called inside a Tokio runtime. Nothing is asked of a server at a plain address yet.
     ///
     /// # Errors
     /// `InvalidParameter` when the URL is none of a Redis server, or the authorities cannot be read.
     pub fn new(url: &RedisUrl, options: RedisOptions) -> Result<Self> {
+        let keys = Keys::under(url.prefix());
         Ok(Self {
             inner: Arc::new(Inner {
                 shown: url.to_string(),
-                server: Server::at(url, options)?,
-                keys: Keys::under(url.prefix()),
+                server: Server::at(url, &keys, options)?,
+                keys,
                 scripts: Scripts::default(),
             }),
         })

@@ -6,14 +6,12 @@ use std::time::Duration;
 
 use assay_core::{Code, Error, Result};
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{
-    Client, ErrorKind, FromRedisValue, Pipeline, RedisError, RedisResult, ScriptInvocation, ServerErrorKind,
-    TlsCertificates,
-};
+use redis::{FromRedisValue, Pipeline, RedisError, RedisResult, ScriptInvocation};
 use tokio::time::{sleep, timeout};
 
 use super::RedisOptions;
-use crate::objects::url::RedisUrl;
+use super::keys::Keys;
+use crate::seat::{Barrier, Discovery, RedisUrl, Seat, is_elsewhere, says};
 
 /// How long a connection may take to be made.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
@@ -23,40 +21,40 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) struct Server {
-    connection: ConnectionManager,
+    discovery: Discovery,
+    /// What a write waits for before it is acknowledged.
+    barrier: Option<Barrier>,
+    /// Given to every script, see [`Keys`].
+    nothing: String,
     patience: Duration,
 }
 
 impl Server {
-    pub(super) fn at(url: &RedisUrl, options: RedisOptions) -> Result<Self> {
-        let invalid = |cause: RedisError| {
+    pub(super) fn at(url: &RedisUrl, keys: &Keys, options: RedisOptions) -> Result<Self> {
+        let RedisOptions { authorities, patience } = options;
+        let seat = Seat::new(url, url.prefix(), authorities)?;
+        let config = ConnectionManagerConfig::new()
+            .set_connection_timeout(Some(CONNECT_LIMIT))
+            .set_response_timeout(Some(ANSWER_LIMIT))
+            // Requests are tried again here, so connections need not be.
+            .set_number_of_retries(0);
+        let discovery = Discovery::new(seat, config).map_err(|cause| {
             tracing::error!(error = %cause, redis = %url, "a Redis server cannot be connected to");
             Error::new(
                 Code::InvalidParameter,
                 format!("`{url}` is no address of a Redis server"),
             )
             .hint("an address looks like `redis://user:password@host:6379/0`")
-        };
-        let RedisOptions { authorities, patience } = options;
-        let connection = url.connection()?;
-        let client = match authorities.filter(|_| url.is_tls()) {
-            Some(authorities) => {
-                let certificates = TlsCertificates {
-                    client_tls: None,
-                    root_cert: Some(authorities.into_bytes()),
-                };
-                Client::build_with_tls(connection, certificates)
-            }
-            None => Client::open(connection),
-        };
-        let client = client.map_err(invalid)?;
-        let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(CONNECT_LIMIT))
-            .set_response_timeout(Some(ANSWER_LIMIT))
-            // Requests are tried again here, so connections need not be.
-            .set_number_of_retries(0);
-        let connection = ConnectionManager::new_lazy_with_config(client, config).map_err(invalid)?;
-        Ok(Self { connection, patience })
+        })?;
+        let barrier = url
+            .durability()
+            .map(|asked| Barrier::new(discovery.clone(), keys.barrier.clone(), asked));
+        Ok(Self {
+            discovery,
+            barrier,
+            nothing: keys.nothing.clone(),
+            patience,
+        })
     }
 
     /// Answers of the commands of a pipeline. They must be such that they may be carried out twice: the server may have
@@ -67,9 +65,21 @@ impl Server {
     }
 
     /// The answer of a script, which must be such that it may run twice.
-    pub(super) async fn invoke<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> object_store::Result<T> {
+    pub(super) async fn invoke<T: FromRedisValue>(&self, mut script: ScriptInvocation<'_>) -> object_store::Result<T> {
+        let script = &*script.key(&self.nothing);
         self.repeat(|mut connection| async move { script.invoke_async(&mut connection).await })
             .await
+    }
+
+    /// As `invoke`; what was written is as durable then as was asked for.
+    pub(super) async fn write<T: FromRedisValue>(&self, script: ScriptInvocation<'_>) -> object_store::Result<T> {
+        let Some(barrier) = &self.barrier else {
+            return self.invoke(script).await;
+        };
+        let ticket = barrier.ticket().await.map_err(not_kept)?;
+        let answer = self.invoke(script).await?;
+        barrier.pass(ticket).await.map_err(not_kept)?;
+        Ok(answer)
     }
 
     async fn repeat<T, F>(&self, ask: impl Fn(ConnectionManager) -> F) -> object_store::Result<T>
@@ -79,8 +89,10 @@ impl Server {
         let attempts = async {
             let mut pause = FIRST_PAUSE;
             loop {
-                match ask(self.connection.clone()).await {
+                let node = self.discovery.node(self.patience).await?;
+                match ask(node.shared.clone()).await {
                     Err(cause) if may_pass(&cause) => {
+                        self.discovery.suspect(&node, &cause);
                         tracing::debug!(error = %cause, "asking Redis again");
                         sleep(pause).await;
                         pause = (pause * 2).min(LONGEST_PAUSE);
@@ -97,10 +109,14 @@ impl Server {
 
 /// Whether another try may find the server well.
 fn may_pass(cause: &RedisError) -> bool {
-    matches!(
-        cause.kind(),
-        ErrorKind::Io | ErrorKind::Server(ServerErrorKind::BusyLoading | ServerErrorKind::MasterDown)
-    )
+    cause.is_io_error() || is_elsewhere(cause) || says(cause, &["LOADING", "ASK", "TRYAGAIN", "NOSCRIPT"])
+}
+
+fn not_kept(error: Error) -> object_store::Error {
+    object_store::Error::Generic {
+        store: "Redis",
+        source: Box::new(error),
+    }
 }
 
 fn fault(cause: RedisError) -> object_store::Error {

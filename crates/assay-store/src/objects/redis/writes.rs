@@ -70,7 +70,7 @@ impl Inner {
         let mut script = self.scripts.stage.prepare_invoke();
         script.key(&self.keys.staged).key(self.keys.chunk(id, number));
         script.arg(member(id, number)).arg(bytes);
-        self.server.invoke(&script).await
+        self.server.invoke(script).await
     }
 
     /// Names the chunks of `id`: those that are staged, or `bytes` as the only one.
@@ -95,7 +95,7 @@ impl Inner {
         if let Some(bytes) = bytes {
             script.arg(bytes);
         }
-        let (said, _): (String, String) = self.server.invoke(&script).await?;
+        let (said, _): (String, String) = self.server.write(script).await?;
         let path = location.to_string();
         match said.as_str() {
             "done" => Ok(PutResult {
@@ -129,7 +129,7 @@ impl Inner {
     pub(super) async fn unstage(&self, members: &[String]) -> Result<u64> {
         let mut script = self.scripts.unstage.prepare_invoke();
         script.key(&self.keys.staged).arg(&self.keys.chunks).arg(members);
-        self.server.invoke(&script).await
+        self.server.invoke(script).await
     }
 
     /// At most `most` members of `staged`, the oldest first.
@@ -147,7 +147,7 @@ impl Inner {
         let mut script = self.scripts.delete.prepare_invoke();
         script.key(&self.keys.names).key(&self.keys.about);
         script.arg(&self.keys.chunks).arg(location.as_ref());
-        self.server.invoke(&script).await
+        self.server.invoke(script).await
     }
 
     /// Has the server copy the chunks.
@@ -169,7 +169,7 @@ impl Inner {
         let mut script = self.scripts.stage_copy.prepare_invoke();
         script.key(&self.keys.staged).key(self.keys.chunk(id, number));
         script.key(self.keys.chunk(&about.id, number)).arg(member(id, number));
-        match self.server.invoke(&script).await? {
+        match self.server.invoke(script).await? {
             true => Ok(()),
             false => Err(not_found(from)),
         }
@@ -183,7 +183,7 @@ impl Inner {
             .arg(from.as_ref())
             .arg(to.as_ref())
             .arg(mode);
-        let said: String = self.server.invoke(&script).await?;
+        let said: String = self.server.write(script).await?;
         match said.as_str() {
             "done" => Ok(()),
             "missing" => Err(not_found(from)),

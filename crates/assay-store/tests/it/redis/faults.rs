@@ -10,13 +10,13 @@ use assay_store::{DurableFolder, RedisSettings, RedisStore};
 use super::{Server, open};
 use crate::support::{new_job, refused, state_of, succeeded, worker};
 
-async fn submit(store: &RedisStore) -> assay_core::Result<JobId> {
+pub async fn submit(store: &RedisStore) -> assay_core::Result<JobId> {
     let job = new_job(assay_core::Clock::now(&assay_core::SystemClock));
     Ok(store.submit(job, None).await?.job.id)
 }
 
 /// Submits until it is done; each try waits for the connection by itself.
-async fn submit_at_last(store: &RedisStore) -> JobId {
+pub async fn submit_at_last(store: &RedisStore) -> JobId {
     for _ in 0..20 {
         if let Ok(id) = submit(store).await {
             return id;
@@ -25,7 +25,7 @@ async fn submit_at_last(store: &RedisStore) -> JobId {
     panic!("the store should come back");
 }
 
-async fn hear(events: &mut tokio::sync::broadcast::Receiver<Event>, id: &JobId) {
+pub async fn hear(events: &mut tokio::sync::broadcast::Receiver<Event>, id: &JobId) {
     let heard = async { while events.recv().await.unwrap().job != *id {} };
     tokio::time::timeout(Duration::from_secs(20), heard).await.unwrap();
 }

@@ -1,13 +1,17 @@
 //! A Redis server of the tests' own, and the store on it.
 
+mod cluster;
 mod contract;
 mod data;
 mod doctor;
+mod durability;
 mod faults;
 mod inbox;
 mod many;
 mod news;
 mod notices;
+mod sentinels;
+mod tls;
 mod upkeep;
 
 use std::io::{BufRead as _, BufReader};
@@ -18,6 +22,9 @@ use std::sync::Arc;
 use assay_core::Clock;
 use assay_store::{DurableFolder, Ports, RedisSettings, RedisStore, StoreSettings};
 
+pub use cluster::ClusterHarness;
+
+use crate::redis_port::redis_server;
 use crate::support::{Bounds, Harness, LEASE_MS};
 
 /// A server on a socket in a folder of its own; it ends with the value.
@@ -40,7 +47,7 @@ impl Server {
     }
 
     fn spawn(folder: &Path, options: &[&str]) -> Child {
-        let mut child = Command::new("redis-server")
+        let mut child = redis_server()
             .args(["--port", "0"])
             .args(options)
             .arg("--unixsocket")
