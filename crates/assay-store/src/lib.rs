@@ -6,6 +6,7 @@ mod data;
 pub mod embedded;
 mod history;
 pub mod links;
+pub mod moving;
 mod notices;
 pub mod objects;
 mod ports;

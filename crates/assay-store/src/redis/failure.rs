@@ -47,6 +47,9 @@ impl Fault {
         match self {
             Self::Refused(error) => error,
             Self::Server(cause) => {
+                if cause.code() == Some(MOVING) {
+                    return moving();
+                }
                 tracing::error!(error = %cause, attempted, "the server of the store failed");
                 if is_full(&cause) {
                     return storage_full();
@@ -72,6 +75,14 @@ impl Fault {
             }
         }
     }
+}
+
+/// What scripts are refused with while the store is moved by somebody else.
+const MOVING: &str = "MOVING";
+
+fn moving() -> Error {
+    Error::new(Code::StoreLocked, "the store is being moved, or was moved")
+        .hint("start it again when `assay migrate` has ended; it tells where the store is then")
 }
 
 fn is_full(cause: &RedisError) -> bool {

@@ -15,6 +15,7 @@ use assay_core::{Fence, JobId, Progress, ShareLimits, Timestamp, UserName, Worke
 
 use crate::rules::WORKER_SEEN_MS;
 pub(super) use costs::Costs;
+pub(super) use load::own_limits;
 pub(super) use shares::Shares;
 
 /// What orders jobs of one user among those that wait for a worker: priority, then age.

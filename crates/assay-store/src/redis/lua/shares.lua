@@ -1,10 +1,15 @@
 -- What scripts of the store share. KEYS[1] is the prefix of all keys. The first arguments are settings: the weight and
--- the most running jobs of users without limits of their own, and how many events are kept.
+-- the most running jobs of users without limits of their own, how many events are kept, and the move that this is done
+-- for. While a store is moved nobody else does anything.
 local P = KEYS[1]
+local moving = redis.call('HGET', P .. 'moving', 'id')
+if moving and moving ~= ARGV[4] then
+  return redis.error_reply('MOVING the store is moved to or from another place')
+end
 local DEFAULT_WEIGHT, DEFAULT_RUNNING, KEPT_EVENTS = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
 local MONTH_S = 30 * 24 * 3600
 local call = redis.call
-local at = 3
+local at = 4
 
 local function take()
   at = at + 1
