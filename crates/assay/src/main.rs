@@ -4,6 +4,7 @@ mod background;
 mod cli;
 mod demo;
 mod engine_process;
+mod moving;
 mod objects;
 mod output;
 mod server;

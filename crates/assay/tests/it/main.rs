@@ -22,6 +22,7 @@ mod history;
 mod jobs;
 mod links;
 mod loading;
+mod migrate;
 mod notices;
 mod notices_tls;
 mod objects;
