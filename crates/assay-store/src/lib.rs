@@ -7,6 +7,7 @@ pub mod embedded;
 mod ends;
 mod history;
 pub mod links;
+pub mod moving;
 mod notices;
 pub mod objects;
 mod ports;

@@ -5,6 +5,7 @@ mod cli;
 mod demo;
 mod engine_process;
 mod inbox;
+mod moving;
 mod objects;
 mod output;
 mod server;

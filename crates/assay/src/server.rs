@@ -6,16 +6,17 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use assay_core::{Clock, Code, Error, Limits, Links, Runner, SystemClock};
 use assay_server::{ServerSettings, Services, Submissions, fire_schedules_until, refresh_linked_until};
-use assay_store::Ports;
+use assay_store::moving::{Moving, Place};
+use assay_store::{Objects, Ports};
 use async_trait::async_trait;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::background::{self, Background};
-use crate::cli::{EngineArgs, Host, Running, ServeArgs, StorePlace, WorkArgs};
+use crate::cli::{EngineArgs, Host, MigrateArgs, Running, ServeArgs, StorePlace, WorkArgs};
 use crate::store::Store;
-use crate::{engine_process, inbox, objects};
+use crate::{engine_process, inbox, moving, objects};
 
 /// This process as the one that serves.
 pub struct ThisProcess;
@@ -53,6 +54,16 @@ impl Host for ThisProcess {
     async fn work(&self, args: WorkArgs) -> anyhow::Result<()> {
         log_to_stderr("info");
         work(args).await
+    }
+
+    async fn moving(&self, args: &MigrateArgs) -> anyhow::Result<Moving> {
+        log_to_stderr("warn");
+        moving::both(args).await
+    }
+
+    async fn movable(&self, args: &MigrateArgs) -> anyhow::Result<(Place, Arc<dyn Objects>)> {
+        log_to_stderr("warn");
+        moving::source(args).await
     }
 
     fn engine(&self, args: EngineArgs) -> anyhow::Result<()> {

@@ -7,6 +7,7 @@ mod futile;
 mod indexes;
 mod refusals;
 mod slots;
+mod version;
 
 pub(crate) use differences::difference;
 pub(crate) use entry::{Counts, Entry};
@@ -16,6 +17,7 @@ pub(crate) use refusals::{
     changed_meanwhile, no_key, not_indexed, restless, ruled_otherwise, taken_name, there_already, unknown_dataset,
 };
 pub(crate) use slots::{Slot, check_write};
+pub(crate) use version::StoredVersion;
 
 /// Most names that are read for hints and listings.
 pub(crate) const MAX_NAMES: usize = 10_000;

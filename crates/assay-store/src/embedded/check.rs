@@ -127,8 +127,9 @@ const RULES: &[Rule] = &[
                WHERE event.state <> job.state OR event.revision > job.revision",
         message: "the last event tells another state than the job has",
         repair: Some(
-            "INSERT INTO event (job, at, revision, state, cancel_requested, owner)
-             SELECT id, coalesce(finished_at, started_at, submitted_at), revision, state, cancel_requested, owner
+            "INSERT INTO event (id, job, at, revision, state, cancel_requested, owner)
+             SELECT 1 + max(coalesce((SELECT max(id) FROM event), 0),
+                            coalesce((SELECT value FROM meta WHERE name = 'event_number'), 0)), id, coalesce(finished_at, started_at, submitted_at), revision, state, cancel_requested, owner
              FROM job WHERE id = ?1",
         ),
     },

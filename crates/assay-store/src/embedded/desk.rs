@@ -13,6 +13,7 @@ use super::StoreSettings;
 use super::data::Shelves;
 use super::failure::{Fallible, Fault};
 use super::hot::Hot;
+use super::moving::Floors;
 use super::outbox::Outgoing;
 use super::rows;
 use super::scheduler::{Held, Live, Scheduler};
@@ -75,6 +76,7 @@ pub(super) struct Desk<'a> {
     pub hot: &'a mut Hot,
     pub shelves: &'a mut Shelves,
     pub fences: &'a mut Fences,
+    pub floors: Floors,
     pub news: &'a mut News,
     pub progress: &'a LiveProgress,
     pub settings: &'a StoreSettings,
@@ -139,7 +141,8 @@ impl Desk<'_> {
     }
 
     pub(super) fn tell(&mut self, job: &JobId, owner: &UserName, revision: u64, kind: EventKind) -> Fallible<EventId> {
-        let event = rows::insert_event(self.connection, job, owner, revision, self.now, kind)?;
+        let number = self.floors.next_event(self.connection)?;
+        let event = rows::insert_event(self.connection, number, job, owner, revision, self.now, kind)?;
         let id = event.id;
         self.news.events.push(event);
         Ok(id)

@@ -1,7 +1,7 @@
 //! The folder of the embedded store: its lock, its database file, and the migrations of it.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use assay_core::{Code, Error, Result};
@@ -10,6 +10,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::failure::{Fallible, Fault};
 use super::rows;
+use crate::moving::Mark;
 use crate::objects::{create_private_folder, sync_folder};
 
 /// Each brings a database from the version that is its place here to the next.
@@ -21,6 +22,11 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0005.sql"),
     include_str!("../../migrations/0006.sql"),
 ];
+
+const DATABASE: &str = "assay.db";
+/// The mark of a move, as JSON, and as it is while it is being written.
+const MARK: &str = "moving.json";
+const MARK_UNFINISHED: &str = "moving.json.new";
 
 /// The folder of a store that this process owns.
 pub(super) struct Files {
@@ -51,7 +57,7 @@ impl Files {
             Err(TryLockError::Error(cause)) => return Err(failed(cause)),
         }
         // The database makes its further files with the permissions of this one.
-        private_file(&folder.join("assay.db")).map_err(failed)?;
+        private_file(&folder.join(DATABASE)).map_err(failed)?;
         sync_folder(folder).map_err(failed)?;
         Ok(Self {
             folder: folder.to_owned(),
@@ -59,8 +65,50 @@ impl Files {
         })
     }
 
+    /// The lock once more, for a second owner of it in this process.
+    pub(super) fn lock_again(&self) -> Result<File> {
+        self.lock.try_clone().map_err(|cause| {
+            tracing::error!(error = %cause, "the lock of the store could not be shared");
+            super::failure::store_failed("share its lock")
+        })
+    }
+
+    /// The mark of a move that has this store at one of its ends.
+    pub(super) fn mark(&self) -> Result<Option<Mark>> {
+        let text = match fs::read(self.folder.join(MARK)) {
+            Ok(text) => text,
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(cause) => return Err(mark_failed(&cause)),
+        };
+        serde_json::from_slice(&text)
+            .map(Some)
+            .map_err(|cause| mark_failed(&cause))
+    }
+
+    /// Writes the mark, or removes it, durably.
+    pub(super) fn put_mark(&self, mark: Option<&Mark>) -> Result<()> {
+        let path = self.folder.join(MARK);
+        let write = || -> io::Result<()> {
+            match mark {
+                Some(mark) => {
+                    let unfinished = self.folder.join(MARK_UNFINISHED);
+                    let mut file = File::create(&unfinished)?;
+                    file.write_all(&serde_json::to_vec(mark)?)?;
+                    file.sync_all()?;
+                    fs::rename(&unfinished, &path)?;
+                }
+                None => match fs::remove_file(&path) {
+                    Err(cause) if cause.kind() != io::ErrorKind::NotFound => return Err(cause),
+                    _ => {}
+                },
+            }
+            sync_folder(&self.folder)
+        };
+        write().map_err(|cause| mark_failed(&cause))
+    }
+
     pub(super) fn database(&self) -> PathBuf {
-        self.folder.join("assay.db")
+        self.folder.join(DATABASE)
     }
 
     pub(super) fn objects(&self) -> PathBuf {
@@ -75,6 +123,21 @@ impl Files {
         });
         connection.map_err(|fault| fault.into_error("open its database"))
     }
+}
+
+fn mark_failed(cause: &dyn std::fmt::Display) -> Error {
+    tracing::error!(error = %cause, "the mark of a move could not be read or written");
+    super::failure::store_failed("note that it is moved")
+}
+
+/// Whether there is a store in the folder.
+pub(super) fn is_store(folder: &Path) -> bool {
+    folder.join(DATABASE).exists()
+}
+
+/// What the place of the objects of a store carries, when that is not its own folder.
+pub(super) fn owner_mark(id: u64) -> String {
+    format!("embedded {id:016x}")
 }
 
 fn private_file(path: &Path) -> io::Result<File> {

@@ -63,7 +63,7 @@ pub(super) fn put(desk: &mut Desk<'_>, hook: Hook, seen: Option<&Hook>) -> Falli
 }
 
 fn store(desk: &mut Desk<'_>, hook: Hook) -> Fallible<()> {
-    write(desk, &hook)?;
+    write(desk.connection, &hook)?;
     if hook.disabled.is_some() {
         outbox::give_up(desk, &hook.id, DISABLED)?;
     }
@@ -71,7 +71,7 @@ fn store(desk: &mut Desk<'_>, hook: Hook) -> Fallible<()> {
     Ok(())
 }
 
-fn write(desk: &Desk<'_>, hook: &Hook) -> Fallible<()> {
+pub(super) fn write(connection: &Connection, hook: &Hook) -> Fallible<()> {
     let Hook {
         id,
         owner,
@@ -84,7 +84,7 @@ fn write(desk: &Desk<'_>, hook: &Hook) -> Fallible<()> {
         disabled,
         created_at,
     } = hook;
-    desk.connection
+    connection
         .prepare_cached(&format!(
             "INSERT OR REPLACE INTO hook ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
         ))?
@@ -144,7 +144,7 @@ pub(super) fn signing_secrets(connection: &Connection, user: &UserName) -> Falli
 pub(super) fn first_secret(desk: &Desk<'_>, user: &UserName, fresh: SigningSecret) -> Fallible<Vec<SigningSecret>> {
     let known = signing_secrets(desk.connection, user)?;
     if known.is_empty() {
-        return write_secrets(desk, user, vec![fresh]);
+        return replace_secrets(desk, user, vec![fresh]);
     }
     Ok(known)
 }
@@ -152,12 +152,17 @@ pub(super) fn first_secret(desk: &Desk<'_>, user: &UserName, fresh: SigningSecre
 pub(super) fn rotate_secret(desk: &Desk<'_>, user: &UserName, fresh: SigningSecret) -> Fallible<Vec<SigningSecret>> {
     let known = signing_secrets(desk.connection, user)?;
     let secrets = std::iter::once(fresh).chain(known.into_iter().take(1)).collect();
-    write_secrets(desk, user, secrets)
+    replace_secrets(desk, user, secrets)
 }
 
-fn write_secrets(desk: &Desk<'_>, user: &UserName, secrets: Vec<SigningSecret>) -> Fallible<Vec<SigningSecret>> {
-    desk.connection
+fn replace_secrets(desk: &Desk<'_>, user: &UserName, secrets: Vec<SigningSecret>) -> Fallible<Vec<SigningSecret>> {
+    write_secrets(desk.connection, user, &secrets)?;
+    Ok(secrets)
+}
+
+pub(super) fn write_secrets(connection: &Connection, user: &UserName, secrets: &[SigningSecret]) -> Fallible<()> {
+    connection
         .prepare_cached("INSERT OR REPLACE INTO signing_secret (user, secrets) VALUES (?1, ?2)")?
         .execute(params![user.as_str(), json(&secrets)?])?;
-    Ok(secrets)
+    Ok(())
 }

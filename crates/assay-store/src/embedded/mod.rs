@@ -17,6 +17,7 @@ mod hooks;
 mod hot;
 mod leftovers;
 mod moves;
+mod moving;
 mod outbox;
 mod ports;
 mod ports_notices;
@@ -38,19 +39,18 @@ use std::thread::JoinHandle;
 
 use assay_core::{Clock, Error, Result, ShareLimits};
 use object_store::{ObjectStore, ObjectStoreExt as _};
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::data::{Futile, Indexes};
+use crate::moving::refuse_marked;
 use crate::objects::{DurableFolder, Objects};
-use desk::{Desk, Fences, LiveProgress};
+use desk::{Desk, Fences};
 use failure::Fallible;
 use files::Files;
 use leftovers::Leftovers;
+pub(crate) use moving::EmbeddedSide;
 use reads::Reads;
 use writer::{Message, Told, Undo, Writer};
-
-/// Events that a slow listener may be behind before it has to list what it missed.
-const BROADCAST: usize = 4_096;
 
 /// How a store behaves. The defaults suit one server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,8 +123,8 @@ impl EmbeddedStore {
     /// lost.
     ///
     /// # Errors
-    /// `StoreLocked` when another process has it; `StoreFailed` when it cannot be read or is of a newer format;
-    /// `StorageFull`.
+    /// `StoreLocked` when another process has it, or when it is being moved or was; `StoreFailed` when it cannot be read
+    /// or is of a newer format; `StorageFull`.
     pub fn open(folder: &Path, clock: Arc<dyn Clock>, settings: StoreSettings) -> Result<Self> {
         let files = Files::take(folder)?;
         let objects = Arc::new(DurableFolder::open(&files.objects())?);
@@ -152,6 +152,9 @@ impl EmbeddedStore {
         clock: Arc<dyn Clock>,
         settings: StoreSettings,
     ) -> Result<Self> {
+        if let Some(mark) = files.mark()? {
+            return Err(refuse_marked(&mark));
+        }
         let connection = files.connect()?;
         let owner = match is_elsewhere {
             true => Some(files::store_id(&connection).map_err(|fault| fault.into_error("read its id"))?),
@@ -159,14 +162,7 @@ impl EmbeddedStore {
         };
         let epoch = files::next_epoch(&connection).map_err(|fault| fault.into_error("count its starts"))?;
         let reads = Reads::new(&files.database());
-        let told = Told {
-            events: broadcast::Sender::new(BROADCAST),
-            queued: watch::Sender::new(0),
-            schedules: watch::Sender::new(0),
-            due: watch::Sender::new(0),
-            data: watch::Sender::new(0),
-            progress: Arc::new(LiveProgress::default()),
-        };
+        let told = Told::new();
         let fences = Fences::of_epoch(epoch);
         let leftover_ms = settings.leftover_ms;
         let mut writer = Writer::new(connection, fences, clock.clone(), settings, told.clone(), files.lock)
@@ -194,7 +190,7 @@ impl EmbeddedStore {
                 told,
                 indexes: Indexes::new(Arc::clone(&objects) as Arc<dyn ObjectStore>),
                 objects,
-                owner: owner.map(|id| format!("embedded {id:016x}")),
+                owner: owner.map(files::owner_mark),
                 leftovers: Leftovers::default(),
                 leftover_ms,
                 futile: Arc::default(),

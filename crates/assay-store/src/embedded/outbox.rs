@@ -91,6 +91,36 @@ pub(super) fn ping(desk: &mut Desk<'_>, id: &HookId) -> Fallible<Delivery> {
 }
 
 fn insert(desk: &mut Desk<'_>, notice: &Notice, owner: &UserName, destination: &Destination) -> Fallible<DeliveryId> {
+    let number = desk.floors.next_delivery(desk.connection)?;
+    let delivery = Delivery {
+        // The database gives the number.
+        id: DeliveryId(0),
+        notice: notice.clone(),
+        owner: owner.clone(),
+        destination: destination.clone(),
+        state: DeliveryState::Waiting,
+        next_at: Some(desk.now),
+        tries: 0,
+        created_at: desk.now,
+        log: Vec::new(),
+    };
+    desk.news.due = true;
+    store(desk.connection, number.map(DeliveryId), &delivery)
+}
+
+/// Stores a delivery under a number, or under the next one, whatever was there.
+pub(super) fn store(connection: &Connection, number: Option<DeliveryId>, delivery: &Delivery) -> Fallible<DeliveryId> {
+    let Delivery {
+        id: _,
+        notice,
+        owner,
+        destination,
+        state,
+        next_at,
+        tries,
+        created_at,
+        log,
+    } = delivery;
     let (event, job) = match notice {
         Notice::Ended { event, job } => (Some(signed(event.0)), Some(job.as_str())),
         Notice::Ping => (None, None),
@@ -99,14 +129,37 @@ fn insert(desk: &mut Desk<'_>, notice: &Notice, owner: &UserName, destination: &
         Destination::Hook(hook) => (Some(hook.as_str()), None),
         Destination::Target(target) => (None, Some(json(target)?)),
     };
-    desk.connection
-        .prepare_cached(
-            "INSERT INTO delivery (event, job, owner, hook, target, state, next_at, tries, created_at, log)
-             VALUES (?1, ?2, ?3, ?4, ?5, 'waiting', ?6, 0, ?6, '[]')",
-        )?
-        .execute(params![event, job, owner.as_str(), hook, target, desk.now.0])?;
-    desk.news.due = true;
-    Ok(DeliveryId(unsigned(desk.connection.last_insert_rowid())))
+    connection
+        .prepare_cached(&format!(
+            "INSERT OR REPLACE INTO delivery ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
+        ))?
+        .execute(params![
+            number.map(|id| signed(id.0)),
+            event,
+            job,
+            owner.as_str(),
+            hook,
+            target,
+            state.as_str(),
+            next_at.map(|at| at.0),
+            tries,
+            created_at.0,
+            json(log)?,
+        ])?;
+    Ok(DeliveryId(unsigned(connection.last_insert_rowid())))
+}
+
+/// Deliveries after a number, at most so many, in order.
+pub(super) fn after(connection: &Connection, after: i64, most: i64) -> Fallible<Vec<Delivery>> {
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM delivery WHERE id > ?1 ORDER BY id LIMIT ?2"
+    ))?;
+    let mut rows = statement.query([after, most])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(delivery_of(row)?);
+    }
+    Ok(found)
 }
 
 pub(super) fn take_due(desk: &mut Desk<'_>, max: usize) -> Fallible<Vec<Delivery>> {

@@ -11,9 +11,15 @@ use super::scheduler::Place;
 use crate::refusals;
 
 pub(super) fn set_limits(desk: &mut Desk<'_>, user: &UserName, limits: Option<ShareLimits>) -> Fallible<Share> {
+    write_limits(desk.connection, user, limits)?;
+    desk.scheduler.shares.set_limits(user, limits);
+    desk.news.queued = true;
+    Ok(desk.scheduler.shares.share(user))
+}
+
+pub(super) fn write_limits(connection: &Connection, user: &UserName, limits: Option<ShareLimits>) -> Fallible<()> {
     match limits {
-        Some(limits) => desk
-            .connection
+        Some(limits) => connection
             .prepare_cached(
                 "INSERT OR REPLACE INTO share_limits (user, weight, max_running, max_waiting) VALUES (?1, ?2, ?3, ?4)",
             )?
@@ -23,24 +29,37 @@ pub(super) fn set_limits(desk: &mut Desk<'_>, user: &UserName, limits: Option<Sh
                 limits.max_running,
                 limits.max_waiting
             ])?,
-        None => desk
-            .connection
+        None => connection
             .prepare_cached("DELETE FROM share_limits WHERE user = ?1")?
             .execute([user.as_str()])?,
     };
-    desk.scheduler.shares.set_limits(user, limits);
-    desk.news.queued = true;
-    Ok(desk.scheduler.shares.share(user))
+    Ok(())
 }
 
 pub(super) fn pause(desk: &mut Desk<'_>, analysis: Option<&str>, reason: &str) -> Fallible<Pause> {
-    desk.connection
-        .prepare_cached("INSERT INTO pause (analysis, since, reason) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?
-        .execute(params![analysis.unwrap_or_default(), desk.now.0, reason])?;
+    let new = Pause {
+        analysis: analysis.map(str::to_owned),
+        since: desk.now,
+        reason: reason.to_owned(),
+    };
+    write_pause(desk.connection, &new)?;
     desk.scheduler.pause(analysis);
     let in_force = pauses(desk.connection)?;
     let this = in_force.into_iter().find(|pause| pause.analysis.as_deref() == analysis);
     this.ok_or_else(|| super::failure::Fault::Stored("a pause was not stored".to_owned()))
+}
+
+/// Stores a pause, when there is none of the same analysis.
+pub(super) fn write_pause(connection: &Connection, pause: &Pause) -> Fallible<()> {
+    let Pause {
+        analysis,
+        since,
+        reason,
+    } = pause;
+    connection
+        .prepare_cached("INSERT INTO pause (analysis, since, reason) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?
+        .execute(params![analysis.as_deref().unwrap_or_default(), since.0, reason])?;
+    Ok(())
 }
 
 pub(super) fn resume(desk: &mut Desk<'_>, analysis: Option<&str>) -> Fallible<bool> {

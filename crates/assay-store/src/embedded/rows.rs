@@ -80,9 +80,10 @@ fn json_if<T: Serialize>(value: Option<&T>) -> Fallible<Option<String>> {
     value.map(json).transpose()
 }
 
-/// Stores a new job and returns its place in the order of submission.
+/// Stores a new job and returns its place in the order of submission, which is the next one unless it is given.
 pub(super) fn insert_job(
     connection: &Connection,
+    seq: Option<i64>,
     job: &Job,
     spec_json: &str,
     share_key: Option<&str>,
@@ -91,8 +92,8 @@ pub(super) fn insert_job(
     let inserted = connection
         .prepare_cached(
             "INSERT INTO job (id, analysis, priority, state, cancel_requested, revision, attempt, progress,
-                              submitted_at, usage, owner, share_key, shares, run_at, schedule)
-             VALUES (?1, ?2, ?3, ?4, 0, ?5, 0, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) ON CONFLICT (id) DO NOTHING",
+                              submitted_at, usage, owner, share_key, shares, run_at, schedule, seq)
+             VALUES (?1, ?2, ?3, ?4, 0, ?5, 0, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) ON CONFLICT (id) DO NOTHING",
         )?
         .execute(params![
             id.as_str(),
@@ -108,6 +109,7 @@ pub(super) fn insert_job(
             job.shares.as_ref().map(JobId::as_str),
             job.run_at.map(|at| at.0),
             spec.schedule.as_ref().map(ScheduleName::as_str),
+            seq,
         ])?;
     if inserted == 0 {
         return Err(refusals::known_id(id).into());
@@ -361,9 +363,10 @@ pub(super) fn load_attempts(connection: &Connection, job: &JobId) -> Fallible<Ve
     Ok(attempts)
 }
 
-/// Stores what happened to `job` and returns it with its place in the log.
+/// Stores what happened to `job` and returns it with its place in the log, which is the next one unless it is given.
 pub(super) fn insert_event(
     connection: &Connection,
+    number: Option<u64>,
     job: &JobId,
     owner: &UserName,
     revision: u64,
@@ -379,8 +382,8 @@ pub(super) fn insert_event(
     };
     connection
         .prepare_cached(
-            "INSERT INTO event (job, at, revision, state, cancel_requested, progress, owner)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            "INSERT INTO event (job, at, revision, state, cancel_requested, progress, owner, id)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         )?
         .execute(params![
             job.as_str(),
@@ -389,7 +392,8 @@ pub(super) fn insert_event(
             state,
             cancel_requested,
             progress,
-            owner.as_str()
+            owner.as_str(),
+            number.map(signed)
         ])?;
     Ok(Event {
         id: EventId(unsigned(connection.last_insert_rowid())),

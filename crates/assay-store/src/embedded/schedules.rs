@@ -107,7 +107,7 @@ fn check_room(connection: &Connection, owner: &UserName) -> Fallible<()> {
     Err(refusals::too_many_schedules(owner).into())
 }
 
-fn write(connection: &Connection, schedule: &Schedule) -> Fallible<()> {
+pub(super) fn write(connection: &Connection, schedule: &Schedule) -> Fallible<()> {
     let Schedule {
         owner,
         name,
@@ -148,7 +148,7 @@ fn find(connection: &Connection, owner: &UserName, name: &ScheduleName) -> Falli
     Ok(select(connection, &sql, params![owner.as_str(), name.as_str()])?.pop())
 }
 
-fn list(connection: &Connection, owner: Option<&UserName>) -> Fallible<Vec<Schedule>> {
+pub(super) fn list(connection: &Connection, owner: Option<&UserName>) -> Fallible<Vec<Schedule>> {
     match owner {
         Some(owner) => {
             let sql = format!("SELECT {COLUMNS} WHERE owner = ?1 ORDER BY name");

@@ -126,7 +126,7 @@ pub(super) fn replayed(
 }
 
 /// Keys of different users are different keys. No name has a space.
-fn owned_key(owner: &UserName, key: &str) -> String {
+pub(super) fn owned_key(owner: &UserName, key: &str) -> String {
     format!("{owner} {key}")
 }
 
@@ -256,7 +256,7 @@ struct NewRows<'a> {
 
 /// Writes all rows of a new job and its first event; its place in the order of submission.
 fn store(desk: &mut Desk<'_>, job: &Job, new: &NewRows<'_>) -> Fallible<i64> {
-    let seq = rows::insert_job(desk.connection, job, new.spec, new.share_key)?;
+    let seq = rows::insert_job(desk.connection, None, job, new.spec, new.share_key)?;
     for parent in new.parents {
         desk.connection
             .prepare_cached("INSERT INTO dependency (parent, child) VALUES (?1, ?2)")?

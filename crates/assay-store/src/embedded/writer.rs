@@ -14,6 +14,7 @@ use super::data::Shelves;
 use super::desk::{Desk, Fences, LiveProgress, News};
 use super::failure::{self, Fallible, Fault};
 use super::hot::Hot;
+use super::moving::Floors;
 use super::outbox::Outgoing;
 use super::scheduler::Scheduler;
 use super::trim;
@@ -22,6 +23,8 @@ use super::trim;
 const MAX_BATCH: usize = 1_024;
 /// Operations that may wait for the writer before callers wait as well.
 pub(super) const INBOX: usize = 8_192;
+/// Events that a slow listener may be behind before it has to list what it missed.
+const BROADCAST: usize = 4_096;
 
 /// What became of one operation within its batch.
 pub(super) enum Verdict {
@@ -144,6 +147,19 @@ pub(super) struct Told {
     pub progress: Arc<LiveProgress>,
 }
 
+impl Told {
+    pub(super) fn new() -> Self {
+        Self {
+            events: broadcast::Sender::new(BROADCAST),
+            queued: watch::Sender::new(0),
+            schedules: watch::Sender::new(0),
+            due: watch::Sender::new(0),
+            data: watch::Sender::new(0),
+            progress: Arc::new(LiveProgress::default()),
+        }
+    }
+}
+
 pub(super) struct Writer {
     connection: Connection,
     scheduler: Scheduler,
@@ -151,6 +167,7 @@ pub(super) struct Writer {
     hot: Hot,
     shelves: Shelves,
     fences: Fences,
+    floors: Floors,
     clock: Arc<dyn Clock>,
     settings: StoreSettings,
     told: Told,
@@ -173,6 +190,7 @@ impl Writer {
         let mut scheduler = Scheduler::load(&connection, &empty, settings.default_share, clock.now())?;
         scheduler.learn(&connection)?;
         let outgoing = Outgoing::load(&connection)?;
+        let floors = Floors::load(&connection)?;
         Ok(Self {
             connection,
             scheduler,
@@ -180,6 +198,7 @@ impl Writer {
             hot: Hot::default(),
             shelves: Shelves::default(),
             fences,
+            floors,
             clock,
             settings,
             told,
@@ -278,6 +297,7 @@ impl Writer {
             hot: &mut self.hot,
             shelves: &mut self.shelves,
             fences: &mut self.fences,
+            floors: self.floors,
             news,
             progress: &self.told.progress,
             settings: &self.settings,

@@ -28,6 +28,11 @@ const ENTRIES_AT_ONCE: usize = 1_000;
 /// What is being written carries this in its name until it is whole and synced.
 const PARTIAL: &str = ".partial-";
 
+/// Whether a path is that of a write that never came to its end.
+pub(crate) fn is_partial(path: &str) -> bool {
+    path.contains(PARTIAL)
+}
+
 /// An object store in a folder of the local file system.
 ///
 /// A write goes to a temporary name, is synced, gets its name, and then its folders are synced. So an object is whole

@@ -44,6 +44,36 @@ pub(crate) async fn is_of(objects: &dyn Objects, id: &str) -> Result<Option<bool
     }
 }
 
+/// Makes the place of the store `old`, or of nobody, that of the store `new`; of nobody when that needs no mark. Doing it
+/// again changes nothing.
+///
+/// # Errors
+/// `StoreLocked` when it belongs to a third store; `StoreFailed` when it cannot be reached.
+pub(crate) async fn hand_over(objects: &dyn Objects, old: Option<&str>, new: Option<&str>) -> Result<()> {
+    let location = Path::from(OWNER);
+    let mut is_free = true;
+    for id in [old, new].into_iter().flatten() {
+        match is_of(objects, id).await? {
+            None | Some(true) => {
+                is_free = true;
+                break;
+            }
+            Some(false) => is_free = false,
+        }
+    }
+    if !is_free {
+        return Err(foreign(objects));
+    }
+    let done = match new {
+        Some(new) => objects.put(&location, PutPayload::from(new.to_owned())).await.map(drop),
+        None => objects.delete(&location).await,
+    };
+    match done {
+        Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+        Err(cause) => Err(unreachable(&cause)),
+    }
+}
+
 pub(crate) fn foreign(objects: &dyn Objects) -> Error {
     let message = format!("{objects} holds the objects of another store");
     Error::new(Code::StoreLocked, message).hint("give each store a folder, prefix or database of its own")

@@ -49,6 +49,9 @@ impl Fault {
         match self {
             Self::Refused(error) => error,
             Self::Server(cause) => {
+                if cause.code() == Some(MOVING) {
+                    return moving();
+                }
                 tracing::error!(error = %cause, attempted, "the server of the store failed");
                 if says(&cause, &["OOM"]) {
                     return storage_full();
@@ -74,6 +77,14 @@ impl Fault {
             }
         }
     }
+}
+
+/// What scripts are refused with while the store is moved by somebody else.
+const MOVING: &str = "MOVING";
+
+fn moving() -> Error {
+    Error::new(Code::StoreLocked, "the store is being moved, or was moved")
+        .hint("start it again when `assay migrate` has ended; it tells where the store is then")
 }
 
 /// For a server that cannot be reached, is read-only or starts; what was asked may pass when it is tried again.

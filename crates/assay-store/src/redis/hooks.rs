@@ -110,6 +110,13 @@ async fn check_room(desk: &mut Desk, owner: &UserName) -> Fallible<()> {
     Err(refusals::too_many_hooks().into())
 }
 
+/// Stores a hook that was moved here.
+pub(super) fn add(desk: &mut Desk, hook: &Hook) -> Fallible<()> {
+    let owners = desk.store.keys.hook_owners();
+    desk.step.hset(&owners, hook.id.as_str(), hook.owner.as_str());
+    store(desk, hook)
+}
+
 fn store(desk: &mut Desk, hook: &Hook) -> Fallible<()> {
     let mut text = Vec::new();
     Stored::serialize(hook, &mut serde_json::Serializer::new(&mut text))?;
@@ -212,7 +219,7 @@ impl Inner {
         Ok(hooks.into_iter().map(|(_, hook)| hook).collect())
     }
 
-    async fn all_hooks(&self) -> Fallible<Vec<Hook>> {
+    pub(super) async fn all_hooks(&self) -> Fallible<Vec<Hook>> {
         let mut owners = self.values(&self.keys.hook_owners()).await?;
         owners.sort_unstable();
         owners.dedup();
@@ -280,7 +287,7 @@ pub(super) async fn relied_on(desk: &mut Desk, owner: &UserName) -> Fallible<Own
 /// A hook as it is stored: JSON, with times in milliseconds since 1970.
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Hook")]
-struct Stored {
+pub(crate) struct Stored {
     id: HookId,
     owner: UserName,
     url: String,

@@ -51,6 +51,12 @@ impl Keys {
         self.named("barrier")
     }
 
+    /// HASH: there while the store is moved to or from another place, and after it was: the `id` of the move, which
+    /// scripts of everybody else are refused for, and `mark` (JSON).
+    pub(super) fn moving(&self) -> String {
+        self.named("moving")
+    }
+
     /// STREAM: every event; the numbers of those that are of no job lie in LIST `events:others`, which only the script
     /// knows that tells them. The id of an entry is `<number of the event>-0`; the field `event` holds CloudEvents JSON.
     pub(super) fn events(&self) -> String {
@@ -261,9 +267,13 @@ impl Keys {
     }
 }
 
-/// Shares and workers. Of these the scripts alone know: STRING `present`, the pass of the latest claim; STRING `fence`,
-/// the newest fence.
+/// Shares and workers. Of these the scripts alone know: STRING `present`, the pass of the latest claim.
 impl Keys {
+    /// STRING: the newest fence.
+    pub(super) fn newest_fence(&self) -> String {
+        self.named("fence")
+    }
+
     /// HASH: a user of the queue: `waiting`, `running`, `charged_ms`, `pass`, `since`, where they stand in `place`, limits of
     /// their own, and under `cost:<analysis>` the microseconds that their jobs took of late.
     pub(super) fn user(&self, user: &UserName) -> String {

@@ -16,6 +16,7 @@ mod jobs;
 mod keys;
 mod leftovers;
 mod log;
+mod moving;
 mod news;
 mod outbox;
 mod place;
@@ -27,7 +28,7 @@ mod step;
 mod tail;
 mod upkeep;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use assay_core::{Clock, Code, Error, Result, Timestamp};
@@ -37,13 +38,17 @@ use tokio::task::AbortHandle;
 pub use inbox::{Inbox, InboxEntry, InboxReader, InboxRequest};
 
 use crate::embedded::StoreSettings;
+use crate::moving::refuse_marked;
 use crate::objects::Objects;
 use crate::seat::{Barrier, RedisUrl, Seat};
 use connection::Connection;
 use failure::Fallible;
 use hooks::KnownHooks;
+pub(crate) use hooks::Stored as StoredHook;
 use keys::Keys;
 use leftovers::Leftovers;
+pub(crate) use moving::RedisSide;
+pub(crate) use schedules::Stored as StoredSchedule;
 use server::Kept;
 use tail::{Channels, Tail};
 
@@ -125,6 +130,8 @@ struct Inner {
     data: data::Memory,
     known_hooks: KnownHooks,
     leftovers: Leftovers,
+    /// The move that this process does, when it does one.
+    moving: OnceLock<String>,
     tail: AbortHandle,
 }
 
@@ -133,9 +140,21 @@ impl RedisStore {
     ///
     /// # Errors
     /// `InvalidParameter` when the URL or the tag cannot be used, or the objects of the store lie elsewhere; `StoreLocked` when the
-    /// objects there are another store's; `StoreFailed` when the server or the objects cannot be reached, or the server
-    /// is too old or removes keys when its memory is full.
+    /// objects there are another store's, or when it is being moved or was; `StoreFailed` when the server or the objects
+    /// cannot be reached, or the server is too old or removes keys when its memory is full.
     pub async fn open(settings: RedisSettings, objects: Arc<dyn Objects>) -> Result<Self> {
+        let store = Self::connect(settings, objects).await?;
+        let inner = &store.inner;
+        let mark = inner.find_mark().await;
+        if let Some(mark) = mark.map_err(|fault| fault.into_error("look whether it is moved"))? {
+            return Err(refuse_marked(&mark));
+        }
+        place::agree(&inner.connection, &inner.keys, &*inner.objects).await?;
+        Ok(store)
+    }
+
+    /// Opens the store without a look at whose it and its objects are.
+    async fn connect(settings: RedisSettings, objects: Arc<dyn Objects>) -> Result<Self> {
         let RedisSettings {
             url,
             tag,
@@ -155,7 +174,6 @@ impl RedisStore {
         if let Some(barrier) = &barrier {
             barrier.prove().await?;
         }
-        place::agree(&connection, &keys, &*objects).await?;
         let channels = Channels::new();
         let tail = Tail::open(connection.clone(), keys.clone(), channels.clone())
             .await
@@ -173,6 +191,7 @@ impl RedisStore {
                 channels,
                 known_hooks: KnownHooks::default(),
                 leftovers: Leftovers::default(),
+                moving: OnceLock::new(),
                 tail: tokio::spawn(tail.run()).abort_handle(),
             }),
         })
@@ -223,6 +242,7 @@ impl Inner {
             share.max_running.to_string(),
             self.settings.kept_events.to_string(),
             (self.settings.kept_events / OTHERS).to_string(),
+            self.moving.get().cloned().unwrap_or_default(),
         ]
         .map(String::into_bytes)
         .to_vec()

@@ -16,7 +16,7 @@ use crate::objects::{self, Objects};
 pub(super) async fn agree(connection: &Connection, keys: &Keys, objects: &dyn Objects) -> Result<()> {
     let known = known(connection, keys).await;
     let (id, has_place) = known.map_err(|fault| fault.into_error("find out where its objects lie"))?;
-    let owner = format!("redis {id}");
+    let owner = owner_mark(&id);
     if has_place {
         return match objects::is_of(objects, &owner).await? {
             Some(true) => Ok(()),
@@ -30,7 +30,7 @@ pub(super) async fn agree(connection: &Connection, keys: &Keys, objects: &dyn Ob
 }
 
 /// The id of the store, and whether its objects have a place. One that has its id is not written to.
-async fn known(connection: &Connection, keys: &Keys) -> Fallible<(String, bool)> {
+pub(super) async fn known(connection: &Connection, keys: &Keys) -> Fallible<(String, bool)> {
     let mut pipeline = redis::pipe();
     pipeline.cmd("GET").arg(keys.id());
     pipeline.cmd("EXISTS").arg(keys.has_place());
@@ -43,6 +43,11 @@ async fn known(connection: &Connection, keys: &Keys) -> Fallible<(String, bool)>
     pipeline.cmd("GET").arg(keys.id());
     pipeline.cmd("EXISTS").arg(keys.has_place());
     connection.pipe(&pipeline).await
+}
+
+/// What the place of the objects of a store carries.
+pub(super) fn owner_mark(id: &str) -> String {
+    format!("redis {id}")
 }
 
 fn fresh() -> String {

@@ -106,6 +106,13 @@ async fn put(desk: &mut Desk, schedule: &Schedule, seen: Option<&Schedule>) -> F
     Ok(true)
 }
 
+/// Stores a schedule that was moved here.
+pub(super) fn add(desk: &mut Desk, schedule: &Schedule) -> Fallible<()> {
+    let owners = desk.store.keys.schedule_owners();
+    desk.step.sadd(&owners, schedule.owner.as_str());
+    save(desk, schedule)
+}
+
 /// Refuses one more schedule of an owner who has too many; no other may come meanwhile.
 async fn check_room(desk: &mut Desk, owner: &UserName) -> Fallible<()> {
     let key = desk.store.keys.schedules(owner);
@@ -192,7 +199,7 @@ impl Inner {
         Ok(schedules)
     }
 
-    async fn all_schedules(&self) -> Fallible<Vec<Schedule>> {
+    pub(super) async fn all_schedules(&self) -> Fallible<Vec<Schedule>> {
         let owners: BTreeSet<String> = self
             .connection
             .query(redis::cmd("SMEMBERS").arg(self.keys.schedule_owners()))
@@ -248,7 +255,7 @@ impl Inner {
 /// A schedule as it is stored: JSON, with times in milliseconds since 1970.
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Schedule")]
-struct Stored {
+pub(crate) struct Stored {
     owner: UserName,
     name: ScheduleName,
     cron: String,

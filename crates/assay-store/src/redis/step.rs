@@ -272,7 +272,6 @@ impl Step {
     }
 
     /// Lets the key go by itself after so many milliseconds.
-    #[allow(dead_code, reason = "for the rooms that are being added")]
     pub(super) fn expire(&mut self, key: &str, milliseconds: u64) {
         self.writes.push("PEXPIRE", &[&key, &milliseconds]);
     }

@@ -10,6 +10,7 @@ mod folder;
 mod leftovers;
 mod links;
 mod model;
+mod moving;
 mod objects;
 mod redis;
 mod redis_port;

@@ -93,7 +93,11 @@ pub struct Scene {
 
 impl Scene {
     pub fn new(harness: impl Harness + 'static) -> Self {
-        let clock = Arc::new(ManualClock::at(Timestamp(1_000_000_000_000)));
+        Self::with_clock(harness, Arc::new(ManualClock::at(Timestamp(1_000_000_000_000))))
+    }
+
+    /// As `new`, at the time of another store.
+    pub fn with_clock(harness: impl Harness + 'static, clock: Arc<ManualClock>) -> Self {
         let mut scene = Self {
             harness: Box::new(harness),
             clock,
@@ -108,6 +112,11 @@ impl Scene {
     pub fn reopen(&mut self) {
         self.ports = None;
         self.ports = Some(self.harness.open(self.clock.clone(), self.bounds));
+    }
+
+    /// Ends the process that held the store.
+    pub fn close(&mut self) {
+        self.ports = None;
     }
 
     /// As `reopen`; then the jobs come back that were running in the process that ended.

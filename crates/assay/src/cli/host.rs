@@ -1,11 +1,15 @@
 //! What the command line needs of the rest of the program: servers and engine processes. The wiring implements it.
 
+use std::sync::Arc;
+
+use assay_store::Objects;
+use assay_store::moving::{Moving, Place};
 use async_trait::async_trait;
 use clap::Args;
 use futures::future::BoxFuture;
 use tokio::sync::watch;
 
-use super::{ServeArgs, WorkArgs};
+use super::{MigrateArgs, ServeArgs, WorkArgs};
 
 #[async_trait]
 pub trait Host: Send + Sync {
@@ -14,6 +18,12 @@ pub trait Host: Send + Sync {
 
     /// Runs jobs of a shared store until the process is told to stop.
     async fn work(&self, args: WorkArgs) -> anyhow::Result<()>;
+
+    /// Opens both ends of a move.
+    async fn moving(&self, args: &MigrateArgs) -> anyhow::Result<Moving>;
+
+    /// Opens the store that is to be moved, and the place of its objects.
+    async fn movable(&self, args: &MigrateArgs) -> anyhow::Result<(Place, Arc<dyn Objects>)>;
 
     /// Starts a server inside this process; returns when it listens.
     async fn start(&self, args: ServeArgs) -> anyhow::Result<Running>;

@@ -15,6 +15,7 @@ mod host;
 mod job;
 mod link;
 mod load;
+mod migrate;
 mod notify;
 mod params;
 mod place;
@@ -43,6 +44,7 @@ pub use failure::Failure;
 pub use follow::verdict;
 pub use host::{EngineArgs, Host, Running};
 pub use load::rows_loaded;
+pub use migrate::MigrateArgs;
 pub use place::{PlaceArgs, StorePlace};
 pub use serve::{DEFAULT_LISTEN, Hidden, JobArgs, NoticeArgs, ServeArgs, parse_listen, parse_workers};
 pub use work::WorkArgs;
@@ -174,6 +176,8 @@ pub enum Command {
     Analyses(analyses::AnalysesArgs),
     /// Run jobs of a store in Redis, beside its servers
     Work(work::WorkArgs),
+    /// Move a whole store to another place
+    Migrate(migrate::MigrateArgs),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
     /// The inside of an engine process
@@ -234,6 +238,7 @@ pub async fn run(cli: Cli, host: &dyn Host) -> Result<(), Failure> {
         Command::Doctor(command) => doctor::run(&context()?, command).await,
         Command::Analyses(args) => analyses::run(&context()?, args).await,
         Command::Work(args) => Ok(host.work(args).await?),
+        Command::Migrate(args) => migrate::run(&cli.global, args, host).await,
         Command::Completions(args) => completions::run(&args),
         Command::Engine(args) => Ok(host.engine(args)?),
     }

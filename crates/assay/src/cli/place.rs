@@ -83,7 +83,7 @@ impl fmt::Display for StorePlace {
     }
 }
 
-fn parse_store(text: &str) -> Result<StorePlace, String> {
+pub(super) fn parse_store(text: &str) -> Result<StorePlace, String> {
     text.parse().map_err(|error: Error| match error.hint {
         Some(hint) => format!("{}; {hint}", error.message),
         None => error.message,

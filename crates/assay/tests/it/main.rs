@@ -25,6 +25,7 @@ mod inbox;
 mod jobs;
 mod links;
 mod loading;
+mod migrate;
 mod notices;
 mod notices_tls;
 mod objects;

@@ -36,7 +36,7 @@ fn entry_of(row: &Row<'_>) -> Fallible<Entry> {
     })
 }
 
-pub(super) fn find(connection: &Connection, name: &DatasetName) -> Fallible<Option<Entry>> {
+pub(in crate::embedded) fn find(connection: &Connection, name: &DatasetName) -> Fallible<Option<Entry>> {
     let mut statement = connection.prepare_cached(&format!("{ENTRY} WHERE folded = ?1"))?;
     let mut rows = statement.query([name.folded()])?;
     rows.next()?.map(entry_of).transpose()
@@ -80,7 +80,12 @@ pub(super) fn first_version(connection: &Connection, name: &DatasetName) -> Fall
 }
 
 /// Writes the entry as it is from now on.
-pub(super) fn write(connection: &Connection, entry: &Entry, hot_rows: u64, hot_bytes: u64) -> Fallible<()> {
+pub(in crate::embedded) fn write(
+    connection: &Connection,
+    entry: &Entry,
+    hot_rows: u64,
+    hot_bytes: u64,
+) -> Fallible<()> {
     let Entry { shown, layout, oldest } = entry;
     let source = shown.source.as_ref().map(json).transpose()?;
     connection

@@ -20,7 +20,9 @@ mod versions;
 mod writes;
 
 pub(super) use commits::{Clashes, publish};
-pub(super) use entries::referenced_objects;
+pub(super) use entries::{find as find_entry, referenced_objects, write as write_entry};
 pub(super) use expiry::expire;
 pub(super) use ports::TRIES;
 pub(super) use shelf::Shelves;
+pub(super) use snapshots::{deleted_rows, part_of};
+pub(super) use versions::operation_of;

@@ -54,7 +54,7 @@ pub(super) fn schema(connection: &Connection, folded: &str, version: Version) ->
 const PART: &str = "id, path, rows, bytes, checksum, schema, index_bytes, index_checksum, born";
 
 /// A part and the number of its row.
-pub(super) fn part_of(row: &Row<'_>) -> Fallible<(i64, Part, Version)> {
+pub(in crate::embedded) fn part_of(row: &Row<'_>) -> Fallible<(i64, Part, Version)> {
     let bytes: Option<i64> = row.get(6)?;
     let checksum: Option<String> = row.get(7)?;
     let part = Part {
@@ -99,7 +99,11 @@ pub(super) fn live_part(connection: &Connection, id: i64, version: Version) -> F
 }
 
 /// The rows of a part that are deleted in `version`, and how many pieces they came from.
-pub(super) fn deleted_rows(connection: &Connection, part: i64, version: Version) -> Fallible<(RowSet, u32)> {
+pub(in crate::embedded) fn deleted_rows(
+    connection: &Connection,
+    part: i64,
+    version: Version,
+) -> Fallible<(RowSet, u32)> {
     let mut statement = connection.prepare_cached(
         "SELECT whole, rows FROM part_deletion WHERE part = ?1 AND version <= ?2 ORDER BY version DESC",
     )?;

@@ -75,12 +75,10 @@ pub(super) const COLUMNS: &str =
     "version, operation, created_at, rows, created, replaced, deleted, job, author, message";
 
 pub(super) fn entry_of(row: &Row<'_>) -> Fallible<VersionEntry> {
-    let word = text(row, 1)?;
-    let operation = Operation::ALL.into_iter().find(|operation| operation.as_str() == word);
     let (job, user): (Option<String>, Option<String>) = (row.get(7)?, row.get(8)?);
     Ok(VersionEntry {
         version: Version(unsigned(row.get(0)?)),
-        operation: operation.ok_or_else(|| Fault::Stored(format!("`{word}` makes no version")))?,
+        operation: operation_of(text(row, 1)?)?,
         created_at: Timestamp(row.get(2)?),
         rows: unsigned(row.get(3)?),
         created: unsigned(row.get(4)?),
@@ -92,6 +90,11 @@ pub(super) fn entry_of(row: &Row<'_>) -> Fallible<VersionEntry> {
             message: row.get(9)?,
         },
     })
+}
+
+pub(in crate::embedded) fn operation_of(word: &str) -> Fallible<Operation> {
+    let operation = Operation::ALL.into_iter().find(|operation| operation.as_str() == word);
+    operation.ok_or_else(|| Fault::Stored(format!("`{word}` makes no version")))
 }
 
 /// Newest first.

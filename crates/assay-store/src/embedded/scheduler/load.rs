@@ -161,7 +161,7 @@ fn promised_stop(connection: &Connection, row: &Row<'_>, fence: Fence, own: &Lim
     Ok(by_cancel.map_or(by_limit, |at| at.min(by_limit)))
 }
 
-fn own_limits(connection: &Connection) -> Fallible<HashMap<UserName, ShareLimits>> {
+pub(in super::super) fn own_limits(connection: &Connection) -> Fallible<HashMap<UserName, ShareLimits>> {
     let mut statement = connection.prepare("SELECT user, weight, max_running, max_waiting FROM share_limits")?;
     let mut rows = statement.query([])?;
     let mut limits = HashMap::new();

@@ -15,6 +15,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use assay_core::{Fence, JobId, Progress, ShareLimits, Timestamp, UserName, WorkerId};
 
 pub(super) use costs::Costs;
+pub(super) use load::own_limits;
 pub(super) use shares::Shares;
 use workers::Workers;
 

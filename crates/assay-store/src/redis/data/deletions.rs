@@ -18,8 +18,8 @@ const PIECES: u32 = 512;
 /// Parts of which deleted rows are remembered; beyond that all are forgotten.
 const MOST: usize = 256;
 
-const BESIDE: u8 = b'+';
-const WHOLE: u8 = b'=';
+pub(super) const BESIDE: u8 = b'+';
+pub(super) const WHOLE: u8 = b'=';
 
 /// The deleted rows of a part in some version.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -37,7 +37,7 @@ impl Deleted {
         if self.pieces >= PIECES {
             self.write_whole(step, keys, part, version);
         } else {
-            write(step, keys, part, version, BESIDE, rows);
+            write(step, keys, part, version, BESIDE, &rows.to_bytes());
         }
     }
 
@@ -51,14 +51,15 @@ impl Deleted {
 
     fn write_whole(&mut self, step: &mut Step, keys: &DataKeys, part: u64, version: Version) {
         self.pieces = 0;
-        write(step, keys, part, version, WHOLE, &self.rows);
+        write(step, keys, part, version, WHOLE, &self.rows.to_bytes());
     }
 }
 
-fn write(step: &mut Step, keys: &DataKeys, part: u64, version: Version, kind: u8, rows: &RowSet) {
+/// Writes a set of rows in its stored form.
+pub(super) fn write(step: &mut Step, keys: &DataKeys, part: u64, version: Version, kind: u8, rows: &[u8]) {
     let mut member = format!("{version} ").into_bytes();
     member.push(kind);
-    member.extend(rows.to_bytes());
+    member.extend(rows);
     step.zadd(&keys.deleted(part), score(version), member);
 }
 
@@ -142,7 +143,13 @@ fn fold(base: &Deleted, members: &[Vec<u8>]) -> Fallible<Deleted> {
 }
 
 fn parse(member: &[u8]) -> Option<(u8, RowSet)> {
+    let (kind, rows) = split(member)?;
+    Some((kind, RowSet::from_bytes(rows)?))
+}
+
+/// What a set is, and its rows in their stored form.
+pub(super) fn split(member: &[u8]) -> Option<(u8, &[u8])> {
     let space = member.iter().position(|byte| *byte == b' ')?;
     let (kind, rows) = member.get(space + 1..)?.split_first()?;
-    Some((*kind, RowSet::from_bytes(rows)?))
+    Some((*kind, rows))
 }

@@ -205,7 +205,7 @@ pub(super) async fn list(store: &Inner, after: &str, limit: usize) -> Fallible<V
 }
 
 /// Folded names, at most `limit` after `after`.
-async fn names_after(store: &Inner, after: &str, limit: usize) -> Fallible<Vec<String>> {
+pub(super) async fn names_after(store: &Inner, after: &str, limit: usize) -> Fallible<Vec<String>> {
     let mut command = redis::cmd("ZRANGE");
     command.arg(store.keys.datasets()).arg(match after {
         "" => "-".to_owned(),

@@ -49,6 +49,17 @@ impl Meta {
         } = self;
         format!("{id} {added} {written} {bytes}")
     }
+
+    /// A record as it is stored once it has left, as the server writes it too.
+    pub(super) fn former_text(&self, json: &str) -> String {
+        let Self {
+            id,
+            added,
+            written,
+            bytes: _,
+        } = self;
+        format!("{id} {added} {written} {json}")
+    }
 }
 
 /// A hot record of some version.
@@ -133,15 +144,20 @@ pub(super) fn former_member(key: &str, removed: Version) -> String {
 
 /// Puts records under their keys.
 pub(super) fn put(step: &mut Step, keys: &DataKeys, records: &[(String, Meta, String)]) {
+    put_under(step, &keys.hot(), &keys.hot_meta(), records);
+}
+
+/// As [`put`], into two hashes: of texts, and of what is known of them.
+pub(super) fn put_under(step: &mut Step, hot: &str, meta: &str, records: &[(String, Meta, String)]) {
     for records in records.chunks(BATCH) {
         let texts = records
             .iter()
             .map(|(key, _, json)| (key.as_str(), json.clone().into_bytes()));
-        step.hset_all(&keys.hot(), &texts.collect::<Vec<_>>());
+        step.hset_all(hot, &texts.collect::<Vec<_>>());
         let metas = records
             .iter()
             .map(|(key, meta, _)| (key.as_str(), meta.text().into_bytes()));
-        step.hset_all(&keys.hot_meta(), &metas.collect::<Vec<_>>());
+        step.hset_all(meta, &metas.collect::<Vec<_>>());
     }
 }
 
@@ -174,7 +190,20 @@ pub(super) fn retire_all(step: &mut Step, keys: &DataKeys, version: Version, sin
     for staying in staying.chunks(BATCH) {
         step.own("reinstate", args(staying));
     }
+    note_bundle(step, keys, version, since);
+}
+
+/// Notes that records left a version together, none of which was added before `since`.
+pub(super) fn note_bundle(step: &mut Step, keys: &DataKeys, version: Version, since: Version) {
     step.zadd(&keys.retired(), score(version), format!("{since}:{version}"));
+}
+
+/// The version before which none of the records was added that are noted to have left together.
+pub(super) fn bundle_since(found: &[String]) -> Fallible<Option<Version>> {
+    let Some(member) = found.first() else { return Ok(None) };
+    let since = member.split_once(':').and_then(|(since, _)| since.parse().ok());
+    let since = since.ok_or_else(|| Fault::Stored(format!("`{member}` are no former records")))?;
+    Ok(Some(Version(since)))
 }
 
 /// The versions which records left together of which `version` may have some. `found` are members of the set of those
@@ -229,6 +258,22 @@ pub(super) async fn read_former(
         fields.extend(touched.retired.into_iter().map(|key| (touched.version, key)));
     }
     let fields: Vec<(Version, String)> = fields.into_iter().collect();
+    let former = read_fields(store, keys, &fields).await?.into_iter();
+    let former = former.filter(|(_, _, hot)| hot.meta.added <= version);
+    records.extend(former.map(|(_, key, hot)| (key, hot)));
+    for left in bundled {
+        records.extend(read_bundle(store, keys, *left, version).await?);
+    }
+    Ok(records)
+}
+
+/// Records that left versions one by one, given both versions and keys.
+pub(super) async fn read_fields(
+    store: &Inner,
+    keys: &DataKeys,
+    fields: &[(Version, String)],
+) -> Fallible<Vec<(Version, String, Hot)>> {
+    let mut records = Vec::with_capacity(fields.len());
     for fields in fields.chunks(BATCH) {
         let mut command = redis::cmd("HMGET");
         command.arg(keys.former());
@@ -236,25 +281,30 @@ pub(super) async fn read_former(
             command.arg(former_field(key, *left));
         }
         let found: Vec<Option<String>> = store.connection.query(&command).await?;
-        for ((_, key), text) in fields.iter().zip(found) {
+        for ((left, key), text) in fields.iter().zip(found) {
             // It has expired meanwhile.
             let hot = Hot::parse_former(&text.ok_or(Fault::Overtaken)?)?;
-            if hot.meta.added <= version {
-                records.push((key.clone(), hot));
-            }
+            records.push((*left, key.clone(), hot));
         }
-    }
-    for left in bundled {
-        let mut pipeline = redis::pipe();
-        pipeline.atomic().cmd("HGETALL").arg(keys.retired_hot(*left));
-        pipeline.cmd("HGETALL").arg(keys.retired_meta(*left));
-        let (texts, metas): (HashMap<_, _>, HashMap<_, _>) = store.connection.pipe(&pipeline).await?;
-        if metas.is_empty() {
-            return Err(Fault::Overtaken);
-        }
-        records.extend(unite(texts, &metas, version)?);
     }
     Ok(records)
+}
+
+/// The records of `version` among those that left another one together.
+pub(super) async fn read_bundle(
+    store: &Inner,
+    keys: &DataKeys,
+    left: Version,
+    version: Version,
+) -> Fallible<Vec<(String, Hot)>> {
+    let mut pipeline = redis::pipe();
+    pipeline.atomic().cmd("HGETALL").arg(keys.retired_hot(left));
+    pipeline.cmd("HGETALL").arg(keys.retired_meta(left));
+    let (texts, metas): (HashMap<_, _>, HashMap<_, _>) = store.connection.pipe(&pipeline).await?;
+    if metas.is_empty() {
+        return Err(Fault::Overtaken);
+    }
+    unite(texts, &metas, version)
 }
 
 /// Texts, what is known of them, and whether the hash was there.

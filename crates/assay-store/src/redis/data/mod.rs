@@ -13,6 +13,7 @@ mod deletions;
 mod entries;
 mod expiry;
 mod hot;
+pub(super) mod moving;
 mod parts;
 mod places;
 mod ports;

@@ -2,13 +2,13 @@
 
 use assay_core::{
     Author, Dataset, DatasetName, JobId, NewDataset, Operation, Page, PageRequest, RejectedLoad, Rejects, TableSchema,
-    Timestamp, UserName, Version, VersionEntry,
+    Timestamp, Version, VersionEntry,
 };
 use serde::{Deserialize, Serialize};
 
 use super::entries::{self, Standing};
 use super::rules;
-use crate::data::{Counts, taken_name};
+use crate::data::{Counts, StoredVersion, taken_name};
 use crate::redis::Inner;
 use crate::redis::desk::Desk;
 use crate::redis::failure::{Fallible, Fault};
@@ -16,48 +16,6 @@ use crate::redis::keys::DataKeys;
 use crate::redis::news;
 use crate::redis::step::Step;
 use crate::rules::{page_limit, page_of};
-
-/// A version as it is stored.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct StoredVersion {
-    pub version: Version,
-    pub name: DatasetName,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub key: Option<String>,
-    pub rows: u64,
-    pub bytes: u64,
-    /// Never before that of the version before.
-    pub created_at: Timestamp,
-    pub operation: Operation,
-    pub created: u64,
-    pub replaced: u64,
-    pub deleted: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub job: Option<JobId>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub user: Option<UserName>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub message: Option<String>,
-}
-
-impl StoredVersion {
-    pub(super) fn into_entry(self) -> VersionEntry {
-        VersionEntry {
-            version: self.version,
-            operation: self.operation,
-            created_at: self.created_at,
-            rows: self.rows,
-            created: self.created,
-            replaced: self.replaced,
-            deleted: self.deleted,
-            job: self.job,
-            author: Author {
-                user: self.user,
-                message: self.message,
-            },
-        }
-    }
-}
 
 /// What a load put aside, as it is stored.
 #[derive(Debug, Serialize, Deserialize)]

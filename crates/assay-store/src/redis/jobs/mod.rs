@@ -15,6 +15,7 @@ mod explain;
 mod index;
 mod lists;
 mod moves;
+pub(super) mod moving;
 mod pauses;
 mod ports;
 mod reap;

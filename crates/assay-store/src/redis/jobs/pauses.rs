@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::redis::desk::Desk;
 use crate::redis::failure::{Fallible, Fault};
-use crate::redis::step::Wake;
+use crate::redis::keys::Keys;
+use crate::redis::step::{Step, Wake};
 use crate::redis::{Inner, RedisStore};
 
 static UNPARK: LazyLock<Script> = LazyLock::new(|| {
@@ -108,6 +109,21 @@ impl RedisStore {
     }
 }
 
+/// Writes a pause.
+pub(super) fn write(step: &mut Step, keys: &Keys, pause: &Pause) -> Fallible<()> {
+    let Pause {
+        analysis,
+        since,
+        reason,
+    } = pause;
+    let json = serde_json::to_string(&Stored {
+        since: *since,
+        reason: reason.clone(),
+    })?;
+    step.hset(&keys.pauses(), analysis.as_deref().unwrap_or_default(), json);
+    Ok(())
+}
+
 async fn begin(desk: &mut Desk, analysis: Option<&str>, reason: &str) -> Fallible<Pause> {
     let (key, field) = (desk.store.keys.pauses(), analysis.unwrap_or_default());
     let mut command = redis::cmd("HGET");
@@ -116,13 +132,14 @@ async fn begin(desk: &mut Desk, analysis: Option<&str>, reason: &str) -> Fallibl
     if let Some(json) = known {
         return pause_of(field, &json);
     }
-    let json = serde_json::to_string(&Stored {
+    let pause = Pause {
+        analysis: analysis.map(str::to_owned),
         since: desk.now,
         reason: reason.to_owned(),
-    })?;
+    };
     desk.step.field_absent(&key, field);
-    desk.step.hset(&key, field, &json);
-    pause_of(field, &json)
+    write(&mut desk.step, &desk.store.keys, &pause)?;
+    Ok(pause)
 }
 
 async fn end(desk: &mut Desk, analysis: Option<&str>) -> Fallible<bool> {

@@ -41,22 +41,24 @@ pub(super) const FIELDS: [&str; 6] = [
 pub(super) type Numbers = [Option<u64>; FIELDS.len()];
 
 pub(super) fn standing_of(found: Numbers, defaults: ShareLimits) -> Standing {
-    let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
-    let [weight, max_running, max_waiting, running, waiting, charged_ms] = found;
-    let own = match (weight, max_running, max_waiting) {
-        (Some(weight), Some(max_running), Some(max_waiting)) => Some(ShareLimits {
-            weight: small(weight),
-            max_running: small(max_running),
-            max_waiting: small(max_waiting),
-        }),
-        _ => None,
-    };
+    let [.., running, waiting, charged_ms] = found;
     Standing {
-        limits: own.unwrap_or(defaults),
+        limits: own_limits(&found).unwrap_or(defaults),
         running: running.unwrap_or(0),
         waiting: waiting.unwrap_or(0),
         charged_ms: charged_ms.unwrap_or(0),
     }
+}
+
+/// The limits that a user has of their own.
+pub(super) fn own_limits(found: &Numbers) -> Option<ShareLimits> {
+    let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+    let [weight, max_running, max_waiting, ..] = *found;
+    Some(ShareLimits {
+        weight: small(weight?),
+        max_running: small(max_running?),
+        max_waiting: small(max_waiting?),
+    })
 }
 
 impl Inner {
@@ -176,7 +178,7 @@ impl RedisStore {
     }
 }
 
-async fn set_limits(desk: &mut Desk, user: &UserName, limits: Option<ShareLimits>) -> Fallible<Share> {
+pub(super) async fn set_limits(desk: &mut Desk, user: &UserName, limits: Option<ShareLimits>) -> Fallible<Share> {
     let key = desk.store.keys.user(user);
     match limits {
         Some(limits) => {

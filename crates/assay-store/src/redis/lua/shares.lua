@@ -1,12 +1,15 @@
 -- What scripts of the store share. KEYS[1] is the prefix of all keys. The first arguments are settings: the weight and
--- the most running jobs of users without limits of their own, how many events are kept, and how many of these may be of
--- no job.
+-- the most running jobs of users without limits of their own, how many events are kept, how many of these may be of no
+-- job, and the move that this is done for. While a store is moved nobody else does anything.
 local P = KEYS[1]
+if (redis.call('HGET', P .. 'moving', 'id') or '') ~= ARGV[5] then
+  return redis.error_reply('MOVING the store is moved to or from another place')
+end
 local DEFAULT_WEIGHT, DEFAULT_RUNNING = tonumber(ARGV[1]), tonumber(ARGV[2])
 local KEPT_EVENTS, KEPT_OTHERS = ARGV[3], tonumber(ARGV[4])
 local MONTH_S = 30 * 24 * 3600
 local call = redis.call
-local at = 4
+local at = 5
 
 local function take()
   at = at + 1

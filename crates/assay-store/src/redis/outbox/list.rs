@@ -2,6 +2,7 @@
 
 use assay_core::{Delivery, DeliveryFilter, DeliveryId, Destination, Notice, Page, PageRequest};
 
+use crate::moving::{self, Item};
 use crate::redis::Inner;
 use crate::redis::failure::Fallible;
 use crate::refusals;
@@ -55,6 +56,21 @@ impl Inner {
         let numbers: Vec<u64> = self.connection.query(&command).await?;
         Ok(numbers.into_iter().map(DeliveryId).collect())
     }
+}
+
+/// Deliveries after a number as items that are moved.
+pub(in crate::redis) async fn moving(store: &Inner, after: Option<&str>) -> Fallible<moving::Page> {
+    let mut command = redis::cmd("ZRANGE");
+    command.arg(store.keys.deliveries());
+    command.arg(format!("({}", after.unwrap_or("0"))).arg("+inf");
+    command.arg("BYSCORE").arg("LIMIT").arg(0).arg(AT_ONCE);
+    let numbers: Vec<u64> = store.connection.query(&command).await?;
+    let next = numbers.last().filter(|_| numbers.len() == AT_ONCE);
+    let next = next.map(u64::to_string);
+    let ids: Vec<DeliveryId> = numbers.into_iter().map(DeliveryId).collect();
+    let rows = store.delivery_rows(&ids).await?.into_iter();
+    let items = rows.map(|row| Item::Delivery(Box::new(row.delivery))).collect();
+    Ok(moving::Page { items, next })
 }
 
 fn passes(filter: &DeliveryFilter, delivery: &Delivery) -> bool {

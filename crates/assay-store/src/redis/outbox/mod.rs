@@ -16,8 +16,10 @@ use tokio::sync::watch;
 
 use super::RedisStore;
 
+pub(super) use list::moving;
 pub(super) use moves::{give_up, trim};
 pub(super) use post::{forget, post};
+pub(super) use rows::add;
 
 #[async_trait]
 impl Outbox for RedisStore {

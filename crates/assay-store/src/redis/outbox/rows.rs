@@ -58,6 +58,20 @@ pub(super) fn insert(desk: &mut Desk, delivery: Delivery) -> Fallible<()> {
     write(desk, &row)
 }
 
+/// Stores a delivery that was moved here, unless it is there.
+pub(in crate::redis) async fn add(desk: &mut Desk, delivery: &Delivery) -> Fallible<()> {
+    if desk.store.find_delivery(delivery.id).await?.is_some() {
+        return Ok(());
+    }
+    if let Notice::Ended { event, .. } = &delivery.notice {
+        let key = desk.store.keys.delivery(delivery.id);
+        insert(desk, delivery.clone())?;
+        desk.step.hset(&key, "event", event.0);
+        return Ok(());
+    }
+    insert(desk, delivery.clone())
+}
+
 /// Writes a delivery that was read as `row` and has changed in it.
 pub(super) fn save(desk: &mut Desk, row: &Row) -> Fallible<()> {
     let key = desk.store.keys.delivery(row.delivery.id);

@@ -2,6 +2,7 @@
 //! on purpose, each of which must be found out.
 
 mod faults;
+mod moved;
 mod on_redis;
 mod queue;
 mod records;

@@ -15,10 +15,10 @@ use crate::support::{EmbeddedHarness, Scene, refused};
 use crate::warehouse::{Warehouse, delete, name, put_if};
 
 /// What a version holds: text and writer of each key.
-type Content = BTreeMap<String, (String, Version)>;
+pub(super) type Content = BTreeMap<String, (String, Version)>;
 
 #[derive(Debug, Clone, Copy)]
-enum If {
+pub(super) enum If {
     Any,
     Absent,
     Present,
@@ -28,7 +28,7 @@ enum If {
 }
 
 #[derive(Debug, Clone)]
-enum Step {
+pub(super) enum Step {
     /// Keys, whether it is put, and on which condition.
     Write(Vec<(u8, bool, If)>),
     Load(CommitMode, Vec<u8>),
@@ -47,7 +47,7 @@ enum Step {
     Reopen,
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub(super) fn step() -> impl Strategy<Value = Step> {
     let condition = prop_oneof![
         4 => Just(If::Any),
         1 => Just(If::Absent),
@@ -72,18 +72,18 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-struct Run {
-    scene: Scene,
+pub(super) struct Run {
+    pub scene: Scene,
     warehouse: Warehouse,
     /// By version, from the oldest that is kept.
-    versions: BTreeMap<u64, Content>,
-    begun: Vec<Compacted>,
+    pub versions: BTreeMap<u64, Content>,
+    pub begun: Vec<Compacted>,
     /// Makes texts differ.
     texts: u64,
 }
 
 impl Run {
-    async fn new(scene: Scene) -> Self {
+    pub(super) async fn new(scene: Scene) -> Self {
         let new = NewDataset {
             name: name(),
             key: Some("id".to_owned()),
@@ -111,7 +111,7 @@ impl Run {
         self.texts.to_string()
     }
 
-    async fn take(&mut self, step: Step) {
+    pub(super) async fn take(&mut self, step: Step) {
         match step {
             Step::Write(writes) => self.write(writes).await,
             Step::Load(mode, keys) => self.load(mode, keys).await,
@@ -260,7 +260,7 @@ impl Run {
     }
 
     /// Every version that is kept reads as the model says, by scan and by key.
-    async fn compare(&self, place: usize) {
+    pub(super) async fn compare(&self, place: usize) {
         let older = *self.versions.keys().nth(place % self.versions.len()).unwrap();
         for version in [self.newest().0, older] {
             let content = &self.versions[&version];

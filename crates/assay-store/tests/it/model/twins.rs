@@ -17,15 +17,15 @@ use crate::redis::{RedisHarness, Server};
 use crate::support::{EmbeddedHarness, Scene, canceled, failed, new_job, succeeded, usage};
 
 /// One of the two, with everything that was ever given.
-struct Twin {
-    scene: Scene,
-    jobs: Vec<JobId>,
-    leases: Vec<Lease>,
+pub(super) struct Twin {
+    pub scene: Scene,
+    pub jobs: Vec<JobId>,
+    pub leases: Vec<Lease>,
 }
 
 /// What a step brought about, with jobs by their places: ids and fences differ.
 #[derive(Debug, PartialEq)]
-enum Answer {
+pub(super) enum Answer {
     Nothing,
     Refused(Code),
     Job(usize, State, u64),
@@ -36,7 +36,7 @@ enum Answer {
 
 /// A job as it is and what the log says of it, without what differs.
 #[derive(Debug, Default, PartialEq)]
-struct Seen {
+pub(super) struct Seen {
     job: Option<Standing>,
     attempts: Vec<(u32, Option<AttemptOutcome>, Option<Timestamp>)>,
     told: Vec<(u64, Timestamp, EventKind)>,
@@ -56,7 +56,7 @@ struct Standing {
 }
 
 impl Twin {
-    fn new(scene: Scene) -> Self {
+    pub(super) fn new(scene: Scene) -> Self {
         Self {
             scene,
             jobs: Vec::new(),
@@ -83,7 +83,7 @@ impl Twin {
         }
     }
 
-    async fn take(&mut self, step: &Step) -> Answer {
+    pub(super) async fn take(&mut self, step: &Step) -> Answer {
         match step {
             Step::Submit(submission) => self.submit(submission).await,
             Step::Claim { max } => {
@@ -203,7 +203,7 @@ impl Twin {
         self.told(self.scene.changes().change(id, asked).await)
     }
 
-    async fn seen(&self) -> Vec<Seen> {
+    pub(super) async fn seen(&self) -> Vec<Seen> {
         let mut all = Vec::new();
         for id in &self.jobs {
             // Of a removed job one store keeps the newest event of all.
@@ -237,7 +237,7 @@ impl Twin {
         all
     }
 
-    async fn charged(&self) -> Vec<(String, u64, u64, u64)> {
+    pub(super) async fn charged(&self) -> Vec<(String, u64, u64, u64)> {
         let shares = self.scene.queue().shares().await.unwrap();
         let charged = shares.into_iter();
         charged

@@ -26,6 +26,7 @@ pub use cluster::ClusterHarness;
 
 use crate::redis_port::redis_server;
 use crate::support::{Bounds, Harness, LEASE_MS};
+pub use contract::names_of_keys;
 
 /// A server on a socket in a folder of its own; it ends with the value.
 pub struct Server {
@@ -175,6 +176,11 @@ impl Harness for RedisHarness {
     fn lost_after_ms(&self) -> i64 {
         LEASE_MS
     }
+}
+
+/// Opens the store as a server does.
+pub async fn open_store(harness: &RedisHarness) -> assay_core::Result<RedisStore> {
+    open(&harness.server, |settings| settings.tag.clone_from(&harness.tag)).await
 }
 
 /// A store of its own, on the clock of the server.
