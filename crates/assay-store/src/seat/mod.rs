@@ -24,7 +24,7 @@ pub(crate) use discovery::{Discovery, Node};
 pub(crate) use durability::{About, Durability};
 use url::Kind;
 pub use url::RedisUrl;
-pub(crate) use url::is_redis;
+pub(crate) use url::{HINT, is_redis};
 
 /// How long a server that is asked for the node may take to answer, and to be connected to.
 const ASK: Duration = Duration::from_secs(2);

@@ -7,6 +7,7 @@ mod doctor;
 mod durability;
 mod faults;
 mod many;
+mod nodes;
 mod notices;
 mod sentinels;
 mod tls;
