@@ -7,15 +7,16 @@ use anyhow::Context as _;
 use assay_core::{Clock, Code, Error, Limits, Links, Runner, SystemClock};
 use assay_server::{ServerSettings, Services, fire_schedules_until, refresh_linked_until};
 use assay_store::Ports;
+use assay_store::doctor::Examined;
 use async_trait::async_trait;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::background::{self, Background};
-use crate::cli::{EngineArgs, Host, Running, ServeArgs, StorePlace, WorkArgs};
+use crate::cli::{EngineArgs, ExamineArgs, Host, Running, ServeArgs, StorePlace, WorkArgs};
 use crate::store::Store;
-use crate::{engine_process, objects};
+use crate::{engine_process, objects, store};
 
 /// This process as the one that serves.
 pub struct ThisProcess;
@@ -53,6 +54,13 @@ impl Host for ThisProcess {
     async fn work(&self, args: WorkArgs) -> anyhow::Result<()> {
         log_to_stderr("info");
         work(args).await
+    }
+
+    async fn examine(&self, args: ExamineArgs) -> anyhow::Result<Vec<Examined>> {
+        // The causes of what it finds.
+        log_to_stderr("warn");
+        let (access, _) = objects::access(&args.place, args.ca_file.as_deref())?;
+        Ok(store::examine(&args.place, &access).await?)
     }
 
     fn engine(&self, args: EngineArgs) -> anyhow::Result<()> {

@@ -22,6 +22,9 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0006.sql"),
 ];
 
+/// The format of the database that this program writes.
+pub(super) const NEWEST_FORMAT: usize = MIGRATIONS.len();
+
 /// The folder of a store that this process owns.
 pub(super) struct Files {
     folder: PathBuf,

@@ -7,6 +7,7 @@
 mod connection;
 mod data;
 mod desk;
+mod doctor;
 mod events;
 mod failure;
 mod history;

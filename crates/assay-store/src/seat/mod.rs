@@ -21,7 +21,7 @@ use tokio::time::timeout;
 
 pub(crate) use barrier::Barrier;
 pub(crate) use discovery::{Discovery, Node};
-pub(crate) use durability::{About, Durability};
+pub(crate) use durability::{About, Answers, Durability, find};
 use url::Kind;
 pub use url::RedisUrl;
 pub(crate) use url::{HINT, is_redis};

@@ -1,11 +1,12 @@
 //! What the command line needs of the rest of the program: servers and engine processes. The wiring implements it.
 
+use assay_store::doctor::Examined;
 use async_trait::async_trait;
 use clap::Args;
 use futures::future::BoxFuture;
 use tokio::sync::watch;
 
-use super::{ServeArgs, WorkArgs};
+use super::{ExamineArgs, ServeArgs, WorkArgs};
 
 #[async_trait]
 pub trait Host: Send + Sync {
@@ -14,6 +15,9 @@ pub trait Host: Send + Sync {
 
     /// Runs jobs of a shared store until the process is told to stop.
     async fn work(&self, args: WorkArgs) -> anyhow::Result<()>;
+
+    /// Looks at everything that lies in a place, without a server.
+    async fn examine(&self, args: ExamineArgs) -> anyhow::Result<Vec<Examined>>;
 
     /// Starts a server inside this process; returns when it listens.
     async fn start(&self, args: ServeArgs) -> anyhow::Result<Running>;
