@@ -3,6 +3,7 @@
 //! It keeps what it is given: it runs no analysis, reads no Parquet, and looks at a clock only through `Clock`.
 
 mod data;
+pub mod doctor;
 pub mod embedded;
 mod ends;
 mod history;

@@ -29,7 +29,10 @@ async fn open(args: &PlaceArgs, must_exist: bool, ca_file: Option<&std::path::Pa
         }
         StorePlace::Redis { url: server, .. } => {
             let objects = open_objects()?;
-            let settings = RedisSettings::from(server);
+            let settings = RedisSettings {
+                authorities: access.authorities.clone(),
+                ..RedisSettings::from(server)
+            };
             let place = Place::redis(settings, server.to_string(), objects.clone()).await?;
             Ok(End { place, objects, url })
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use assay_core::{Clock, Code, Error, Limits, Links, Runner, SystemClock};
 use assay_server::{ServerSettings, Services, Submissions, fire_schedules_until, refresh_linked_until};
+use assay_store::doctor::Examined;
 use assay_store::moving::{Moving, Place};
 use assay_store::{Objects, Ports};
 use async_trait::async_trait;
@@ -14,9 +15,9 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::background::{self, Background};
-use crate::cli::{EngineArgs, Host, MigrateArgs, Running, ServeArgs, StorePlace, WorkArgs};
+use crate::cli::{EngineArgs, ExamineArgs, Host, MigrateArgs, Running, ServeArgs, StorePlace, WorkArgs};
 use crate::store::Store;
-use crate::{engine_process, inbox, moving, objects};
+use crate::{engine_process, inbox, moving, objects, store};
 
 /// This process as the one that serves.
 pub struct ThisProcess;
@@ -64,6 +65,13 @@ impl Host for ThisProcess {
     async fn movable(&self, args: &MigrateArgs) -> anyhow::Result<(Place, Arc<dyn Objects>)> {
         log_to_stderr("warn");
         moving::source(args).await
+    }
+
+    async fn examine(&self, args: ExamineArgs) -> anyhow::Result<Vec<Examined>> {
+        // The causes of what it finds.
+        log_to_stderr("warn");
+        let (access, _) = objects::access(&args.place, args.ca_file.as_deref())?;
+        Ok(store::examine(&args.place, &access).await?)
     }
 
     fn engine(&self, args: EngineArgs) -> anyhow::Result<()> {

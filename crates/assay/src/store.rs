@@ -4,8 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use assay_core::{Clock, Code, Error, ObjectsAccess};
-use assay_store::{EmbeddedStore, Inbox, Objects, ObjectsUrl, Ports, RedisSettings, RedisStore, StoreSettings};
+use assay_core::{Clock, Code, Error, ObjectsAccess, SystemClock};
+use assay_store::doctor::Examined;
+use assay_store::{
+    EmbeddedStore, Inbox, Objects, ObjectsUrl, Ports, RedisSettings, RedisStore, RedisUrl, StoreSettings,
+};
 use serde_json::{Value, json};
 
 use crate::cli::{JobArgs, PlaceArgs, StorePlace};
@@ -37,7 +40,7 @@ impl Store {
             StorePlace::Redis { url, .. } => {
                 let settings = RedisSettings {
                     store: settings(jobs),
-                    ..RedisSettings::from(url)
+                    ..redis(url, access)
                 };
                 return Ok(Self::Shared(RedisStore::open(settings, objects()?).await?));
             }
@@ -89,6 +92,23 @@ impl Store {
             Self::Shared(store) => drop(store),
         }
     }
+}
+
+/// What a Redis is reached by. Those who vouch for its objects vouch for it, too.
+fn redis(url: &RedisUrl, access: &ObjectsAccess) -> RedisSettings {
+    RedisSettings {
+        authorities: access.authorities.clone(),
+        ..RedisSettings::from(url)
+    }
+}
+
+/// Looks at everything that lies in the place. Nothing is changed, and no store made.
+pub async fn examine(place: &PlaceArgs, access: &ObjectsAccess) -> Result<Vec<Examined>, Error> {
+    let objects = || assay_store::objects::open(access, Arc::new(SystemClock));
+    Ok(match &place.store {
+        StorePlace::Folder(folder) => EmbeddedStore::examine(folder.clone(), objects).await,
+        StorePlace::Redis { url, .. } => RedisStore::examine(redis(url, access), objects()?).await,
+    })
 }
 
 fn settings(jobs: &JobArgs) -> StoreSettings {

@@ -23,6 +23,9 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0006.sql"),
 ];
 
+/// The format of the database that this program writes.
+pub(super) const NEWEST_FORMAT: usize = MIGRATIONS.len();
+
 const DATABASE: &str = "assay.db";
 /// The mark of a move, as JSON, and as it is while it is being written.
 const MARK: &str = "moving.json";

@@ -9,6 +9,7 @@ mod changes;
 mod check;
 mod data;
 mod desk;
+mod doctor;
 mod ends;
 mod failure;
 mod files;

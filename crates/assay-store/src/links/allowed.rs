@@ -78,6 +78,10 @@ mod tests {
         assert!(!covers("redis://h", "redis://h:1"));
         assert!(!covers("redis://h", "rediss://h"));
         assert!(!covers("redis://h", "redis://h.example"));
+        // Their keys lie on many nodes, or on one that moves.
+        for text in ["redis+cluster://h", "redis+sentinel://h/0?master=m"] {
+            assert!(text.parse::<AllowedServer>().is_err());
+        }
     }
 
     #[test]

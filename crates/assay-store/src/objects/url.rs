@@ -8,7 +8,7 @@ use assay_core::{Code, Error, Result};
 use object_store::path::Path;
 use url::Url;
 
-use crate::seat::{RedisUrl, is_redis};
+use crate::seat::{self, RedisUrl, is_redis};
 
 const HINT: &str = "name a folder, `s3://bucket/prefix`, `redis://user:password@host:6379/0`, `rediss://…`, \
                     `redis+unix:///path/of/socket?db=0`, `redis+sentinel://…` or `redis+cluster://…`";
@@ -52,7 +52,7 @@ impl FromStr for ObjectsUrl {
             _ => return Ok(Self::Folder(PathBuf::from(text))),
         };
         if is_redis(scheme) {
-            return text.parse().map(Self::Redis);
+            return text.parse().map(Self::Redis).map_err(of_all_places);
         }
         let url = Url::parse(text).map_err(|cause| refused(&format!("the `{scheme}` URL cannot be read: {cause}")))?;
         match scheme {
@@ -68,6 +68,12 @@ impl FromStr for ObjectsUrl {
 
 fn refused(message: &str) -> Error {
     Error::new(Code::InvalidParameter, message).hint(HINT)
+}
+
+/// A hint of how a Redis is named becomes one of how any place is.
+fn of_all_places(error: Error) -> Error {
+    let is_general = error.hint.as_deref() == Some(seat::HINT);
+    if is_general { error.hint(HINT) } else { error }
 }
 
 fn s3(url: &Url) -> Result<S3Url> {

@@ -7,6 +7,7 @@
 mod connection;
 mod data;
 mod desk;
+mod doctor;
 mod events;
 mod failure;
 mod history;
@@ -168,9 +169,7 @@ impl RedisStore {
         let connection = Connection::open(Seat::new(&url, &tag, authorities)?, timeout).await?;
         let kept = server::check(&connection, url.durability()).await?;
         let keys = Keys::new(&tag);
-        let barrier = url
-            .durability()
-            .map(|asked| Barrier::new(connection.discovery().clone(), keys.barrier(), asked));
+        let barrier = Barrier::asked(connection.discovery(), keys.barrier(), url.durability());
         if let Some(barrier) = &barrier {
             barrier.prove().await?;
         }

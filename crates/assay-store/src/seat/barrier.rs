@@ -61,23 +61,25 @@ impl Drop for Task {
 }
 
 impl Barrier {
-    /// Must be called inside a Tokio runtime. `key` is what is written in every round.
-    pub(crate) fn new(discovery: Discovery, key: String, asked: Durability) -> Self {
+    /// What has to be waited for when this is asked for; nothing when writes are to be as durable as the server makes
+    /// them. `key` is what is written in every round. Must be called inside a Tokio runtime.
+    pub(crate) fn asked(discovery: &Discovery, key: String, asked: Option<Durability>) -> Option<Self> {
+        let asked = asked.filter(|asked| *asked != Durability::Fast)?;
         let (stands, stand) = watch::channel(Stand::Away);
         let (waiting, waiters) = mpsc::channel(WAITING);
         let rounds = Rounds {
-            discovery,
+            discovery: discovery.clone(),
             key,
             asked,
             stands,
             waiters,
             number: 0,
         };
-        Self {
+        Some(Self {
             stand,
             waiting,
             _task: Arc::new(Task(tokio::spawn(rounds.run()).abort_handle())),
-        }
+        })
     }
 
     /// Waits until the server can tell when a write is on disk. To be called before the write, so that no restart of the

@@ -21,10 +21,10 @@ use tokio::time::timeout;
 
 pub(crate) use barrier::Barrier;
 pub(crate) use discovery::{Discovery, Node};
-pub(crate) use durability::{About, Durability};
+pub(crate) use durability::{About, Answers, Durability, find};
 use url::Kind;
 pub use url::RedisUrl;
-pub(crate) use url::is_redis;
+pub(crate) use url::{HINT, is_redis};
 
 /// How long a server that is asked for the node may take to answer, and to be connected to.
 const ASK: Duration = Duration::from_secs(2);

@@ -17,7 +17,7 @@ const SENTINEL_PORT: u16 = 26379;
 /// More servers than anybody has to name to be understood.
 const MAX_SERVERS: usize = 64;
 
-const HINT: &str = "write it as in `redis://user:password@host:6379/0`, `rediss://…`, \
+pub(crate) const HINT: &str = "write it as in `redis://user:password@host:6379/0`, `rediss://…`, \
                     `redis+unix:///path/of/socket?db=0`, `redis+sentinel://host1:26379,host2:26379/0?master=name` or \
                     `redis+cluster://host1:6379,host2:6379`";
 

@@ -28,8 +28,8 @@ fn free_port() -> u16 {
 
 /// Ends with the value.
 pub struct PortServer {
-    child: Child,
-    port: u16,
+    pub child: Child,
+    pub port: u16,
     password: Option<String>,
     said: Mutex<Receiver<String>>,
     _folder: tempfile::TempDir,
@@ -55,37 +55,8 @@ impl PortServer {
         server
     }
 
-    /// Starts a sentinel that has these settings.
-    pub fn start_sentinel(settings: &str) -> Self {
-        Self::begin("--port", |folder, command| {
-            let file = folder.join("sentinel.conf");
-            std::fs::write(&file, settings).unwrap();
-            command.arg(file).arg("--sentinel");
-        })
-    }
-
-    /// Starts a server that speaks over TLS alone, with a key and a certificate for `localhost`, each in PEM.
-    pub fn start_tls(key: &str, certificate: &str) -> Self {
-        Self::begin("--tls-port", |folder, command| {
-            let (key_file, certificate_file) = (folder.join("key.pem"), folder.join("certificate.pem"));
-            std::fs::write(&key_file, key).unwrap();
-            std::fs::write(&certificate_file, certificate).unwrap();
-            command.args([
-                "--port",
-                "0",
-                "--save",
-                "",
-                "--tls-auth-clients",
-                "no",
-                "--tls-key-file",
-            ]);
-            command.arg(key_file).arg("--tls-cert-file").arg(&certificate_file);
-            command.arg("--tls-ca-cert-file").arg(certificate_file);
-        })
-    }
-
     /// Gives it a port by an option of this name.
-    fn begin(port_option: &str, set_up: impl Fn(&Path, &mut Command)) -> Self {
+    pub fn begin(port_option: &str, set_up: impl Fn(&Path, &mut Command)) -> Self {
         for _ in 0..TRIES {
             let folder = tempfile::tempdir().unwrap();
             let port = free_port();
@@ -114,25 +85,10 @@ impl PortServer {
     }
 
     /// Waits until it has said one of these words since it was last asked; whether it did before it ended.
-    fn says_one_of(&self, words: &[&str]) -> bool {
+    pub fn says_one_of(&self, words: &[&str]) -> bool {
         let said = self.said.lock().unwrap();
         let next = || said.recv_timeout(SAYS_WITHIN).ok();
         std::iter::from_fn(next).any(|line| words.iter().any(|words| line.contains(words)))
-    }
-
-    /// Waits until it has said these words since it was last asked.
-    pub fn wait_until_it_says(&self, words: &str) {
-        assert!(self.says_one_of(&[words]), "`{words}` should be said");
-    }
-
-    pub fn port(&self) -> u16 {
-        self.port
-    }
-
-    /// Kills the server, as a power cut does to its process.
-    pub fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
     }
 
     /// The address of a database, after `login`, such as `:password@`.

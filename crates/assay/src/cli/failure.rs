@@ -18,6 +18,8 @@ pub enum Failure {
     Canceled { id: String },
     /// Something is wrong with the queue. `tried` says that a repair was asked for.
     Unsound { left: u64, tried: bool },
+    /// Something is wrong with the store; each problem was told.
+    Unwell { problems: u64 },
     /// The server refused some of many records; each was told.
     Refused { records: u64 },
     /// Somebody ended the pause of `thing` while it was drained.
@@ -65,7 +67,7 @@ impl Failure {
             Failure::Client { error, .. } => error.problem().map_or(1, code_of),
             Failure::Job { error, .. } => code_of(error),
             Failure::Other(error) => error.downcast_ref().map_or(1, code_of),
-            Failure::Unsound { .. } | Failure::Refused { .. } => 1,
+            Failure::Unsound { .. } | Failure::Unwell { .. } | Failure::Refused { .. } => 1,
             Failure::Canceled { .. } => 5,
             Failure::Resumed { .. } => 6,
             Failure::Interrupted => 130,
@@ -87,6 +89,11 @@ impl Failure {
                 )
             }
             Failure::Unsound { left, tried } => errors::render(&unsound(*left, *tried), None, screen),
+            Failure::Unwell { problems } => {
+                let message = format!("not everything is well: {}", text::counted(*problems, "problem"));
+                let error = Error::new(Code::Internal, message);
+                errors::render(&error.hint("what to do is told with each"), None, screen)
+            }
             Failure::Resumed { thing } => {
                 let error = Error::new(
                     Code::Conflict,

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use assay_store::Objects;
+use assay_store::doctor::Examined;
 use assay_store::moving::{Moving, Place};
 use async_trait::async_trait;
 use clap::Args;
 use futures::future::BoxFuture;
 use tokio::sync::watch;
 
-use super::{MigrateArgs, ServeArgs, WorkArgs};
+use super::{ExamineArgs, MigrateArgs, ServeArgs, WorkArgs};
 
 #[async_trait]
 pub trait Host: Send + Sync {
@@ -24,6 +25,9 @@ pub trait Host: Send + Sync {
 
     /// Opens the store that is to be moved, and the place of its objects.
     async fn movable(&self, args: &MigrateArgs) -> anyhow::Result<(Place, Arc<dyn Objects>)>;
+
+    /// Looks at everything that lies in a place, without a server.
+    async fn examine(&self, args: ExamineArgs) -> anyhow::Result<Vec<Examined>>;
 
     /// Starts a server inside this process; returns when it listens.
     async fn start(&self, args: ServeArgs) -> anyhow::Result<Running>;

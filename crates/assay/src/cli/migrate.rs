@@ -9,7 +9,7 @@ use clap::Args;
 use indicatif::ProgressBar;
 use serde_json::json;
 
-use super::place::{PlaceArgs, StorePlace, parse_store};
+use super::place::{PlaceArgs, StoreParser, StorePlace};
 use super::serve::Hidden;
 use super::{Context, Failure, GlobalArgs, Host};
 use crate::output::table::{Heading, Sheet};
@@ -27,10 +27,10 @@ are seen by everybody on the machine.";
 #[command(after_help = AFTER_HELP)]
 pub struct MigrateArgs {
     /// The store to move: its folder, or its Redis
-    #[arg(long, env = "ASSAY_FROM", hide_env_values = true, value_name = "PATH|URL", value_parser = parse_store)]
+    #[arg(long, env = "ASSAY_FROM", hide_env_values = true, value_name = "PATH|URL", value_parser = StoreParser)]
     pub from: StorePlace,
     /// Where to: a folder, made when it is not there, or a Redis
-    #[arg(long, env = "ASSAY_TO", hide_env_values = true, value_name = "PATH|URL", value_parser = parse_store)]
+    #[arg(long, env = "ASSAY_TO", hide_env_values = true, value_name = "PATH|URL", value_parser = StoreParser)]
     #[arg(required_unless_present_any = ["dry_run", "abandon"])]
     pub to: Option<StorePlace>,
     /// Where the old store has parts, results and uploads, as `--objects` said [default: in it]

@@ -40,6 +40,7 @@ use assay_core::UserName;
 use clap::{Args, Parser, Subcommand};
 
 pub use context::Context;
+pub use doctor::ExamineArgs;
 pub use failure::Failure;
 pub use follow::verdict;
 pub use host::{EngineArgs, Host, Running};
@@ -54,7 +55,7 @@ use crate::demo;
 const AFTER_HELP: &str = "\
 Exit codes:
   0    done
-  1    the job failed, the request was refused, or `assay doctor` found what is not fixed
+  1    the job failed, the request was refused, or `assay doctor` found a problem
   2    the command line is wrong
   3    what was named does not exist
   4    no server answers
@@ -169,9 +170,8 @@ pub enum Command {
     Queue(queue::QueueArgs),
     /// Show figures of the queue
     Stats(queue::StatsArgs),
-    /// Look for what should never be
-    #[command(subcommand)]
-    Doctor(doctor::DoctorCommand),
+    /// Look whether everything is well
+    Doctor(doctor::DoctorArgs),
     /// List the analyses, or show one
     Analyses(analyses::AnalysesArgs),
     /// Run jobs of a store in Redis, beside its servers
@@ -235,7 +235,7 @@ pub async fn run(cli: Cli, host: &dyn Host) -> Result<(), Failure> {
         Command::Hook(command) => hook::run(&context()?, command).await,
         Command::Queue(args) => queue::run(&context()?, args).await,
         Command::Stats(args) => queue::stats(&context()?, args).await,
-        Command::Doctor(command) => doctor::run(&context()?, command).await,
+        Command::Doctor(args) => doctor::run(&context()?, args, host).await,
         Command::Analyses(args) => analyses::run(&context()?, args).await,
         Command::Work(args) => Ok(host.work(args).await?),
         Command::Migrate(args) => migrate::run(&cli.global, args, host).await,

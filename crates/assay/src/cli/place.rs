@@ -1,12 +1,15 @@
 //! Where the data of a server or worker lies: the options that both take.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use assay_core::{Code, Error};
 use assay_store::{ObjectsUrl, RedisUrl};
-use clap::Args;
+use clap::builder::TypedValueParser;
+use clap::error::ErrorKind;
+use clap::{Arg, Args, Command};
 
 use super::serve::Hidden;
 use super::units;
@@ -19,7 +22,7 @@ pub struct PlaceArgs {
     /// Where data and jobs lie: a folder, made when it is not there, or a Redis that servers and workers share, as
     /// `redis://host:6379/0`
     #[arg(long, env = "ASSAY_STORE", hide_env_values = true, default_value = DEFAULT_STORE, value_name = "PATH|URL")]
-    #[arg(value_parser = parse_store)]
+    #[arg(value_parser = StoreParser)]
     pub store: StorePlace,
     /// Where parts, results and uploads lie: a folder, `s3://bucket/prefix` or `redis://host:6379/0` [default: `objects`
     /// in the folder of the store, or the Redis of the store]
@@ -83,7 +86,26 @@ impl fmt::Display for StorePlace {
     }
 }
 
-pub(super) fn parse_store(text: &str) -> Result<StorePlace, String> {
+/// Tells what is wrong without the text, which may hold a password.
+#[derive(Debug, Clone)]
+pub(super) struct StoreParser;
+
+impl TypedValueParser for StoreParser {
+    type Value = StorePlace;
+
+    fn parse_ref(&self, command: &Command, arg: Option<&Arg>, text: &OsStr) -> Result<StorePlace, clap::Error> {
+        let text = text
+            .to_str()
+            .ok_or_else(|| clap::Error::new(ErrorKind::InvalidUtf8).with_cmd(command))?;
+        parse_store(text).map_err(|message| {
+            let option = arg.and_then(Arg::get_long).unwrap_or("store");
+            let message = format!("the value of `--{option}` cannot be used: {message}\n");
+            clap::Error::raw(ErrorKind::ValueValidation, message).with_cmd(command)
+        })
+    }
+}
+
+fn parse_store(text: &str) -> Result<StorePlace, String> {
     text.parse().map_err(|error: Error| match error.hint {
         Some(hint) => format!("{}; {hint}", error.message),
         None => error.message,
@@ -102,5 +124,23 @@ mod tests {
         assert!(!format!("{redis:?}").contains("geheim"));
         assert!(parse_store("s3://bucket/a").unwrap_err().contains("no jobs"));
         assert!(!parse_store("redis://:geheim@db/x").unwrap_err().contains("geheim"));
+    }
+
+    #[test]
+    fn a_store_that_cannot_be_is_told_without_its_password() {
+        #[derive(Debug, clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            place: PlaceArgs,
+        }
+        let told = |store| {
+            let parsed = <Line as clap::Parser>::try_parse_from(["assay", "--store", store]);
+            parsed.unwrap_err().to_string()
+        };
+        let refused = told("redis+cluster://:geheim@db/3");
+        assert!(
+            refused.contains("no database but 0") && !refused.contains("geheim"),
+            "{refused}"
+        );
     }
 }

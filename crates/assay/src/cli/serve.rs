@@ -97,7 +97,8 @@ pub struct NoticeArgs {
     /// Network inside which webhooks may be received too, e.g. `10.1.0.0/16`; may be given several times
     #[arg(long, value_name = "NETWORK", value_parser = parse_network)]
     pub notify_allow: Vec<Network>,
-    /// File of certificates in PEM whose authorities vouch for receivers, the mail server and the place of the objects
+    /// File of certificates in PEM whose authorities vouch for receivers, the mail server, a Redis over TLS and
+    /// the place of the objects
     #[arg(long, env = "ASSAY_CA_FILE", value_name = "PATH")]
     pub ca_file: Option<PathBuf>,
     /// Where users reach this server, for links in notices, e.g. `https://assay.example.org`

@@ -8,6 +8,7 @@ mod changes;
 mod chaos;
 mod cli;
 mod cli_doctor;
+mod cli_doctor_store;
 mod cli_drain;
 mod cli_queue;
 mod cli_records;

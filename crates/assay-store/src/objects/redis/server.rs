@@ -46,9 +46,7 @@ impl Server {
             )
             .hint("an address looks like `redis://user:password@host:6379/0`")
         })?;
-        let barrier = url
-            .durability()
-            .map(|asked| Barrier::new(discovery.clone(), keys.barrier.clone(), asked));
+        let barrier = Barrier::asked(&discovery, keys.barrier.clone(), url.durability());
         Ok(Self {
             discovery,
             barrier,

@@ -38,7 +38,7 @@ impl Cluster {
         let nodes: Vec<_> = (0..NODES).map(node).collect();
         let created = Command::new("redis-cli")
             .args(["--cluster", "create"])
-            .args(nodes.iter().map(|node| format!("127.0.0.1:{}", node.port())))
+            .args(nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)))
             .arg("--cluster-yes")
             .stdout(Stdio::null())
             .status();
@@ -48,7 +48,7 @@ impl Cluster {
 
     /// The address by one node alone, which knows the others.
     fn url(&self, tag: &str) -> String {
-        format!("redis+cluster://127.0.0.1:{}?prefix={tag}", self.0[0].port())
+        format!("redis+cluster://127.0.0.1:{}?prefix={tag}", self.0[0].port)
     }
 
     fn node(&self, place: usize) -> redis::Connection {
@@ -97,12 +97,7 @@ impl Cluster {
                 break;
             }
             let mut migrate = redis::cmd("MIGRATE");
-            migrate
-                .arg("127.0.0.1")
-                .arg(self.0[to].port())
-                .arg("")
-                .arg(0)
-                .arg(5_000);
+            migrate.arg("127.0.0.1").arg(self.0[to].port).arg("").arg(0).arg(5_000);
             migrate
                 .arg("KEYS")
                 .arg(&keys[..keys.len().div_ceil(2)])
@@ -255,7 +250,7 @@ async fn objects_are_whole_or_absent_when_their_slot_moves() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn seeds_that_are_gone_are_passed_over() {
     let harness = ClusterHarness::new();
-    let seeds = format!("redis+cluster://127.0.0.1:1,127.0.0.1:{}", harness.cluster.0[1].port());
+    let seeds = format!("redis+cluster://127.0.0.1:1,127.0.0.1:{}", harness.cluster.0[1].port);
     let settings = RedisSettings {
         url: seeds,
         ..harness.settings()

@@ -104,7 +104,7 @@ async fn a_write_that_no_replica_keeps_is_not_acknowledged() {
         return;
     }
     assert!(alone.hint.unwrap().contains("replica"));
-    let of_master = format!("127.0.0.1 {}", master.port());
+    let of_master = format!("127.0.0.1 {}", master.port);
     let mut replica = PortServer::start(&[&options[..], &["--replicaof", &of_master]].concat());
     replica.wait_until_it_says("Finished with success");
     let store = open().await.unwrap();

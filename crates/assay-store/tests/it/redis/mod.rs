@@ -9,6 +9,7 @@ mod faults;
 mod inbox;
 mod many;
 mod news;
+mod nodes;
 mod notices;
 mod sentinels;
 mod tls;

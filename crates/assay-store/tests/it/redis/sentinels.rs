@@ -22,7 +22,7 @@ struct Watch {
 impl Watch {
     fn start() -> Self {
         let master = PortServer::start(&LOGIN);
-        let of_master = format!("127.0.0.1 {}", master.port());
+        let of_master = format!("127.0.0.1 {}", master.port);
         let replica = PortServer::start(&[&LOGIN[..], &["--replicaof", &of_master]].concat());
         replica.wait_until_it_says("Finished with success");
         let sentinel = PortServer::start_sentinel(&format!(
@@ -39,7 +39,7 @@ impl Watch {
 
     /// The first of the sentinels that are named is not there.
     fn url(&self, name: &str) -> String {
-        let sentinel = self.sentinel.port();
+        let sentinel = self.sentinel.port;
         format!("redis+sentinel://:geheim@127.0.0.1:1,127.0.0.1:{sentinel}/2?master={name}")
     }
 
@@ -82,7 +82,7 @@ async fn a_master_that_is_made_a_replica_is_left() {
     let before = submit(&store).await.unwrap();
     watch.replicate();
     // As after a fail-over: the two change their parts, and the sentinel knows it.
-    let replica = watch.replica.port();
+    let replica = watch.replica.port;
     assert_eq!(watch.replica.cli(0, "REPLICAOF NO ONE\n"), "OK\n");
     let said = watch.sentinel.cli(
         0,

@@ -37,7 +37,7 @@ fn server() -> (PortServer, String) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_private_authority_vouches_for_the_store_and_its_objects() {
     let (server, authority) = server();
-    let url = format!("rediss://localhost:{}/0", server.port());
+    let url = format!("rediss://localhost:{}/0", server.port);
     let folder = tempfile::tempdir().unwrap();
     let open = |authorities: Option<String>| {
         let settings = RedisSettings {
