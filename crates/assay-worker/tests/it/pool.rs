@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use assay_core::{
-    AttemptOutcome, Clock as _, Code, CommitMode, ImportFile, InputSource, Jobs as _, PinnedInput, Progress, Retry,
-    State, Task, Usage, Version,
+    AttemptOutcome, Clock as _, Code, CommitMode, ImportFile, InputSource, Jobs as _, PinnedInput, Progress, Queue,
+    Retry, State, Task, Usage, Version,
 };
 use assay_worker::{WorkerSettings, reap_until};
 use serde_json::json;
@@ -130,9 +130,12 @@ async fn shutdown_lets_running_jobs_end_and_begins_no_other() {
     let worker = scene.work(WorkerSettings { slots: 1, ..settings() });
     let (first, second) = (scene.submit().await, scene.submit().await);
     let call = scene.call().await;
+    let workers = async || Queue::stats(&scene.store).await.unwrap().workers.len();
+    assert_eq!(workers().await, 1);
     worker.ask_to_stop();
     call.succeed();
     worker.stop().await;
+    assert_eq!(workers().await, 0, "it says that it leaves");
     assert!(scene.is_quiet());
     scene.reaches(&first, State::Succeeded).await;
     scene.reaches(&second, State::Queued).await;

@@ -135,8 +135,9 @@ async fn workers_are_told_when_they_begin_leave_and_fall_silent() {
     let of_worker = |kind: &str, data: &Value| json!({"source": "/v1/workers", "type": format!("assay.worker.{kind}"), "subject": "worker-1", "data": data});
     scene.claim(4).await;
     scene.claim(2).await;
-    scene.workers().leave(&worker()).await.unwrap();
-    scene.workers().leave(&worker()).await.unwrap();
+    let worker = worker();
+    let leaves = join_all((0..8).map(|_| scene.workers().leave(&worker))).await;
+    assert!(leaves.iter().all(Result::is_ok), "{leaves:?}");
     scene.claim(3).await;
     let mut expected = vec![
         of_worker("started", &json!({"slots": 4})),
