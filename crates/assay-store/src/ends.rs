@@ -1,8 +1,9 @@
 //! How a job ends, and what its end means for those who share its run: the same in every store.
 
-use assay_core::{Code, Error, Job, JobSpec, State, StoredResult, Timestamp};
+use assay_core::{AttemptOutcome, Code, Error, Job, JobSpec, State, StoredResult, Timestamp, Usage};
 
 use crate::refusals;
+use crate::rules::work_ms;
 
 /// How a job ends.
 #[derive(Debug, Clone)]
@@ -83,5 +84,47 @@ pub(crate) fn needs_own_run(ended: &Job, follower: &JobSpec) -> bool {
             follower.retry.max_attempts > ended.spec.retry.max_attempts
         }
         _ => false,
+    }
+}
+
+/// How a job and its attempt end that the store itself stops: at its deadline, or because the worker went on beyond the
+/// time limit or a cancel.
+pub(crate) struct Stop {
+    pub end: End,
+    pub outcome: AttemptOutcome,
+    /// What is said of the attempt.
+    pub error: Option<Error>,
+}
+
+impl Stop {
+    pub(crate) fn of(job: &Job, is_late: bool, cancel_requested: bool) -> Self {
+        if cancel_requested && !is_late {
+            return Self {
+                end: End::canceled(),
+                outcome: AttemptOutcome::Canceled,
+                error: None,
+            };
+        }
+        let error = match is_late {
+            true => refusals::deadline_exceeded(),
+            false => refusals::timed_out(job.spec.limits.timeout_ms),
+        };
+        Self {
+            end: End::failed(error.clone()),
+            outcome: AttemptOutcome::TimedOut,
+            error: Some(error),
+        }
+    }
+}
+
+/// What an attempt is charged at its end, in milliseconds. `charged_ms` is what its claim was charged, which stays where
+/// nobody measured.
+pub(crate) fn charge(outcome: AttemptOutcome, usage: Usage, charged_ms: u64) -> u64 {
+    use AttemptOutcome::{Canceled, Failed, Lost, Released, Succeeded, TimedOut};
+    match outcome {
+        Released => 0,
+        Lost | TimedOut => charged_ms,
+        Canceled if usage == Usage::default() => charged_ms,
+        Succeeded | Failed | Canceled => work_ms(usage),
     }
 }

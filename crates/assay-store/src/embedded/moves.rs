@@ -14,9 +14,9 @@ use super::ends::{self, settle};
 use super::failure::{Fallible, Fault};
 use super::rows;
 use super::scheduler::{Held, Place};
-use crate::ends::End;
+use crate::ends::{End, Stop, charge};
 use crate::refusals;
-use crate::rules::{MAX_MOVES, STOP_GRACE_MS, stop_at, work_ms};
+use crate::rules::{MAX_MOVES, STOP_GRACE_MS, stop_at};
 
 pub(super) fn claim(
     desk: &mut Desk<'_>,
@@ -128,12 +128,7 @@ fn write_end(desk: &Desk<'_>, ending: &Ending, outcome: AttemptOutcome, error: O
 /// Writes the end of an attempt and charges what it took.
 fn end_attempt(desk: &mut Desk<'_>, ending: &Ending, outcome: AttemptOutcome, error: Option<&Error>) -> Fallible<()> {
     write_end(desk, ending, outcome, error)?;
-    let took_ms = match outcome {
-        AttemptOutcome::Released => 0,
-        // Nobody measured it.
-        AttemptOutcome::Lost | AttemptOutcome::TimedOut => ending.held.charged_ms,
-        AttemptOutcome::Succeeded | AttemptOutcome::Failed | AttemptOutcome::Canceled => work_ms(ending.usage),
-    };
+    let took_ms = charge(outcome, ending.usage, ending.held.charged_ms);
     desk.scheduler.charge_for(&ending.job.id, took_ms);
     if outcome == AttemptOutcome::Succeeded {
         let spec = &ending.job.spec;
@@ -154,7 +149,7 @@ fn fail(desk: &mut Desk<'_>, mut ending: Ending, error: Error) -> Fallible<Job> 
         return settle(desk, ending.job, End::canceled());
     }
     if error.code == Code::Timeout && is_hurried(&ending.job, &ending.held) {
-        return run_anew(desk, ending, &error);
+        return run_anew(desk, ending, Some(&error));
     }
     end_attempt(desk, &ending, AttemptOutcome::Failed, Some(&error))?;
     let attempt = ending.job.attempt;
@@ -179,8 +174,8 @@ fn is_hurried(job: &Job, held: &Held) -> bool {
 }
 
 /// Ends an attempt by a time limit that is not the job's, and puts the job back in line as if there had been none.
-fn run_anew(desk: &mut Desk<'_>, mut ending: Ending, error: &Error) -> Fallible<Job> {
-    end_attempt(desk, &ending, AttemptOutcome::TimedOut, Some(error))?;
+fn run_anew(desk: &mut Desk<'_>, mut ending: Ending, error: Option<&Error>) -> Fallible<Job> {
+    end_attempt(desk, &ending, AttemptOutcome::TimedOut, error)?;
     ending.job.attempt = ending.job.attempt.saturating_sub(1);
     ending.job.progress = Progress::default();
     requeue(desk, ending.job)
@@ -282,24 +277,16 @@ fn stop(desk: &mut Desk<'_>, id: &JobId) -> Fallible<()> {
     let held = desk.scheduler.held(id).cloned();
     let job = desk.known_job(id)?;
     let cancel_requested = held.as_ref().is_some_and(|held| held.cancel_requested);
-    let error = if is_late {
-        refusals::deadline_exceeded()
-    } else {
-        refusals::timed_out(job.spec.limits.timeout_ms)
-    };
-    let end = match (is_late, cancel_requested) {
-        (false, true) => End::canceled(),
-        _ => End::failed(error.clone()),
-    };
+    let Stop { end, outcome, error } = Stop::of(&job, is_late, cancel_requested);
     let job = match held {
         Some(held) => {
             let usage = Usage::default();
             let is_hurried = !is_late && is_hurried(&job, &held);
             let ending = Ending { job, held, usage };
             if is_hurried {
-                return run_anew(desk, ending, &error).map(drop);
+                return run_anew(desk, ending, error.as_ref()).map(drop);
             }
-            end_attempt(desk, &ending, AttemptOutcome::TimedOut, Some(&error))?;
+            end_attempt(desk, &ending, outcome, error.as_ref())?;
             ending.job
         }
         None => job,

@@ -4,7 +4,7 @@ mod server;
 
 use std::sync::Arc;
 
-use assay_core::{State, Timestamp};
+use assay_core::{State, Timestamp, UserName};
 
 use super::connection::Connection;
 use super::failure::Fallible;
@@ -18,6 +18,8 @@ use server::Examination;
 
 /// Workers that are told one by one.
 const TOLD: usize = 20;
+/// Users whose jobs are looked at for those that nobody takes.
+const LOOKED_AT: usize = 1_000;
 
 impl RedisStore {
     /// Looks at the server, the objects, the workers and the jobs of a store.
@@ -120,11 +122,45 @@ impl Inner {
             false => format!("{}; {waits}", told.join(", ")),
         };
         let remedy = "start `assay work` or `assay serve` with this store, and look at the logs of those that ran";
+        let untaken = self.untaken(now).await?;
         Ok(vec![match (here, queued + running) {
             (0, 0) => Examined::warning("workers", found, remedy),
             (0, _) => Examined::problem("workers", format!("none is working, {found}"), remedy),
+            _ if !untaken.is_empty() => {
+                let names = untaken.join("`, `");
+                let remedy = "start a worker with `--analyses` that has them, or one without that option";
+                Examined::problem(
+                    "workers",
+                    format!("none takes jobs of `{names}` that wait; {found}"),
+                    remedy,
+                )
+            }
             _ => Examined::ok("workers", found),
         }])
+    }
+
+    /// Analyses of which jobs are in line while no worker takes them. Looks at a bounded number of users.
+    async fn untaken(&self, now: Timestamp) -> Fallible<Vec<String>> {
+        let workers = self.known_workers(now).await?;
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("SMEMBERS").arg(self.keys.analyses());
+        pipeline.cmd("SRANDMEMBER").arg(self.keys.users()).arg(LOOKED_AT);
+        let (mut names, users): (Vec<String>, Vec<String>) = self.connection.pipe(&pipeline).await?;
+        names.retain(|name| !workers.iter().any(|worker| worker.takes(name)));
+        names.sort();
+        let users: Vec<UserName> = users.iter().filter_map(|user| user.parse().ok()).collect();
+        let mut untaken = Vec::new();
+        for name in names {
+            let lines: Vec<String> = users.iter().map(|user| self.keys.ready_for(user, &name)).collect();
+            if lines.is_empty() {
+                break;
+            }
+            let waiting: u64 = self.connection.query(redis::cmd("EXISTS").arg(&lines)).await?;
+            if waiting > 0 {
+                untaken.push(name);
+            }
+        }
+        Ok(untaken)
     }
 
     async fn seen(&self, workers: Vec<(String, i64)>) -> Fallible<Vec<Seen>> {

@@ -69,7 +69,7 @@ impl Inner {
     }
 
     /// Workers heard of lately.
-    pub(super) async fn known_workers(&self, now: Timestamp) -> Fallible<Vec<KnownWorker>> {
+    pub(in crate::redis) async fn known_workers(&self, now: Timestamp) -> Fallible<Vec<KnownWorker>> {
         let since = now.0.saturating_sub_unsigned(WORKER_SEEN_MS);
         let mut command = redis::cmd("ZRANGEBYSCORE");
         command.arg(self.keys.workers()).arg(since).arg("+inf");

@@ -9,7 +9,7 @@ use assay_core::{
 
 use super::ends::{self, settle};
 use super::row::{Held, Row, parsed};
-use crate::ends::End;
+use crate::ends::{End, charge};
 use crate::redis::data::publish;
 use crate::redis::desk::Desk;
 use crate::redis::failure::{Fallible, Fault};
@@ -87,12 +87,7 @@ pub(super) fn end_attempt(
 ) -> Fallible<()> {
     let Ending { row, held, usage } = ending;
     desk.write_attempt(row, held, Some((outcome, error, *usage)))?;
-    let took_ms = match outcome {
-        AttemptOutcome::Released => 0,
-        // Nobody measured it.
-        AttemptOutcome::Lost | AttemptOutcome::TimedOut => held.charged_ms,
-        AttemptOutcome::Succeeded | AttemptOutcome::Failed | AttemptOutcome::Canceled => work_ms(*usage),
-    };
+    let took_ms = charge(outcome, *usage, held.charged_ms);
     let spec = &row.job.spec;
     if took_ms != held.charged_ms {
         desk.step.correct(&spec.owner, held.charged_ms, took_ms);
@@ -122,7 +117,7 @@ async fn fail(desk: &mut Desk, mut ending: Ending, error: Error) -> Fallible<Job
         return settle(desk, ending.row, End::canceled()).await;
     }
     if error.code == Code::Timeout && is_hurried(&ending) {
-        return run_anew(desk, ending, &error);
+        return run_anew(desk, ending, Some(&error));
     }
     end_attempt(desk, &ending, AttemptOutcome::Failed, Some(&error))?;
     let job = &mut ending.row.job;
@@ -146,8 +141,8 @@ pub(super) fn is_hurried(ending: &Ending) -> bool {
 }
 
 /// Ends an attempt by a time limit that is not the job's, and puts the job back in line as if there had been none.
-pub(super) fn run_anew(desk: &mut Desk, mut ending: Ending, error: &Error) -> Fallible<Job> {
-    end_attempt(desk, &ending, AttemptOutcome::TimedOut, Some(error))?;
+pub(super) fn run_anew(desk: &mut Desk, mut ending: Ending, error: Option<&Error>) -> Fallible<Job> {
+    end_attempt(desk, &ending, AttemptOutcome::TimedOut, error)?;
     ending.row.job.attempt = ending.row.job.attempt.saturating_sub(1);
     ending.row.job.progress = Progress::default();
     requeue(desk, ending.row)

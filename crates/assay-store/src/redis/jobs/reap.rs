@@ -7,7 +7,7 @@ use assay_core::{AttemptOutcome, JobId, Progress, Reaped, Result, State, Timesta
 use super::ends::settle;
 use super::moves::{Ending, end_attempt, is_hurried, requeue, run_anew};
 use super::row::parsed;
-use crate::ends::End;
+use crate::ends::{End, Stop};
 use crate::redis::RedisStore;
 use crate::redis::desk::Desk;
 use crate::redis::failure::Fallible;
@@ -112,15 +112,7 @@ async fn stop(desk: &mut Desk, id: &JobId) -> Fallible<bool> {
         return Ok(false);
     }
     let is_late = row.job.spec.deadline.is_some_and(|at| at <= desk.now);
-    let error = if is_late {
-        refusals::deadline_exceeded()
-    } else {
-        refusals::timed_out(row.job.spec.limits.timeout_ms)
-    };
-    let end = match (is_late, row.job.cancel_requested) {
-        (false, true) => End::canceled(),
-        _ => End::failed(error.clone()),
-    };
+    let Stop { end, outcome, error } = Stop::of(&row.job, is_late, row.job.cancel_requested);
     let Some(held) = row.held.clone() else {
         settle(desk, row, end).await?;
         return Ok(true);
@@ -131,10 +123,10 @@ async fn stop(desk: &mut Desk, id: &JobId) -> Fallible<bool> {
         usage: Usage::default(),
     };
     if !is_late && is_hurried(&ending) {
-        run_anew(desk, ending, &error)?;
+        run_anew(desk, ending, error.as_ref())?;
         return Ok(true);
     }
-    end_attempt(desk, &ending, AttemptOutcome::TimedOut, Some(&error))?;
+    end_attempt(desk, &ending, outcome, error.as_ref())?;
     settle(desk, ending.row, end).await?;
     Ok(true)
 }

@@ -203,6 +203,8 @@ pub async fn a_canceled_job_ends_though_its_worker_is_deaf(scene: Scene) {
     scene.advance(1);
     assert_eq!(scene.jobs().reap().await.unwrap().stopped, 1);
     assert_eq!(scene.state(&lease.job).await, State::Canceled);
+    let attempt = scene.attempts(&lease.job).await.remove(0);
+    assert_eq!((attempt.outcome, attempt.error), (Some(AttemptOutcome::Canceled), None));
     assert_eq!(refused(scene.jobs().finish(&lease, succeeded()).await), Code::LeaseLost);
 }
 

@@ -8,7 +8,8 @@ use assay_core::{
     AttemptOutcome, Clock as _, Code, EventId, Events, JobFilter, JobId, Jobs, NewJob, PageRequest, Queue as _,
     Sharing, State, SystemClock, WorkerId,
 };
-use assay_store::RedisStore;
+use assay_store::doctor::Verdict;
+use assay_store::{DurableFolder, RedisSettings, RedisStore};
 
 use super::{Server, open};
 use crate::support::{failed, new_job, state_of, succeeded};
@@ -159,4 +160,26 @@ async fn a_run_that_a_thousand_share_ends_for_all_in_one_step() {
     let figures = store.stats().await.unwrap();
     assert!(figures.by_state.contains(&(State::Succeeded, 1_001)), "{figures:?}");
     assert_eq!(store.check(false).await.unwrap(), []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_look_at_the_store_tells_of_jobs_that_no_worker_takes() {
+    let server = Server::start();
+    let store = open(&server, |_| ()).await.unwrap();
+    let workers = async || {
+        let objects = DurableFolder::open(&server.folder().join("objects-assay")).unwrap();
+        let examined = RedisStore::examine(RedisSettings::at(server.url()), Arc::new(objects)).await;
+        examined.into_iter().find(|found| found.what == "workers").unwrap()
+    };
+    let picky = WorkerId("picky".to_owned());
+    store.claim(&picky, 1, Some(&["count".to_owned()])).await.unwrap();
+    assert_eq!(workers().await.verdict, Verdict::Ok);
+    let analysis = new_job(SystemClock.now()).spec.analysis;
+    store.submit(new_job(SystemClock.now()), None).await.unwrap();
+    let found = workers().await;
+    assert_eq!(found.verdict, Verdict::Problem, "{found:?}");
+    let told = format!("none takes jobs of `{analysis}` that wait");
+    assert!(found.found.contains(&told), "{found:?}");
+    store.claim(&WorkerId("any".to_owned()), 0, None).await.unwrap();
+    assert_eq!(workers().await.verdict, Verdict::Ok);
 }
