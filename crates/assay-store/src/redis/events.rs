@@ -90,12 +90,13 @@ pub(super) fn told(job: &JobId, owner: &UserName, revision: u64, at: Timestamp, 
     })
 }
 
-/// The JSON of [`told`] for a job that begins to run, as the parts before its job, before its owner, before its revision
-/// and after that.
-pub(super) fn begun_pattern(at: Timestamp) -> [String; 4] {
+/// The JSON of [`told`] for a job that begins to run, as the parts before its job, before its time, before its
+/// owner, before its revision and after that.
+pub(super) fn begun_pattern() -> [String; 5] {
     [
         format!(r#""specversion":"1.0","source":"{SOURCE}","type":"{STATE}","subject":""#),
-        format!(r#"","time":"{at}","datacontenttype":"application/json","data":{{"owner":""#),
+        r#"","time":""#.to_owned(),
+        r#"","datacontenttype":"application/json","data":{"owner":""#.to_owned(),
         r#"","revision":"#.to_owned(),
         r#","state":"running","cancel_requested":false}}"#.to_owned(),
     ]
@@ -193,8 +194,11 @@ mod tests {
             cancel_requested: false,
         };
         let told = told(&job, &owner, 7, at, &begun).unwrap();
-        let [first, second, third, last] = begun_pattern(at);
-        assert_eq!(told.json, format!("{first}{job}{second}{owner}{third}7{last}"));
+        let [first, second, third, fourth, last] = begun_pattern();
+        assert_eq!(
+            told.json,
+            format!("{first}{job}{second}{at}{third}{owner}{fourth}7{last}")
+        );
         let event = read(format!(r#"{{"id":"12",{}"#, told.json).as_bytes()).unwrap();
         let expected = Event {
             id: EventId(12),

@@ -102,13 +102,17 @@ pub(super) fn removed(name: &DatasetName, version: Version, at: Timestamp) -> Fa
     told(DATASETS, REMOVED, name.as_str(), at, Data { version })
 }
 
-/// A worker has claimed for the first time.
-pub(super) fn started(worker: &WorkerId, slots: u64, at: Timestamp) -> Fallible<Told> {
+/// A worker has claimed for the first time: the JSON of the event, as the parts before its time and after that.
+pub(super) fn started_pattern(worker: &WorkerId, slots: u64) -> Fallible<[String; 2]> {
     #[derive(Serialize)]
     struct Data {
         slots: u64,
     }
-    told(WORKERS, STARTED, &worker.0, at, Data { slots })
+    let at = Timestamp(0);
+    let json = told(WORKERS, STARTED, &worker.0, at, Data { slots })?.json;
+    // A name has no quotes.
+    let (before, after) = json.split_once(&at.to_string()).unwrap_or((&json, ""));
+    Ok([before.to_owned(), after.to_owned()])
 }
 
 /// Why a worker is gone.

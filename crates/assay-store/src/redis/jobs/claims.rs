@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use assay_core::{Job, JobId, Lease, Result, Timestamp, Usage, WorkerId};
+use assay_core::{Job, JobId, Lease, Result, Usage, WorkerId};
 use redis::Script;
 use serde::Serialize;
 
@@ -23,8 +23,7 @@ static CLAIM: LazyLock<Script> = LazyLock::new(|| {
 #[derive(Serialize)]
 struct Begun<'a> {
     worker: &'a WorkerId,
-    started_at: Timestamp,
-    ended_at: Option<Timestamp>,
+    ended_at: Option<()>,
     outcome: Option<()>,
     error: Option<()>,
     usage: Usage,
@@ -43,10 +42,8 @@ impl RedisStore {
 
     async fn claim_now(&self, worker: &WorkerId, max: usize, only: Option<&[String]>) -> Fallible<Vec<(Lease, Job)>> {
         let store = &self.inner;
-        let now = store.now().await?;
         let begun = serde_json::to_string(&Begun {
             worker,
-            started_at: now,
             ended_at: None,
             outcome: None,
             error: None,
@@ -55,17 +52,21 @@ impl RedisStore {
         let mut args = store.script_settings();
         args.extend(
             [
-                now.0.to_string(),
+                store
+                    .clock
+                    .as_ref()
+                    .map(|clock| clock.now().0.to_string())
+                    .unwrap_or_default(),
                 worker.0.clone(),
                 max.min(MAX_MOVES).to_string(),
                 store.settings.lease_ms.to_string(),
                 STOP_GRACE_MS.to_string(),
-                news::started(worker, max as u64, now)?.json,
                 begun.strip_prefix('{').unwrap_or(&begun).to_owned(),
             ]
             .map(String::into_bytes),
         );
-        args.extend(events::begun_pattern(now).map(String::into_bytes));
+        args.extend(news::started_pattern(worker, max as u64)?.map(String::into_bytes));
+        args.extend(events::begun_pattern().map(String::into_bytes));
         let only = only.unwrap_or_default();
         args.extend(only.iter().map(|analysis| analysis.clone().into_bytes()));
         let claimed: Vec<(String, HashMap<String, String>)> =

@@ -1,11 +1,34 @@
 -- Gives jobs that wait to a worker: of the user with the smallest pass the first by rank, as often as asked. Arguments:
--- the time, the worker, how many jobs, how long a lease lasts, how long a worker may go on beyond a time limit, the event
--- that tells of a new worker, the rest of an attempt as JSON, the parts of an event between which job, owner and revision
--- stand, and the analyses whose jobs the worker takes, none for all. Returns each job's id and hash.
+-- the time, or nothing for that of the server, the worker, how many jobs, how long a lease lasts, how long a worker may
+-- go on beyond a time limit, the rest of an attempt as JSON, the parts of an event of a new worker between which its time
+-- stands, the parts of an event of a job between which job, time, owner and revision stand, and the analyses whose jobs
+-- the worker takes, none for all. Returns each job's id and hash.
 local now, worker, most = tonumber(take()), take(), tonumber(take())
 local lease_ms, grace_ms = tonumber(take()), tonumber(take())
-local started_json, attempt_json = take(), take()
-local before_job, before_owner, before_revision, ending = take(), take(), take(), take()
+local attempt_json, started, new_worker = take(), take(), take()
+local before_job, before_time, before_owner, before_revision, ending = take(), take(), take(), take(), take()
+-- Read here and not before: a job that is given must not begin before it was submitted.
+if not now then
+  local time = call('TIME')
+  now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+
+-- A time as text; days to dates as in `civil_from_days` of H. Hinnant's "chrono-Compatible Low-Level Date Algorithms".
+local function iso(ms)
+  local days, rest = math.floor(ms / 86400000), ms % 86400000
+  local z = days + 719468
+  local era = math.floor(z / 146097)
+  local doe = z - era * 146097
+  local yoe = math.floor((doe - math.floor(doe / 1460) + math.floor(doe / 36524) - math.floor(doe / 146096)) / 365)
+  local doy = doe - (365 * yoe + math.floor(yoe / 4) - math.floor(yoe / 100))
+  local mp = math.floor((5 * doy + 2) / 153)
+  local day, month = doy - math.floor((153 * mp + 2) / 5) + 1, mp < 10 and mp + 3 or mp - 9
+  local year = yoe + era * 400 + (month <= 2 and 1 or 0)
+  local minutes = math.floor(rest / 60000)
+  return string.format('%04d-%02d-%02dT%02d:%02d:%02d.%03dZ', year, month, day, math.floor(minutes / 60), minutes % 60,
+    math.floor(rest / 1000) % 60, rest % 1000)
+end
+local now_text = iso(now)
 local only = { unpack(ARGV, at + 1) }
 
 local function see_worker()
@@ -18,7 +41,7 @@ local function see_worker()
     if #only > 0 then
       call('HSET', P .. 'workers:analyses', worker, table.concat(only, ' '))
     end
-    tell('', started_json)
+    tell('', started .. now_text .. new_worker)
   end
 end
 
@@ -41,7 +64,8 @@ local function begin(user, id, job)
   if job[9] then
     call('HDEL', key, 'stage', 'done', 'total', 'unit', 'rows')
   end
-  call('HSET', P .. 'job:attempts:' .. id, fence, '{"number":' .. attempt .. ',"fence":' .. fence .. ',' .. attempt_json)
+  call('HSET', P .. 'job:attempts:' .. id, fence, '{"number":' .. attempt .. ',"fence":' .. fence ..
+    ',"started_at":' .. text(now) .. ',' .. attempt_json)
   fall_out(user.name, job[4], id)
   call('ZREM', P .. 'jobs:state:queued', id)
   call('ZADD', P .. 'jobs:state:running', 0, id)
@@ -50,7 +74,7 @@ local function begin(user, id, job)
   call('SADD', P .. 'worker:jobs:' .. worker, id)
   call('ZADD', P .. 'alarms', text(math.min(tonumber(job[8]) or stop_at, stop_at)), id)
   user.waiting, user.running = user.waiting - 1, user.running + 1
-  tell(id, before_job .. id .. before_owner .. user.name .. before_revision .. revision .. ending)
+  tell(id, before_job .. id .. before_time .. now_text .. before_owner .. user.name .. before_revision .. revision .. ending)
 end
 
 see_worker()

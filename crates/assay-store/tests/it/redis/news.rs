@@ -1,10 +1,11 @@
 //! Events of data sets and workers in the stream, and the log of jobs among them.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use assay_core::{
-    Author, Catalog as _, Clock as _, CommitMode, Event, EventId, Events, Jobs as _, NewDataset, Queue as _,
-    Records as _, SystemClock, Version,
+    Author, Catalog as _, Clock as _, CommitMode, Event, EventId, Events, Jobs as _, ManualClock, NewDataset,
+    Queue as _, Records as _, SystemClock, Timestamp, Version,
 };
 use assay_store::RedisStore;
 use futures::future::join_all;
@@ -236,4 +237,31 @@ async fn the_log_says_where_it_begins_when_the_oldest_events_are_gone() {
     assert_eq!(store.oldest().await.unwrap(), EventId(1_000 - kept + 1));
     assert_eq!(listed(&store, 0, 1).await[0].id, EventId(1_000 - kept + 1));
     assert_eq!(store.newest().await.unwrap(), EventId(1_000));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_writes_its_time_as_everything_else_does() {
+    // The first and last moments of years, leap days and centuries, and one with every digit.
+    for at in [
+        0,
+        951_782_400_000,
+        951_868_799_999,
+        1_709_164_800_001,
+        4_102_444_799_999,
+        4_107_542_400_000,
+        1_234_567_890_123,
+        1_772_693_999_007,
+    ] {
+        let harness = RedisHarness::new();
+        let clock = Arc::new(ManualClock::at(Timestamp(at)));
+        let scene = Scene::with_clock(harness.clone(), clock.clone());
+        let id = scene.submit().await;
+        scene.claim_one().await;
+        assert_eq!(scene.attempts(&id).await[0].started_at, Timestamp(at));
+        let texts: Vec<Value> = stream(&harness.client())
+            .iter()
+            .map(|event| event["time"].clone())
+            .collect();
+        assert_eq!(texts, [(); 3].map(|()| json!(Timestamp(at).to_string())));
+    }
 }
