@@ -4,8 +4,9 @@ use std::collections::HashSet;
 
 use assay_store::DurableFolder;
 use assay_store::objects::sweep;
-use object_store::ObjectStoreExt as _;
+use futures::StreamExt as _;
 use object_store::path::Path;
+use object_store::{ObjectStore as _, ObjectStoreExt as _};
 
 fn folder() -> (tempfile::TempDir, DurableFolder) {
     let parent = tempfile::tempdir().unwrap();
@@ -34,4 +35,32 @@ async fn the_sweep_removes_what_lists_do_not_show() {
     assert_eq!(sweep(&objects, &kept).await.unwrap(), 1);
     assert!(!half.exists());
     assert!(parent.path().join("objects/results/job/1").exists());
+}
+
+#[test]
+fn what_is_being_written_is_in_no_list_and_goes_when_nobody_writes_any_more() {
+    // With one thread for what takes a while, such things are done one after the other.
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.max_blocking_threads(1).build().unwrap();
+    runtime.block_on(async {
+        let (parent, objects) = folder();
+        let mut upload = objects.put_multipart(&Path::from("uploads/1")).await.unwrap();
+        // More than what is written before a part waits for the disk.
+        let parts = (0..5).map(|number| upload.put_part(vec![number; 8 << 20].into()));
+        futures::future::try_join_all(parts).await.unwrap();
+        let files = || {
+            std::fs::read_dir(parent.path().join("objects/uploads"))
+                .unwrap()
+                .count()
+        };
+        assert_eq!(files(), 1);
+        let folder = Path::from("uploads");
+        assert!(objects.list(Some(&folder)).next().await.is_none());
+        assert!(objects.list_with_offset(Some(&folder), &folder).next().await.is_none());
+        let listed = objects.list_with_delimiter(Some(&folder)).await.unwrap();
+        assert!(listed.objects.is_empty());
+        drop(upload);
+        tokio::task::spawn_blocking(|| {}).await.unwrap();
+        assert_eq!(files(), 0);
+    });
 }

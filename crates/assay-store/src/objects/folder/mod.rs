@@ -2,6 +2,8 @@
 //!
 //! It adds fsync and the walk over leftovers to `object_store`'s local file system.
 
+mod upload;
+
 use std::fs::File;
 use std::io;
 use std::path::Path as FilePath;
@@ -11,15 +13,17 @@ use std::time::SystemTime;
 
 use assay_core::{Code, Error, Result};
 use async_trait::async_trait;
+use futures::future;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt as _, TryStreamExt as _};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, RenameTargetMode, UploadPart,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, RenameTargetMode,
 };
 
+use self::upload::DurableUpload;
 use super::files::{Walk, create_private_folder, off_thread, remove_all, sync_folder};
 use super::{Found, Objects, sweep_failed};
 
@@ -156,14 +160,11 @@ impl ObjectStore for DurableFolder {
         location: &Path,
         options: PutMultipartOptions,
     ) -> object_store::Result<Box<dyn MultipartUpload>> {
-        let partial = self.partial(location);
-        let upload = self.files.put_multipart_opts(&partial, options).await?;
-        Ok(Box::new(DurableUpload {
-            upload,
-            folder: self.clone(),
-            partial,
-            location: location.clone(),
-        }))
+        if !options.attributes.is_empty() {
+            // The file system refuses it with the fitting error.
+            return self.files.put_multipart_opts(location, options).await;
+        }
+        Ok(Box::new(DurableUpload::begin(self, location).await?))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> object_store::Result<GetResult> {
@@ -186,7 +187,7 @@ impl ObjectStore for DurableFolder {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
-        self.files.list(prefix)
+        whole(self.files.list(prefix))
     }
 
     fn list_with_offset(
@@ -194,11 +195,13 @@ impl ObjectStore for DurableFolder {
         prefix: Option<&Path>,
         offset: &Path,
     ) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
-        self.files.list_with_offset(prefix, offset)
+        whole(self.files.list_with_offset(prefix, offset))
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> object_store::Result<ListResult> {
-        self.files.list_with_delimiter(prefix).await
+        let mut listed = self.files.list_with_delimiter(prefix).await?;
+        listed.objects.retain(|object| !is_partial(object.location.as_ref()));
+        Ok(listed)
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> object_store::Result<()> {
@@ -254,40 +257,21 @@ impl Objects for DurableFolder {
     }
 }
 
+/// Those that were written to their end.
+fn whole(
+    objects: BoxStream<'static, object_store::Result<ObjectMeta>>,
+) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
+    objects
+        .try_filter(|object| future::ready(!is_partial(object.location.as_ref())))
+        .boxed()
+}
+
 /// The path of a file below the folder, as that of an object.
 fn name(root: &FilePath, file: &FilePath) -> String {
     file.strip_prefix(root)
         .unwrap_or(file)
         .to_string_lossy()
         .replace(std::path::MAIN_SEPARATOR, "/")
-}
-
-/// An upload in parts that becomes an object, durably, when it is complete.
-#[derive(Debug)]
-struct DurableUpload {
-    upload: Box<dyn MultipartUpload>,
-    folder: DurableFolder,
-    partial: Path,
-    location: Path,
-}
-
-#[async_trait]
-impl MultipartUpload for DurableUpload {
-    fn put_part(&mut self, data: PutPayload) -> UploadPart {
-        self.upload.put_part(data)
-    }
-
-    async fn complete(&mut self) -> object_store::Result<PutResult> {
-        let put = self.upload.complete().await?;
-        self.folder
-            .publish_or_remove(&self.partial, &self.location, RenameTargetMode::Overwrite)
-            .await?;
-        Ok(put)
-    }
-
-    async fn abort(&mut self) -> object_store::Result<()> {
-        self.upload.abort().await
-    }
 }
 
 fn not_durable(cause: io::Error) -> object_store::Error {
