@@ -32,8 +32,9 @@ async fn measure(url: &str, producers: usize) -> Result<(), Error> {
         .query_async::<()>(&mut server)
         .await
         .map_err(failed)?;
-    let folder = std::env::temp_dir().join("assay-redis-transitions");
-    let objects = Arc::new(DurableFolder::open(&folder)?);
+    // A folder belongs to one store, and each measurement begins with a new one.
+    let folder = tempfile::tempdir().map_err(failed)?;
+    let objects = Arc::new(DurableFolder::open(folder.path())?);
     let store = RedisStore::open(RedisSettings::at(url), objects).await?;
     let (begin, own, theirs) = (Instant::now(), own_time(), Figures::read(&mut server).await?);
     let tasks: Vec<_> = (0..producers)
