@@ -250,32 +250,29 @@ struct Receiver {
 }
 
 impl Receiver {
+    /// While one piece is stored, the next comes.
     async fn receive(&mut self, mut body: BodyDataStream, digest: Option<&str>) -> Result<()> {
-        let mut piece = Vec::new();
+        let mut ready = Vec::new();
         loop {
-            let chunk = match next(&mut body).await {
-                Ok(Some(chunk)) => chunk,
-                Ok(None) => break,
+            let room = self.limit.saturating_sub(self.offset + ready.len() as u64);
+            let (stored, (piece, end)) = tokio::join!(self.store(ready), filled(&mut body, room));
+            stored?;
+            ready = piece;
+            match end {
+                End::Full if digest.is_some() => return Err(unchecked()),
+                End::Full => {}
+                End::Beyond => return Err(too_large(self.limit)),
                 // What cannot be checked any more is not kept.
-                Err(error) if digest.is_some() => return Err(error),
-                Err(error) => return self.store(piece).await.and(Err(error)),
-            };
-            if (piece.len() + chunk.len()) as u64 > self.limit.saturating_sub(self.offset) {
-                return Err(too_large(self.limit));
-            }
-            piece.extend_from_slice(&chunk);
-            if piece.len() >= PIECE_BYTES {
-                if digest.is_some() {
-                    return Err(unchecked());
-                }
-                self.store(std::mem::take(&mut piece)).await?;
+                End::Broken(error) if digest.is_some() => return Err(error),
+                End::Broken(error) => return self.store(ready).await.and(Err(error)),
+                End::Whole => break,
             }
         }
-        if digest.is_some_and(|digest| digest != hex(&Sha256::digest(&piece))) {
+        if digest.is_some_and(|digest| digest != hex(&Sha256::digest(&ready))) {
             let message = "the piece does not have the digest of its `Content-Digest`";
             return Err(Error::new(Code::InvalidRequest, message).hint("send it again"));
         }
-        self.store(piece).await
+        self.store(ready).await
     }
 
     async fn store(&mut self, piece: Vec<u8>) -> Result<()> {
@@ -292,6 +289,32 @@ impl Receiver {
         self.count += 1;
         Ok(())
     }
+}
+
+/// Why a piece ends where it does.
+enum End {
+    /// There may be more.
+    Full,
+    /// With the body.
+    Whole,
+    /// The body has more than it may.
+    Beyond,
+    /// Nothing comes any more.
+    Broken(Error),
+}
+
+/// The next piece of the body, of which `room` bytes are taken at most.
+async fn filled(body: &mut BodyDataStream, room: u64) -> (Vec<u8>, End) {
+    let mut piece = Vec::new();
+    while piece.len() < PIECE_BYTES {
+        match next(body).await {
+            Ok(Some(chunk)) if (piece.len() + chunk.len()) as u64 > room => return (piece, End::Beyond),
+            Ok(Some(chunk)) => piece.extend_from_slice(&chunk),
+            Ok(None) => return (piece, End::Whole),
+            Err(error) => return (piece, End::Broken(error)),
+        }
+    }
+    (piece, End::Full)
 }
 
 /// Ends the upload at `offset`, when it has the length and digest that it should.

@@ -109,14 +109,21 @@ pub(crate) async fn import(
     }
     let notify = notify::targets(&request.notify, &app.settings.reach)?;
     refuse_length(length, app.settings.max_upload_bytes)?;
-    let upload = Upload::receive(&app, body, digest.as_deref()).await?;
+    let digest = match digest {
+        Some(digest) => Wanted::This(digest),
+        None if request.key.is_some() => Wanted::Any,
+        None => Wanted::None,
+    };
+    let upload = Upload::receive(&app, body, digest).await?;
     let submitted = store(&app, asker.owner(), request, notify, &upload).await;
     if !matches!(&submitted, Ok(submitted) if !submitted.replayed) {
         upload.delete(&app).await;
     }
     let submitted = submitted?;
-    if submitted.replayed {
-        refuse_other(&submitted.job, &upload.checksum)?;
+    if submitted.replayed
+        && let Some(checksum) = &upload.checksum
+    {
+        refuse_other(&submitted.job, checksum)?;
     }
     Ok(submit::answer(&app, submitted, patience, preferences).await?)
 }
@@ -333,7 +340,7 @@ async fn store(
     let idempotency = request.idempotency(upload.bytes);
     let params = ImportParams {
         upload_bytes: upload.bytes,
-        upload_sha256: Some(upload.checksum.clone()),
+        upload_sha256: upload.checksum.clone(),
         ..request.params
     };
     submit_job(app, owner, params, Some(upload.path.to_string()), notify, idempotency).await
@@ -368,24 +375,34 @@ async fn submit_job(
     app.jobs.submit(job, idempotency).await
 }
 
+/// Which SHA-256 the bytes of a body should have, in hexadecimal digits.
+enum Wanted {
+    /// Nobody asks for it.
+    None,
+    /// Whichever it is, a repeated request is compared by it.
+    Any,
+    This(String),
+}
+
 /// A received file.
 struct Upload {
     path: ObjectPath,
     bytes: u64,
-    /// SHA-256 of what was sent.
-    checksum: String,
+    /// SHA-256 of what was sent, where it is wanted.
+    checksum: Option<String>,
 }
 
 impl Upload {
     /// Streams the body to the object store; nothing is left there when it fails, or is not what `digest` says.
-    async fn receive(app: &App, body: Body, digest: Option<&str>) -> Result<Self> {
+    async fn receive(app: &App, body: Body, wanted: Wanted) -> Result<Self> {
         let id = ulid::Ulid::new().to_string().to_ascii_lowercase();
         let path = ObjectPath::from(format!("uploads/{id}"));
         let upload = app.objects.put_multipart(&path).await.map_err(not_stored)?;
         let mut writer = WriteMultipart::new(upload);
-        let copied = copy(body, &mut writer, app.settings.max_upload_bytes).await;
-        let checked = copied.and_then(|(bytes, checksum)| match digest {
-            Some(digest) if digest != checksum => Err(damaged()),
+        let digester = (!matches!(wanted, Wanted::None)).then(Digester::start);
+        let copied = copy(body, &mut writer, digester, app.settings.max_upload_bytes).await;
+        let checked = copied.and_then(|(bytes, checksum)| match wanted {
+            Wanted::This(digest) if checksum.as_ref() != Some(&digest) => Err(damaged()),
             _ => Ok((bytes, checksum)),
         });
         match checked {
@@ -409,22 +426,32 @@ impl Upload {
     }
 }
 
-async fn copy(body: Body, writer: &mut WriteMultipart, limit: u64) -> Result<(u64, String)> {
-    let (mut chunks, digester) = (body.into_data_stream(), Digester::start());
-    let mut bytes = 0_u64;
+async fn copy(
+    body: Body,
+    writer: &mut WriteMultipart,
+    digester: Option<Digester>,
+    limit: u64,
+) -> Result<(u64, Option<String>)> {
+    let (mut chunks, mut bytes) = (body.into_data_stream(), 0_u64);
     while let Some(chunk) = next(&mut chunks).await? {
         bytes += chunk.len() as u64;
         if bytes > limit {
             return Err(too_large(limit));
         }
-        digester.add(chunk.clone()).await;
+        if let Some(digester) = &digester {
+            digester.add(chunk.clone()).await;
+        }
         writer.wait_for_capacity(PARTS_IN_FLIGHT).await.map_err(not_stored)?;
         writer.put(chunk);
     }
     if bytes == 0 {
         return Err(empty());
     }
-    Ok((bytes, digester.end().await?))
+    let checksum = match digester {
+        Some(digester) => Some(digester.end().await?),
+        None => None,
+    };
+    Ok((bytes, checksum))
 }
 
 fn damaged() -> Error {
