@@ -16,8 +16,8 @@ use crate::jobs::pause_after;
 use crate::upload::{CHUNK_BYTES, Chunks, query_of};
 use crate::{Client, ClientError, Exact, ImportOptions, Job, Result, Upload};
 
-/// What is sent and acknowledged at a time.
-const BLOCK_BYTES: usize = 8 << 20;
+/// What is sent and acknowledged at a time; another one is read meanwhile. The server stores it piece by piece.
+const BLOCK_BYTES: usize = 32 << 20;
 /// For a block over a slow line.
 const BLOCK_WITHIN: Duration = Duration::from_secs(600);
 /// Tries in a row that bring nothing, after which an upload is given up: about 80 seconds.
@@ -48,22 +48,23 @@ impl Client {
             chunks,
             rest: Bytes::new(),
         };
+        let failed = |source| ClientError::File {
+            path: name.to_owned(),
+            source,
+        };
         let id = self.begin_upload(name, length).await?;
-        let mut offset = 0;
+        let (mut offset, mut block) = (0, source.block().await.map_err(failed)?);
         loop {
-            let block = match source.block().await {
-                Ok(block) => block,
-                Err(source) => {
-                    let path = name.to_owned();
-                    return Err(ClientError::File { path, source });
-                }
-            };
-            let is_last = block.len() < BLOCK_BYTES;
-            self.send_block(&id, offset, &block, is_last, &on_sent).await?;
-            offset += block.len() as u64;
-            if is_last {
+            if block.len() < BLOCK_BYTES {
+                self.send_block(&id, offset, &block, true, &on_sent).await?;
                 return Ok(id);
             }
+            // While one block is sent, the next is read.
+            let sending = self.send_block(&id, offset, &block, false, &on_sent);
+            let (sent, next) = futures::join!(sending, source.block());
+            sent?;
+            offset += block.len() as u64;
+            block = next.map_err(failed)?;
         }
     }
 
