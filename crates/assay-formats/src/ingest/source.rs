@@ -4,13 +4,13 @@
 //! Every read looks whether the import was canceled and tells how far it is.
 
 use std::fs::File;
-use std::io::{self, Read, Seek};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::Arc;
 
 use assay_core::{Code, Error, ImportFile, Piece, Result};
 use bytes::{Buf, Bytes, BytesMut};
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::{GetOptions, GetResult, GetResultPayload, ObjectStore, ObjectStoreExt};
 use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, Length};
 use tokio::runtime::Handle;
@@ -82,6 +82,37 @@ impl Upload {
         Ok(joined(slices))
     }
 
+    /// The bytes from `begin`, before the end of the file, to that of a block or of the object, and how many they are.
+    ///
+    /// # Errors
+    /// `Canceled`; `StoreFailed`.
+    fn block(&self, begin: u64) -> Result<(Ahead, u64)> {
+        self.meter.check()?;
+        let first = self.pieces.partition_point(|(at, piece)| at + piece.bytes <= begin);
+        let Some((at, piece)) = self.pieces.get(first) else {
+            return Ok((Ahead::Bytes(Bytes::new()), 0));
+        };
+        let range = begin - at..(begin - at + BLOCK).min(piece.bytes);
+        let (path, options) = (
+            Path::from(piece.path.as_str()),
+            GetOptions::new().with_range(Some(range.clone())),
+        );
+        let read = async {
+            let found = self.objects.get_opts(&path, options).await?;
+            Ok(match found.payload {
+                GetResultPayload::File(file, _) => Ahead::File(file.take(range.end - range.start)),
+                payload @ GetResultPayload::Stream(_) => Ahead::Bytes(GetResult { payload, ..found }.bytes().await?),
+            })
+        };
+        let mut ahead = self.handle.block_on(read).map_err(not_read)?;
+        if let Ahead::File(file) = &mut ahead {
+            file.get_mut()
+                .seek(SeekFrom::Start(range.start))
+                .map_err(reading_failed)?;
+        }
+        Ok((ahead, range.end - range.start))
+    }
+
     /// The bytes from the beginning, decompressed.
     ///
     /// # Errors
@@ -101,7 +132,7 @@ impl Upload {
         RawReader {
             upload: self.clone(),
             at,
-            piece: Bytes::new(),
+            ahead: Ahead::Bytes(Bytes::new()),
             stage,
         }
     }
@@ -185,24 +216,56 @@ pub(super) fn invalid_encoding(line: u64, column: u64, byte: u8) -> Error {
 
 struct RawReader {
     upload: Upload,
+    /// Where the bytes end that are ahead.
     at: u64,
-    piece: Bytes,
+    ahead: Ahead,
     stage: &'static str,
+}
+
+/// Bytes that are read next.
+enum Ahead {
+    /// In memory.
+    Bytes(Bytes),
+    /// In a file of this machine, from which they go where they are wanted without a stop.
+    File(io::Take<File>),
+}
+
+impl RawReader {
+    /// Has the next block ahead.
+    fn advance(&mut self) -> io::Result<()> {
+        let upload = &self.upload;
+        let (ahead, length) = upload.block(self.at).map_err(io::Error::other)?;
+        self.ahead = ahead;
+        self.at += length;
+        upload.meter.reached(self.stage, self.at);
+        Ok(())
+    }
 }
 
 impl Read for RawReader {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let upload = &self.upload;
-        if self.piece.is_empty() && self.at < upload.size {
-            let end = (self.at + BLOCK).min(upload.size);
-            self.piece = upload.range(self.at, end).map_err(io::Error::other)?;
-            self.at = end;
-            upload.meter.reached(self.stage, end);
+        loop {
+            let read = match &mut self.ahead {
+                Ahead::Bytes(bytes) => {
+                    let length = out.len().min(bytes.len());
+                    bytes.copy_to_slice(&mut out[..length]);
+                    length
+                }
+                Ahead::File(file) => file.read(out)?,
+            };
+            if read > 0 || out.is_empty() {
+                return Ok(read);
+            }
+            if let Ahead::File(file) = &self.ahead
+                && file.limit() > 0
+            {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            if self.at >= self.upload.size {
+                return Ok(0);
+            }
+            self.advance()?;
         }
-        let length = out.len().min(self.piece.len());
-        out[..length].copy_from_slice(&self.piece[..length]);
-        self.piece.advance(length);
-        Ok(length)
     }
 }
 
