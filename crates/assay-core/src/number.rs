@@ -104,14 +104,21 @@ pub fn read_plain(text: &str) -> Option<Number> {
         let double = digits as f64 / POWERS_OF_TEN.get(scale)?;
         return Some(Number::Float(if negative { -double } else { double }));
     }
-    let double: f64 = text.parse().ok()?;
+    let double: f64 = if digits <= EXACT_IN_DOUBLE {
+        #[expect(clippy::cast_precision_loss, reason = "so few digits are exact")]
+        let double = digits as f64 / POWERS_OF_TEN.get(scale)?;
+        if negative { -double } else { double }
+    } else {
+        text.parse().ok()?
+    };
     // Where doubles lie closer than numbers with so many digits, each of these has its own.
     if digits < significand(double) {
         return Some(Number::Float(double));
     }
-    let shortest = significant(zmij::Buffer::new().format_finite(double));
+    let mut buffer = zmij::Buffer::new();
+    let shortest = buffer.format_finite(double);
     // What differs may still be all 17 digits of the double.
-    (shortest? == without_zeros(digits)).then_some(Number::Float(double))
+    (shortest == text || significant(shortest)? == without_zeros(digits)).then_some(Number::Float(double))
 }
 
 const POWERS_OF_TEN: [f64; PLAIN_DIGITS + 1] = [
@@ -121,6 +128,10 @@ const POWERS_OF_TEN: [f64; PLAIN_DIGITS + 1] = [
 /// Reads the digits at the beginning of `bytes`, which are 18 at most with those of `before`, and says how many they are.
 fn leading_digits(bytes: &[u8], before: u64) -> (u64, usize) {
     let (mut value, mut length) = (before, 0);
+    while let Some(eight) = bytes[length..].first_chunk().and_then(eight_digits) {
+        value = value.wrapping_mul(100_000_000).wrapping_add(eight);
+        length += 8;
+    }
     while let Some(digit) = bytes
         .get(length)
         .map(|byte| byte.wrapping_sub(b'0'))
@@ -130,6 +141,19 @@ fn leading_digits(bytes: &[u8], before: u64) -> (u64, usize) {
         length += 1;
     }
     (value, length)
+}
+
+/// The number that eight digits are, if they are digits: neighbors are joined to pairs, these to fours, these to eight.
+fn eight_digits(text: &[u8; 8]) -> Option<u64> {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let digits = u64::from_le_bytes(*text).wrapping_sub(EACH * u64::from(b'0'));
+    // A byte above nine has its highest bit here, or there.
+    if (digits | digits.wrapping_add(EACH * (0x7f - 9))) & (EACH * 0x80) != 0 {
+        return None;
+    }
+    let pairs = (digits.wrapping_mul(10) + (digits >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs.wrapping_mul(100) + (pairs >> 16)) & 0x0000_ffff_0000_ffff;
+    Some((fours.wrapping_mul(10_000) + (fours >> 32)) & 0xffff_ffff)
 }
 
 /// The 53 bits of a double that is neither tiny nor huge.
@@ -226,6 +250,22 @@ mod tests {
             let parsed = serde_json::from_str::<&serde_json::value::RawValue>(&text);
             let is_number = !text.contains(' ') && parsed.is_ok();
             proptest::prop_assert_eq!(super::is_number(&text), is_number, "{:?}", text);
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn eight_digits_are_read_at_once(text in "[0-9]{8}|[ -~\u{0}\u{7f}]{8}") {
+            let bytes = text.as_bytes().first_chunk().unwrap();
+            let is_digits = text.bytes().all(|byte| byte.is_ascii_digit());
+            proptest::prop_assert_eq!(eight_digits(bytes), is_digits.then(|| text.parse().unwrap()), "{:?}", text);
+        }
+
+        /// Also with bytes that are no text.
+        #[test]
+        fn eight_bytes_are_digits_or_not(bytes: [u8; 8]) {
+            let text = std::str::from_utf8(&bytes).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+            proptest::prop_assert_eq!(eight_digits(&bytes), text.map(|text| text.parse().unwrap()));
         }
     }
 
