@@ -259,7 +259,13 @@ impl Receiver {
             stored?;
             ready = piece;
             match end {
-                End::Full if digest.is_some() => return Err(unchecked()),
+                End::Full if digest.is_some() => {
+                    let (more, end) = filled(&mut body, room).await;
+                    match end {
+                        End::Whole if more.is_empty() && ready.len() == PIECE_BYTES => break,
+                        _ => return Err(unchecked()),
+                    }
+                }
                 End::Full => {}
                 End::Beyond => return Err(too_large(self.limit)),
                 // What cannot be checked any more is not kept.

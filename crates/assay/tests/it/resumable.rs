@@ -169,6 +169,20 @@ async fn what_an_upload_must_not_be_is_refused() {
     let wrong = digest(b"xy");
     let damaged = code(upload.append(2, b"34".to_vec(), &[("content-digest", &wrong)]).await);
     assert_eq!(damaged, ((400, Some(2)), json!("invalid_request")));
+    // What can be checked before it is stored is bounded.
+    let checked = Sending::begin(&server, &json!({})).await;
+    let most = vec![b'x'; 8 * MIB];
+    let more = [most.as_slice(), b"y"].concat();
+    let refused = code(
+        checked
+            .append(0, more.clone(), &[("content-digest", &digest(&more))])
+            .await,
+    );
+    assert_eq!(refused, ((413, Some(0)), json!("body_too_large")));
+    let (told, _) = checked
+        .append(0, most.clone(), &[("content-digest", &digest(&most))])
+        .await;
+    assert_eq!(told, (204, Some(8 << 20)));
     let path = format!("/v1/uploads/{}", upload.id);
     let url = format!("{}{path}", server.url);
     let nowhere = answer(server.http.patch(&url).body("34").send().await.unwrap()).await;

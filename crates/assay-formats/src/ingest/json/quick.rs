@@ -151,8 +151,7 @@ impl<'a> Walk<'a> {
 
     /// Passes one digit or more.
     fn digits(&mut self) -> Option<()> {
-        let rest = &self.bytes[self.at..];
-        let length = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let length = digits_length(&self.bytes[self.at..]);
         self.at += length;
         (length > 0).then_some(())
     }
@@ -248,6 +247,20 @@ fn plain_length(bytes: &[u8]) -> usize {
     special.map_or(bytes.len(), |at| rest + at)
 }
 
+/// How many bytes come before the first that is no digit.
+fn digits_length(bytes: &[u8]) -> usize {
+    let (words, _) = bytes.as_chunks::<8>();
+    for (number, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word) ^ (LOW * u64::from(b'0'));
+        let others = (word | word.wrapping_add(LOW * (0x7f - 9))) & HIGH;
+        if others != 0 {
+            return number * 8 + others.trailing_zeros() as usize / 8;
+        }
+    }
+    let rest = words.len() * 8;
+    rest + bytes[rest..].iter().take_while(|byte| byte.is_ascii_digit()).count()
+}
+
 /// Marks the lowest byte that is zero, and perhaps some above it.
 fn zeros(word: u64) -> u64 {
     word.wrapping_sub(LOW) & !word & HIGH
@@ -334,6 +347,12 @@ mod tests {
         #[test]
         fn both_ways_agree(text in r#"\{("[ab\\n]{0,2}" ?: ?(-?[0-9.e]{1,4}|"[^"]{0,12}"|null|\[1?\]),?){0,3}\} ?"#) {
             both(&text);
+        }
+
+        #[test]
+        fn digits_are_counted(text in "[0-9]{0,20}[ -~é\u{0}-\u{1f}]{0,20}") {
+            let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+            proptest::prop_assert_eq!(digits_length(text.as_bytes()), digits);
         }
 
         #[test]
