@@ -5,6 +5,7 @@ mod contract;
 mod data;
 mod doctor;
 mod durability;
+mod failover;
 mod faults;
 mod inbox;
 mod many;
