@@ -8,6 +8,7 @@ mod durability;
 mod failover;
 mod faults;
 mod inbox;
+mod log;
 mod many;
 mod news;
 mod nodes;
