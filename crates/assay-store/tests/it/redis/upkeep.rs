@@ -4,7 +4,9 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use assay_core::{Jobs as _, Outcome, ResultData, Sharing, StoredResult, Timestamp, Upkeep as _};
+use assay_core::{
+    Changes as _, EventId, Events, Jobs as _, Outcome, ResultData, Sharing, StoredResult, Timestamp, Upkeep as _,
+};
 use assay_store::RedisStore;
 
 use super::RedisHarness;
@@ -86,6 +88,27 @@ async fn a_sweep_looks_at_so_many_files_and_the_next_one_goes_on() {
     }
     assert!(removed.iter().all(|removed| *removed <= 1_000), "{removed:?}");
     assert_eq!(removed.iter().sum::<u64>(), 2_500);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_very_much_was_told_of_can_be_removed() {
+    let harness = RedisHarness::new();
+    let store = harness.join().await;
+    let id = store.submit(new_job(Timestamp(1)), None).await.unwrap().job.id;
+    store.cancel(&id).await.unwrap();
+    // As after hours of progress, of which the stream does not have the oldest any more.
+    let key = format!("{{assay}}:job:events:{id}");
+    let mut told = ::redis::pipe();
+    for number in 10..9_010 {
+        told.zadd(&key, number, number).ignore();
+    }
+    let mut raw = harness.client().get_connection().unwrap();
+    told.exec(&mut raw).unwrap();
+    store.remove(&id).await.unwrap();
+    let left: bool = ::redis::Commands::exists(&mut raw, &key).unwrap();
+    assert!(!left);
+    assert_eq!(store.newest().await.unwrap().0, 2);
+    assert_eq!(Events::list(&store, EventId(0), None, 10).await.unwrap(), []);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
