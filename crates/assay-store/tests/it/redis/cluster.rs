@@ -157,6 +157,7 @@ impl Harness for ClusterHarness {
             clock: Some(clock),
             store: StoreSettings {
                 max_waiting: bounds.max_waiting,
+                max_related: bounds.max_related,
                 max_result_bytes: bounds.max_result_bytes,
                 ..StoreSettings::default()
             },
