@@ -62,12 +62,15 @@ async fn files_that_nobody_refers_to_go_when_they_are_old_and_one_process_looks_
         written(&harness, "results/a/1/result.arrow", 3 * DAY),
         written(&harness, "uploads/waits", 3 * DAY),
         written(&harness, "results/b/2/result.arrow", DAY),
+        written(&harness, "datasets/genes/live.parquet.partial-1-4#1", DAY),
     ];
     let gone = [
         written(&harness, "results/a/1/part.arrow", 2 * DAY),
         written(&harness, "datasets/genes/old.parquet.partial-1-2", 2 * DAY),
+        // What an upload in parts leaves when its process is killed.
+        written(&harness, "datasets/genes/new.parquet.partial-1-3#1", 2 * DAY),
     ];
-    assert_eq!(leftovers(&store).await, 2);
+    assert_eq!(leftovers(&store).await, 3);
     assert!(kept.iter().all(|file| file.exists()), "{kept:?}");
     assert!(!gone.iter().any(|file| file.exists()), "{gone:?}");
     // The walk is over, and rests, in every process.
