@@ -45,6 +45,11 @@ pub(crate) fn user_full(user: &UserName, max_waiting: u32) -> Error {
     ))
 }
 
+pub(crate) fn too_many_wait_for(job: &JobId, most: usize) -> Error {
+    Error::new(Code::TooManyJobs, format!("{most} jobs wait for job `{job}` already"))
+        .hint("try again when it has ended, or have the jobs wait for several ones")
+}
+
 fn too_many(message: String) -> Error {
     Error::new(Code::TooManyJobs, message).hint("try again when some have finished, or cancel some")
 }

@@ -113,9 +113,11 @@ pub async fn examine(place: &PlaceArgs, access: &ObjectsAccess) -> Result<Vec<Ex
 
 fn settings(jobs: &JobArgs) -> StoreSettings {
     let default = StoreSettings::default();
-    let longest_ms = u64::try_from(jobs.timeout.as_millis()).unwrap_or(u64::MAX);
+    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let longest_ms = millis(jobs.timeout);
     StoreSettings {
         max_result_bytes: jobs.answers,
+        keep_versions_ms: millis(jobs.keep_versions),
         // Attempts write their files some time before the answer refers to them.
         leftover_ms: default.leftover_ms.max(longest_ms.saturating_add(PARTING_MS)),
         ..default

@@ -60,6 +60,9 @@ pub struct StoreSettings {
     pub lease_ms: u64,
     /// Jobs that may wait in all before further ones are refused.
     pub max_waiting: usize,
+    /// Jobs that may wait for one job before further ones are refused, and that may share its run before further ones
+    /// run by themselves: they may all end in one step with it.
+    pub max_related: usize,
     /// What a user may use who has no limits of their own.
     pub default_share: ShareLimits,
     /// Bytes of answers that are kept; the oldest are removed when there are more.
@@ -78,6 +81,7 @@ impl Default for StoreSettings {
         Self {
             lease_ms: 30_000,
             max_waiting: 200_000,
+            max_related: 5_000,
             default_share: ShareLimits {
                 weight: 1,
                 max_running: 10_000,

@@ -57,6 +57,12 @@ pub(super) fn submit(desk: &mut Desk<'_>, submission: Submission) -> Fallible<Su
     if answered.is_none() {
         refuse_beyond_limits(desk, &spec.owner)?;
     }
+    let most = desk.settings.max_related;
+    let is_crowded = |sharing: &Sharing| {
+        let leader = desk.scheduler.in_flight(&sharing.key);
+        leader.is_some_and(|leader| desk.scheduler.follower_count(leader) >= most)
+    };
+    let sharing = sharing.filter(|sharing| answered.is_some() || !is_crowded(sharing));
     let leader = sharing
         .as_ref()
         .and_then(|sharing| desk.scheduler.in_flight(&sharing.key))
@@ -156,6 +162,10 @@ fn unfinished_parents(desk: &Desk<'_>, depends_on: &[JobId]) -> Fallible<BTreeSe
     for (place, id) in depends_on.iter().enumerate() {
         let pointer = format!("/depends_on/{place}");
         if desk.scheduler.find(id).is_some() {
+            if has_most_children(desk, id)? {
+                let most = desk.settings.max_related;
+                return Err(refusals::too_many_wait_for(id, most).pointing(&pointer).into());
+            }
             waiting.insert(id.clone());
             continue;
         }
@@ -168,6 +178,15 @@ fn unfinished_parents(desk: &Desk<'_>, depends_on: &[JobId]) -> Fallible<BTreeSe
         }
     }
     Ok(waiting)
+}
+
+/// Whether so many jobs wait for an unfinished one that no more may.
+fn has_most_children(desk: &Desk<'_>, parent: &JobId) -> Fallible<bool> {
+    let last = i64::try_from(desk.settings.max_related.saturating_sub(1)).unwrap_or(i64::MAX);
+    let mut statement = desk
+        .connection
+        .prepare_cached("SELECT 1 FROM dependency WHERE parent = ?1 LIMIT 1 OFFSET ?2")?;
+    Ok(statement.exists(params![parent.as_str(), last])?)
 }
 
 /// The newest run of an identical job whose answer is kept and young enough.

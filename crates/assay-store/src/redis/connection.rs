@@ -9,6 +9,7 @@ use redis::aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnecti
 use redis::{AsyncConnectionConfig, Cmd, FromRedisValue, Pipeline, RedisResult, Script, Value};
 
 use super::failure::{Fallible, Fault, is_unknown_script};
+use super::presence::Presence;
 use crate::seat::{Discovery, Node, Seat, is_elsewhere};
 
 /// How long a connection may take to come about.
@@ -22,6 +23,7 @@ const CONNECT_TRIES: usize = 3;
 pub(super) struct Connection {
     discovery: Discovery,
     timeout: Duration,
+    presence: Arc<Presence>,
 }
 
 impl Connection {
@@ -37,7 +39,11 @@ impl Connection {
             .set_response_timeout(Some(timeout));
         let failed = |fault: Fault| fault.into_error("connect");
         let discovery = Discovery::new(seat, config).map_err(|cause| failed(cause.into()))?;
-        let connection = Self { discovery, timeout };
+        let connection = Self {
+            discovery,
+            timeout,
+            presence: Arc::default(),
+        };
         connection.query::<()>(&redis::cmd("PING")).await.map_err(failed)?;
         Ok(connection)
     }
@@ -98,35 +104,51 @@ impl Connection {
     async fn once<T: FromRedisValue>(&self, words: Words<'_>) -> Fallible<T> {
         let node = self.discovery.node(self.timeout).await?;
         let answer = self.bounded(words.say(node.shared.clone())).await;
-        self.judge(&node, answer)
+        self.suspect(&node, &answer);
+        answer
     }
 
-    /// A connection for commands that block at most `patience`, and the node that it leads to.
+    /// A connection for commands that block at most `patience`, and the node that it leads to. What is answered there is
+    /// to be judged.
     pub(super) async fn blocking(&self, patience: Duration) -> Fallible<(Arc<Node>, MultiplexedConnection)> {
+        let connected = self.connect(patience).await;
+        self.presence.note(&connected);
+        connected
+    }
+
+    async fn connect(&self, patience: Duration) -> Fallible<(Arc<Node>, MultiplexedConnection)> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT))
             .set_response_timeout(Some(patience + self.timeout));
         let node = self.discovery.node(self.timeout).await?;
         let connecting = node.client.get_multiplexed_async_connection_with_config(&config);
         let connected = self.bounded(connecting).await;
-        let connection = self.judge(&node, connected)?;
-        Ok((node, connection))
+        self.suspect(&node, &connected);
+        Ok((node, connected?))
+    }
+
+    /// Learns from what a node has answered.
+    pub(super) fn judge<T>(&self, node: &Node, answer: Fallible<T>) -> Fallible<T> {
+        self.suspect(node, &answer);
+        self.presence.note(&answer);
+        answer
     }
 
     /// A failure may mean that the store is elsewhere by now.
-    pub(super) fn judge<T>(&self, node: &Node, answer: Fallible<T>) -> Fallible<T> {
-        match &answer {
+    fn suspect<T>(&self, node: &Node, answer: &Fallible<T>) {
+        match answer {
             Err(Fault::Server(cause)) => self.discovery.suspect(node, cause),
             Err(Fault::Late) => self.discovery.distrust(node),
             _ => {}
         }
-        answer
     }
 
     /// Two tries, each of which may have to wait for the node to be found.
     async fn at_most_twice_as_long<T>(&self, work: impl Future<Output = Fallible<T>>) -> Fallible<T> {
         let answer = tokio::time::timeout(self.timeout * 2, work).await;
-        answer.unwrap_or(Err(Fault::Late))
+        let answer = answer.unwrap_or(Err(Fault::Late));
+        self.presence.note(&answer);
+        answer
     }
 
     async fn bounded<T>(&self, work: impl Future<Output = RedisResult<T>>) -> Fallible<T> {

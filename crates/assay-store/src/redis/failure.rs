@@ -1,10 +1,11 @@
 //! What can go wrong between the store and its server, and what a user is told of it.
 //!
-//! Causes go to the log here, once; users see only what was attempted.
+//! Causes go to the log here, once, but for a server that is away (`presence`); users see only what was attempted.
 
 use assay_core::{Code, Error};
 use redis::{RedisError, ServerErrorKind};
 
+use super::presence::is_absence;
 use crate::seat::says;
 
 /// Why an operation did not happen.
@@ -48,6 +49,10 @@ impl Fault {
     pub(super) fn into_error(self, attempted: &str) -> Error {
         match self {
             Self::Refused(error) => error,
+            fault if is_absence(&fault) => {
+                tracing::debug!(?fault, attempted, "the server of the store is away");
+                unavailable(attempted)
+            }
             Self::Server(cause) => {
                 if cause.code() == Some(MOVING) {
                     return moving();
@@ -58,10 +63,7 @@ impl Fault {
                 }
                 unavailable(attempted)
             }
-            Self::Late => {
-                tracing::error!(attempted, "the server of the store did not answer in time");
-                unavailable(attempted)
-            }
+            Self::Late => unavailable(attempted),
             Self::Stored(cause) => {
                 tracing::error!(error = %cause, attempted, "a stored value could not be read");
                 Error::new(Code::StoreFailed, format!("the store could not {attempted}"))

@@ -15,7 +15,7 @@ use futures::stream::BoxStream;
 use super::RedisStore;
 use super::desk::Desk;
 use super::failure::Fallible;
-use crate::objects::{Found, OWNER};
+use crate::objects::{Found, is_kept};
 
 /// Most files that one turn looks at.
 const MAX_SEEN: usize = 1_000;
@@ -115,12 +115,6 @@ impl Round {
 fn written_before(now: Timestamp, age_ms: u64) -> SystemTime {
     let since_epoch = u64::try_from(now.0).unwrap_or(0).saturating_sub(age_ms);
     SystemTime::UNIX_EPOCH + Duration::from_millis(since_epoch)
-}
-
-/// Whether a file is among those to keep, or lies in a folder that is.
-fn is_kept(kept: &HashSet<String>, file: &str) -> bool {
-    let folder = file.rsplit_once('/').map(|(folder, _)| folder);
-    file == OWNER || kept.contains(file) || folder.is_some_and(|folder| kept.contains(folder))
 }
 
 /// Whether a walk is due. Who is told so has it: the next is due after the pause only.

@@ -21,6 +21,7 @@ mod moving;
 mod news;
 mod outbox;
 mod place;
+mod presence;
 mod reads;
 mod references;
 mod schedules;

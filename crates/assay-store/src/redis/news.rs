@@ -102,14 +102,19 @@ pub(super) fn removed(name: &DatasetName, version: Version, at: Timestamp) -> Fa
     told(DATASETS, REMOVED, name.as_str(), at, Data { version })
 }
 
-/// A worker has claimed for the first time: the JSON of the event, as the parts before its time and after that.
-pub(super) fn started_pattern(worker: &WorkerId, slots: u64) -> Fallible<[String; 2]> {
+/// A worker has claimed for the first time, jobs of `only` these analyses unless they are none: the JSON of the event, as
+/// the parts before its time and after that.
+pub(super) fn started_pattern(worker: &WorkerId, slots: u64, only: &[String]) -> Fallible<[String; 2]> {
     #[derive(Serialize)]
-    struct Data {
+    struct Data<'a> {
         slots: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        analyses: Option<&'a [String]>,
     }
     let at = Timestamp(0);
-    let json = told(WORKERS, STARTED, &worker.0, at, Data { slots })?.json;
+    let analyses = Some(only).filter(|only| !only.is_empty());
+    let data = Data { slots, analyses };
+    let json = told(WORKERS, STARTED, &worker.0, at, data)?.json;
     // A name has no quotes.
     let (before, after) = json.split_once(&at.to_string()).unwrap_or((&json, ""));
     Ok([before.to_owned(), after.to_owned()])

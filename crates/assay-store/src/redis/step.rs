@@ -22,6 +22,9 @@ static APPLY: LazyLock<Script> = LazyLock::new(|| {
     ))
 });
 
+/// Members that one write names at most; a script cannot take many more arguments at once.
+pub(super) const BATCH: usize = 2_000;
+
 /// Who is woken beside those who wait for events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Wake {
@@ -266,9 +269,11 @@ impl Step {
         self.writes.push("DEL", &[&key]);
     }
 
-    /// Takes an entry out of a stream.
-    pub(super) fn xdel(&mut self, key: &str, id: &str) {
-        self.writes.push("XDEL", &[&key, &id]);
+    /// Takes entries out of a stream.
+    pub(super) fn xdel(&mut self, key: &str, ids: &[String]) {
+        for ids in ids.chunks(BATCH) {
+            self.writes.push("XDEL", &[&key, &ids]);
+        }
     }
 
     /// Lets the key go by itself after so many milliseconds.

@@ -17,6 +17,7 @@ pub const LEASE_MS: i64 = 30_000;
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
     pub max_waiting: usize,
+    pub max_related: usize,
     pub max_result_bytes: u64,
 }
 
@@ -24,6 +25,7 @@ impl Default for Bounds {
     fn default() -> Self {
         Self {
             max_waiting: 1_000,
+            max_related: 1_000,
             max_result_bytes: 1 << 30,
         }
     }
@@ -65,6 +67,7 @@ impl Harness for EmbeddedHarness {
 pub fn open_at(folder: &Path, clock: Arc<dyn Clock>, bounds: Bounds) -> Result<EmbeddedStore> {
     let settings = StoreSettings {
         max_waiting: bounds.max_waiting,
+        max_related: bounds.max_related,
         max_result_bytes: bounds.max_result_bytes,
         ..StoreSettings::default()
     };

@@ -15,6 +15,7 @@ pub const DEFAULT_LISTEN: &str = "127.0.0.1:7373";
 const DEFAULT_MEMORY: u64 = 1 << 30;
 const DEFAULT_ANSWERS: u64 = 50 << 30;
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
+const DEFAULT_KEEP_VERSIONS: Duration = Duration::from_secs(7 * 24 * 3_600);
 const DEFAULT_MAIL_PAUSE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Clone, Args)]
@@ -50,6 +51,9 @@ pub struct JobArgs {
     /// Room for the answers of jobs; the oldest go when all together take more
     #[arg(long, default_value = "50GiB", value_name = "SIZE", value_parser = units::parse_bytes)]
     pub answers: u64,
+    /// Time that versions of data sets are kept after newer ones came; several processes of a store are given the same
+    #[arg(long, default_value = "7d", value_name = "TIME", value_parser = units::parse_duration)]
+    pub keep_versions: Duration,
     /// Redis server whose keys may be read into data sets and be written, e.g. `redis://10.0.0.5:6379`, with all its
     /// databases or with one; may be given several times. Where a password is needed, put
     /// `redis://user:password@host:port` into ASSAY_LINKS, with commas between several
@@ -71,6 +75,7 @@ impl Default for JobArgs {
             memory: DEFAULT_MEMORY,
             timeout: DEFAULT_TIMEOUT,
             answers: DEFAULT_ANSWERS,
+            keep_versions: DEFAULT_KEEP_VERSIONS,
             links: Vec::new(),
         }
     }

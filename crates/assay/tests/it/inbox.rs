@@ -232,6 +232,28 @@ async fn what_finds_no_room_waits_in_the_inbox_and_keeps_nobody_else_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_asked_for_while_the_store_is_moved_waits_until_it_may_be_used_again() {
+    let site = Site::new();
+    let service = Service(&site);
+    service.one("XGROUP CREATE {lab}:inbox assay 0 MKSTREAM");
+    let _server = site.server();
+    service.one("HSET {lab}:moving id somebody");
+    let entry = service.one(&add(r#"{"analysis": "ping"}"#, "reply_to answers"));
+    // It counts as never read once it is put off.
+    let is_put_off = |pending: &Value| pending[0][3] == 0;
+    let mut looks = (0..10_000).map(|_| service.one("XPENDING {lab}:inbox assay - + 1"));
+    assert!(looks.any(|pending| is_put_off(&pending)), "it is put off");
+    assert_eq!(service.ask("XLEN {lab}:inbox\nEXISTS answers\n"), [json!(1), json!(0)]);
+    service.one("DEL {lab}:moving");
+    let answer = service.answer();
+    assert_eq!(
+        (&answer["entry"], &answer["state"]),
+        (&entry, &json!("queued")),
+        "{answer:#}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stream_over_http_goes_on_after_any_event_and_tells_of_jobs_only() {
     let site = Site::new();
     let server = site.server();

@@ -53,6 +53,35 @@ async fn an_answer_that_has_expired_is_gone_and_its_job_is_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn old_versions_go_after_the_time_that_is_given() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = TestServer::start(&folder);
+    let (status, _) = server.post("/v1/datasets", &json!({"name": "d", "key": "id"})).await;
+    assert_eq!(status, 201);
+    for value in 0..3 {
+        let (status, _) = server
+            .put("/v1/datasets/d/records/a", &json!({"id": "a", "value": value}))
+            .await;
+        assert!(matches!(status, 200 | 201), "{status}");
+    }
+    let old = "/v1/datasets/d/records/a?at=2";
+    assert_eq!(server.get(old).await.1["value"], 0);
+    server.kill_9();
+
+    let server = TestServer::start_with(folder.path(), &["--keep-versions", "1ms"]);
+    // As above.
+    let mut gone = server.get(old).await;
+    for _ in 0..2_000 {
+        if gone.0 != 200 {
+            break;
+        }
+        gone = server.get(old).await;
+    }
+    assert_eq!((gone.0, &gone.1["code"]), (410, &json!("version_expired")));
+    assert_eq!(server.get("/v1/datasets/d/records/a").await.1["value"], 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_was_away_longer_than_the_log_is_told_every_unfinished_job() {
     let folder = tempfile::tempdir().unwrap();
     let server = TestServer::start(&folder);

@@ -191,6 +191,10 @@ impl Scheduler {
         self.in_flight.get(share_key)
     }
 
+    pub(super) fn follower_count(&self, id: &JobId) -> usize {
+        self.followers.get(id).map_or(0, BTreeSet::len)
+    }
+
     /// Jobs that are answered by the run of `id`, the first in line first.
     pub(super) fn followers(&self, id: &JobId) -> Vec<JobId> {
         let followers = self.followers.get(id);

@@ -9,10 +9,7 @@ use super::versions::score;
 use crate::redis::Inner;
 use crate::redis::failure::{Fallible, Fault};
 use crate::redis::keys::DataKeys;
-use crate::redis::step::Step;
-
-/// Keys that one command of a step carries at most; a script cannot take many more arguments at once.
-const BATCH: usize = 2_000;
+use crate::redis::step::{BATCH, Step};
 
 /// What is known of a hot record beside its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -55,7 +55,7 @@ async fn sooner(desk: &mut Desk, row: &Row) -> Fallible<Option<(JobId, JobId)>> 
     let id = &row.job.id;
     let (leader, follower) = match row.leader() {
         Some(leader) => (leader.clone(), id.clone()),
-        None => match desk.followers(id).into_iter().next() {
+        None => match desk.followers(id).await?.into_iter().next() {
             Some(first) => (id.clone(), first),
             None => return Ok(None),
         },

@@ -65,9 +65,9 @@ impl RedisStore {
             ]
             .map(String::into_bytes),
         );
-        args.extend(news::started_pattern(worker, max as u64)?.map(String::into_bytes));
-        args.extend(events::begun_pattern().map(String::into_bytes));
         let only = only.unwrap_or_default();
+        args.extend(news::started_pattern(worker, max as u64, only)?.map(String::into_bytes));
+        args.extend(events::begun_pattern().map(String::into_bytes));
         args.extend(only.iter().map(|analysis| analysis.clone().into_bytes()));
         let claimed: Vec<(String, HashMap<String, String>)> =
             store.connection.run(&CLAIM, store.keys.prefix(), &args).await?;

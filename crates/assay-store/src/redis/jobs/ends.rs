@@ -49,7 +49,7 @@ async fn end_one(desk: &mut Desk, mut row: Row, end: End) -> Fallible<Row> {
 /// What an end means for others: those who end too go into `next`.
 async fn follow_up(desk: &mut Desk, row: &Row, next: &mut VecDeque<(JobId, End)>) -> Fallible<()> {
     tell_children(desk, row, next).await?;
-    let followers = desk.followers(&row.job.id);
+    let followers = desk.followers(&row.job.id).await?;
     if followers.is_empty() {
         return Ok(());
     }
@@ -74,7 +74,7 @@ async fn answered(desk: &mut Desk, job: &Job, followers: Vec<JobId>) -> Fallible
 }
 
 async fn tell_children(desk: &mut Desk, row: &Row, next: &mut VecDeque<(JobId, End)>) -> Fallible<()> {
-    let children = desk.children(&row.job.id);
+    let children = desk.children(&row.job.id).await?;
     desk.load(&children).await?;
     for id in children {
         if row.job.state != State::Succeeded {
@@ -121,7 +121,7 @@ async fn take_lead(desk: &mut Desk, followers: &[JobId], digest: Option<String>)
 /// Has a waiting leader and all who follow it follow another job.
 pub(super) async fn follow(desk: &mut Desk, leader: &JobId, other: &JobId) -> Fallible<()> {
     desk.load([leader]).await?;
-    let mut all = desk.followers(leader);
+    let mut all = desk.followers(leader).await?;
     all.push(leader.clone());
     desk.load(&all).await?;
     // The other one may have been a follower itself.

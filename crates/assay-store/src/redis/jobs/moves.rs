@@ -173,7 +173,7 @@ pub(super) async fn cancel(desk: &mut Desk, id: &JobId) -> Fallible<Job> {
     match (row.job.state, row.held.clone()) {
         (State::Scheduled | State::Queued, _) => settle(desk, row, End::canceled()).await,
         (State::Running, Some(held)) if !row.job.cancel_requested => {
-            let followers = desk.followers(id);
+            let followers = desk.followers(id).await?;
             if !followers.is_empty() {
                 return ends::hand_over(desk, row, held, &followers).await;
             }

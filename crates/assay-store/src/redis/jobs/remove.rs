@@ -34,9 +34,8 @@ pub(in crate::redis) async fn remove_record(desk: &mut Desk, row: &Row) -> Falli
     let mut command = redis::cmd("ZRANGE");
     command.arg(keys.events_of(id)).arg(0).arg(-1);
     let numbers: Vec<u64> = desk.store.connection.query(&command).await?;
-    for number in numbers {
-        desk.step.xdel(&keys.events(), &format!("{number}-0"));
-    }
+    let entries: Vec<String> = numbers.iter().map(|number| format!("{number}-0")).collect();
+    desk.step.xdel(&keys.events(), &entries);
     for key in [keys.events_of(id), keys.attempts(id)] {
         desk.step.del(&key);
     }

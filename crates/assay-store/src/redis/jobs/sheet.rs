@@ -27,10 +27,44 @@ pub(in crate::redis) struct Sheet {
 struct Page {
     before: Option<Row>,
     after: Option<Row>,
-    followers: Vec<JobId>,
-    children: Vec<JobId>,
+    related: Related,
     /// Whether the followers, and the children, are a condition.
     relies_on: (bool, bool),
+}
+
+/// Unfinished jobs that are answered by the run of a job, and those that wait for it.
+#[derive(Debug)]
+enum Related {
+    /// How many there are. Nobody needs to know them all to add one.
+    Counted(usize, usize),
+    Listed {
+        /// The first in line first.
+        followers: Vec<JobId>,
+        children: Vec<JobId>,
+    },
+}
+
+impl Related {
+    fn none() -> Self {
+        Self::Counted(0, 0)
+    }
+
+    fn listed(followers: &[String], children: &[String]) -> Fallible<Self> {
+        let ids = |texts: &[String]| texts.iter().map(|text| parsed(text)).collect::<Fallible<Vec<JobId>>>();
+        let mut children = ids(children)?;
+        children.sort();
+        Ok(Self::Listed {
+            followers: ids(followers)?,
+            children,
+        })
+    }
+
+    fn counts(&self) -> (usize, usize) {
+        match self {
+            Self::Counted(followers, children) => (*followers, *children),
+            Self::Listed { followers, children } => (followers.len(), children.len()),
+        }
+    }
 }
 
 /// What is read of a job: its hash, who follows it, who waits for it.
@@ -40,24 +74,18 @@ impl Sheet {
     /// Adds the reads of a job to a pipeline; they are answered by a [`Found`].
     pub(in crate::redis) fn ask(pipeline: &mut Pipeline, keys: &Keys, id: &JobId) {
         pipeline.cmd("HGETALL").arg(keys.job(id));
+        Self::ask_related(pipeline, keys, id);
+    }
+
+    fn ask_related(pipeline: &mut Pipeline, keys: &Keys, id: &JobId) {
         pipeline.cmd("ZRANGE").arg(keys.followers(id)).arg(0).arg(-1);
         pipeline.cmd("SMEMBERS").arg(keys.children(id));
     }
 
     pub(in crate::redis) fn put(&mut self, id: &JobId, found: Found) -> Fallible<()> {
         let (fields, followers, children) = found;
-        let before = Row::read(id, fields)?;
-        let ids = |texts: Vec<String>| texts.iter().map(|text| parsed(text)).collect::<Fallible<Vec<JobId>>>();
-        let mut children = ids(children)?;
-        children.sort();
-        let page = Page {
-            after: before.clone(),
-            before,
-            followers: ids(followers)?,
-            children,
-            relies_on: (false, false),
-        };
-        self.jobs.insert(id.clone(), page);
+        let related = Related::listed(&followers, &children)?;
+        self.jobs.insert(id.clone(), Page::read(id, fields, related)?);
         Ok(())
     }
 
@@ -77,6 +105,16 @@ impl Sheet {
 }
 
 impl Page {
+    fn read(id: &JobId, fields: HashMap<String, String>, related: Related) -> Fallible<Self> {
+        let before = Row::read(id, fields)?;
+        Ok(Self {
+            after: before.clone(),
+            before,
+            related,
+            relies_on: (false, false),
+        })
+    }
+
     fn is_changed(&self) -> bool {
         let writes = |row: &Option<Row>| row.as_ref().map(|row| row.writes);
         writes(&self.before) != writes(&self.after)
@@ -88,11 +126,12 @@ impl Page {
             None if self.after.is_some() => step.absent(&keys.job(id)),
             None => {}
         }
+        let (followers, children) = self.related.counts();
         if self.relies_on.0 {
-            step.sorted_has(&keys.followers(id), self.followers.len());
+            step.sorted_has(&keys.followers(id), followers);
         }
         if self.relies_on.1 {
-            step.set_has(&keys.children(id), self.children.len());
+            step.set_has(&keys.children(id), children);
         }
     }
 
@@ -139,6 +178,34 @@ impl Desk {
         Ok(())
     }
 
+    /// As [`Self::load`], without reading who follows the jobs and waits for them until somebody asks.
+    pub(in crate::redis) async fn glance(&mut self, ids: impl IntoIterator<Item = &JobId>) -> Fallible<()> {
+        let ids: Vec<&JobId> = ids.into_iter().filter(|id| !self.sheet.jobs.contains_key(id)).collect();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let keys = &self.store.keys;
+        let mut pipeline = redis::pipe();
+        for id in &ids {
+            pipeline.cmd("HGETALL").arg(keys.job(id));
+            pipeline.cmd("ZCARD").arg(keys.followers(id));
+            pipeline.cmd("SCARD").arg(keys.children(id));
+        }
+        let found: Vec<redis::Value> = self.store.connection.pipe(&pipeline).await?;
+        let mut found = found.into_iter();
+        for id in ids {
+            let fields = take(&mut found)?;
+            let related = Related::Counted(take(&mut found)?, take(&mut found)?);
+            self.sheet.jobs.insert(id.clone(), Page::read(id, fields, related)?);
+        }
+        Ok(())
+    }
+
+    /// How many jobs followed a job on the sheet, and waited for it, when it was read.
+    pub(in crate::redis) fn related(&self, id: &JobId) -> (usize, usize) {
+        self.sheet.jobs.get(id).map_or((0, 0), |page| page.related.counts())
+    }
+
     /// The job as it is to be; `None` when there is none.
     pub(in crate::redis) async fn find(&mut self, id: &JobId) -> Fallible<Option<Row>> {
         self.load([id]).await?;
@@ -157,19 +224,41 @@ impl Desk {
     }
 
     /// Unfinished jobs that are answered by the run of a job on the sheet, the first in line first.
-    pub(in crate::redis) fn followers(&mut self, id: &JobId) -> Vec<JobId> {
-        self.sheet.jobs.get_mut(id).map_or_else(Vec::new, |page| {
-            page.relies_on.0 = true;
-            page.followers.clone()
-        })
+    pub(in crate::redis) async fn followers(&mut self, id: &JobId) -> Fallible<Vec<JobId>> {
+        let Some(page) = self.list_related(id).await? else {
+            return Ok(Vec::new());
+        };
+        page.relies_on.0 = true;
+        match &page.related {
+            Related::Listed { followers, .. } => Ok(followers.clone()),
+            Related::Counted(..) => Ok(Vec::new()),
+        }
     }
 
     /// Unfinished jobs that wait for a job on the sheet.
-    pub(in crate::redis) fn children(&mut self, id: &JobId) -> Vec<JobId> {
-        self.sheet.jobs.get_mut(id).map_or_else(Vec::new, |page| {
-            page.relies_on.1 = true;
-            page.children.clone()
-        })
+    pub(in crate::redis) async fn children(&mut self, id: &JobId) -> Fallible<Vec<JobId>> {
+        let Some(page) = self.list_related(id).await? else {
+            return Ok(Vec::new());
+        };
+        page.relies_on.1 = true;
+        match &page.related {
+            Related::Listed { children, .. } => Ok(children.clone()),
+            Related::Counted(..) => Ok(Vec::new()),
+        }
+    }
+
+    /// The page of a job with all who follow it and wait for it, unless there are none.
+    async fn list_related(&mut self, id: &JobId) -> Fallible<Option<&mut Page>> {
+        let Some(page) = self.sheet.jobs.get_mut(id) else {
+            return Ok(None);
+        };
+        if matches!(page.related, Related::Counted(followers, children) if followers + children > 0) {
+            let mut pipeline = redis::pipe();
+            Sheet::ask_related(&mut pipeline, &self.store.keys, id);
+            let (followers, children): (Vec<String>, Vec<String>) = self.store.connection.pipe(&pipeline).await?;
+            page.related = Related::listed(&followers, &children)?;
+        }
+        Ok(Some(page))
     }
 
     /// Writes a job as it is to be, without a change that users see.
@@ -178,8 +267,7 @@ impl Desk {
         let page = self.sheet.jobs.entry(id).or_insert_with(|| Page {
             before: None,
             after: None,
-            followers: Vec::new(),
-            children: Vec::new(),
+            related: Related::none(),
             relies_on: (false, false),
         });
         row.writes = page.before.as_ref().map_or(0, |before| before.writes) + 1;

@@ -43,8 +43,7 @@ impl RedisStore {
         new: &NewJob,
         idempotency: Option<&Idempotency>,
     ) -> assay_core::Result<Submitted> {
-        let ids: Vec<JobId> = std::iter::once(&new.id).chain(&new.spec.depends_on).cloned().collect();
-        self.run_on("submit a job", &ids, |mut desk| async move {
+        self.run_on("submit a job", std::slice::from_ref(&new.id), |mut desk| async move {
             let done = submit(&mut desk, new, idempotency).await;
             (desk, done)
         })
@@ -81,6 +80,10 @@ pub(in crate::redis) async fn submit(
     if answered.is_none() {
         refuse_beyond_limits(desk, &known, &spec.owner)?;
     }
+    let sharing = match &known.leader {
+        Some(leader) if answered.is_none() && is_crowded(desk, leader).await? => None,
+        _ => sharing,
+    };
     let mut row = Row::new(fresh(id.clone(), spec.clone(), desk.now), known.number)?;
     let (leader, overtaken) = match sharing.filter(|_| answered.is_none()) {
         Some(sharing) => contest(desk, &known, sharing, spec).await?,
@@ -197,13 +200,17 @@ impl Inner {
 
 /// Those of the jobs that have not ended.
 async fn unfinished_parents(desk: &mut Desk, depends_on: &[JobId]) -> Fallible<BTreeSet<JobId>> {
-    desk.load(depends_on).await?;
+    desk.glance(depends_on).await?;
+    let most = desk.store.settings.max_related;
     let mut waiting = BTreeSet::new();
     for (place, id) in depends_on.iter().enumerate() {
         let pointer = format!("/depends_on/{place}");
         let parent = desk.find(id).await?;
         let parent = parent.ok_or_else(|| refusals::unknown_job(id).pointing(&pointer))?;
         if !parent.job.state.is_terminal() {
+            if desk.related(id).1 >= most {
+                return Err(refusals::too_many_wait_for(id, most).pointing(&pointer).into());
+            }
             waiting.insert(id.clone());
         } else if parent.job.state != State::Succeeded {
             return Err(refusals::ended_parent(id, parent.job.state, &pointer).into());
@@ -228,6 +235,13 @@ async fn finished_run(desk: &mut Desk, sharing: &Sharing, answers: &[String]) ->
         }
     }
     Ok(None)
+}
+
+/// Whether so many share the run of a job that no more may.
+async fn is_crowded(desk: &mut Desk, leader: &str) -> Fallible<bool> {
+    let leader = parsed(leader)?;
+    desk.glance([&leader]).await?;
+    Ok(desk.related(&leader).0 >= desk.store.settings.max_related)
 }
 
 /// The job whose run answers the new one; or, when the new one comes to its turn sooner, the job that follows it from

@@ -47,6 +47,29 @@ pub async fn a_failed_run_fails_all_who_share_it(scene: Scene) {
     scene.is_sound().await;
 }
 
+pub async fn a_run_that_very_many_share_is_shared_by_no_more(mut scene: Scene) {
+    scene.bound(|bounds| bounds.max_related = 2);
+    let mut jobs = Vec::new();
+    for _ in 0..4 {
+        jobs.push(scene.submit_sharing("k", None).await);
+    }
+    let leader = Some(jobs[0].id.clone());
+    let shares: Vec<_> = jobs.iter().map(|job| job.shares.clone()).collect();
+    assert_eq!(shares, [None, leader.clone(), leader.clone(), None]);
+    scene.is_sound().await;
+    // One that leaves makes room for another.
+    scene.jobs().cancel(&jobs[1].id).await.unwrap();
+    assert_eq!(scene.submit_sharing("k", None).await.shares, leader);
+    let leases = scene.claim(2).await;
+    let claimed: Vec<_> = leases.iter().map(|(lease, _)| &lease.job).collect();
+    assert_eq!(claimed, [&jobs[0].id, &jobs[3].id]);
+    for (lease, _) in &leases {
+        scene.jobs().finish(lease, succeeded()).await.unwrap();
+    }
+    assert_eq!(scene.state(&jobs[2].id).await, State::Succeeded);
+    scene.is_sound().await;
+}
+
 pub async fn a_run_that_was_too_slow_goes_on_for_who_has_more_time(scene: Scene) {
     scene.submit_sharing("k", None).await;
     let same = scene.submit_sharing("k", None).await;

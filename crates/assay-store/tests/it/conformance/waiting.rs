@@ -112,6 +112,26 @@ pub async fn nothing_can_depend_on_what_is_not_there_or_has_failed(scene: Scene)
     scene.is_sound().await;
 }
 
+pub async fn so_many_jobs_and_no_more_wait_for_one(mut scene: Scene) {
+    scene.bound(|bounds| bounds.max_related = 2);
+    let (parent, other) = (scene.submit().await, scene.submit().await);
+    let first = child_of(&scene, &[&parent]).await;
+    let second = child_of(&scene, &[&other, &parent]).await;
+    let both = vec![other.clone(), parent.clone()];
+    let answer = scene.submitted(|spec| spec.depends_on = both).await;
+    let error = answer.unwrap_err();
+    assert_eq!(error.code, Code::TooManyJobs);
+    assert_eq!(error.errors[0].pointer.as_deref(), Some("/depends_on/1"), "{error:?}");
+    scene.jobs().cancel(&second).await.unwrap();
+    let third = child_of(&scene, &[&other, &parent]).await;
+    scene.is_sound().await;
+    scene.jobs().cancel(&parent).await.unwrap();
+    for child in [first, third] {
+        assert_eq!(scene.state(&child).await, State::Failed);
+    }
+    scene.is_sound().await;
+}
+
 pub async fn a_waiting_child_can_be_canceled(scene: Scene) {
     let lease = scene.running().await;
     let child = child_of(&scene, &[&lease.job]).await;

@@ -18,7 +18,7 @@ const NODES: usize = 3;
 const KEYS: usize = 100;
 
 /// Ends with the value.
-pub struct Cluster(Vec<PortServer>);
+pub struct Cluster(pub Vec<PortServer>);
 
 impl Cluster {
     /// The one that the tests of this process share; each takes a tag of its own.
@@ -28,14 +28,14 @@ impl Cluster {
         if let Some(cluster) = shared.upgrade() {
             return cluster;
         }
-        let cluster = Arc::new(Self::start());
+        let cluster = Arc::new(Self::start(&[]));
         *shared = Arc::downgrade(&cluster);
         cluster
     }
 
-    fn start() -> Self {
-        let node = |_| PortServer::start(&["--cluster-enabled", "yes", "--cluster-port", FREE_PORT]);
-        let nodes: Vec<_> = (0..NODES).map(node).collect();
+    /// Starts nodes with further options.
+    pub fn start(options: &[&str]) -> Self {
+        let nodes: Vec<_> = (0..NODES).map(|_| Self::start_node(options)).collect();
         let created = Command::new("redis-cli")
             .args(["--cluster", "create"])
             .args(nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)))
@@ -43,7 +43,15 @@ impl Cluster {
             .stdout(Stdio::null())
             .status();
         assert!(created.unwrap().success());
+        for node in &nodes {
+            node.wait_until_it_says("Cluster state changed: ok");
+        }
         Self(nodes)
+    }
+
+    pub fn start_node(options: &[&str]) -> PortServer {
+        let of_cluster = ["--cluster-enabled", "yes", "--cluster-port", FREE_PORT];
+        PortServer::start(&[&of_cluster, options].concat())
     }
 
     /// The address by one node alone, which knows the others.
@@ -51,13 +59,13 @@ impl Cluster {
         format!("redis+cluster://127.0.0.1:{}?prefix={tag}", self.0[0].port)
     }
 
-    fn node(&self, place: usize) -> redis::Connection {
+    pub fn node(&self, place: usize) -> redis::Connection {
         let client = redis::Client::open(self.0[place].url("", "")).unwrap();
         client.get_connection().unwrap()
     }
 
     /// The slot of a tag, and which node has it.
-    fn place_of(&self, tag: &str) -> (u16, usize) {
+    pub fn place_of(&self, tag: &str) -> (u16, usize) {
         let mut node = self.node(0);
         let slot = redis::cmd("CLUSTER")
             .arg("KEYSLOT")
@@ -149,6 +157,7 @@ impl Harness for ClusterHarness {
             clock: Some(clock),
             store: StoreSettings {
                 max_waiting: bounds.max_waiting,
+                max_related: bounds.max_related,
                 max_result_bytes: bounds.max_result_bytes,
                 ..StoreSettings::default()
             },

@@ -44,6 +44,31 @@ fn every_key_is_on_the_page() {
     assert_eq!(missing, [""; 0], "docs/reference/redis.md does not tell of these keys");
 }
 
+#[test]
+fn every_key_of_the_page_is_one_of_the_store() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut names = names_of_keys(root);
+    for script in std::fs::read_dir(root.join("src/redis/lua")).unwrap() {
+        let script = std::fs::read_to_string(script.unwrap().path()).unwrap();
+        let named = script.split("P .. '").skip(1).filter_map(|rest| rest.split_once('\''));
+        names.extend(named.map(|(name, _)| name.trim_end_matches(':').to_owned()));
+    }
+    let types = ["STRING", "HASH", "LIST", "SET", "ZSET", "STREAM"];
+    let mut told = 0;
+    for line in PAGE.lines().filter(|line| line.starts_with("| `")) {
+        let mut cells = line.split('|').skip(1).map(str::trim);
+        let (keys, kinds) = (cells.next().unwrap(), cells.next().unwrap());
+        if kinds.split(", ").all(|kind| types.contains(&kind)) {
+            for key in keys.split(", ").map(|key| key.trim_matches('`')) {
+                let name = key.split_once(":<").map_or(key, |(name, _)| name);
+                assert!(names.iter().any(|known| known == name), "there is no `{key}`");
+                told += 1;
+            }
+        }
+    }
+    assert!(told > 50, "{told}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs Python with `redis-py`, named by `PYTHON`; `test.sh` brings it"]
 async fn the_examples_work_with_a_foreign_client() {

@@ -5,8 +5,10 @@ mod contract;
 mod data;
 mod doctor;
 mod durability;
+mod failover;
 mod faults;
 mod inbox;
+mod log;
 mod many;
 mod news;
 mod nodes;
@@ -140,6 +142,7 @@ impl RedisHarness {
             clock: Some(clock),
             store: StoreSettings {
                 max_waiting: bounds.max_waiting,
+                max_related: bounds.max_related,
                 max_result_bytes: bounds.max_result_bytes,
                 ..StoreSettings::default()
             },

@@ -162,6 +162,23 @@ async fn workers_are_told_when_they_begin_leave_and_fall_silent() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_takes_some_analyses_only_is_told_with_them() {
+    let harness = RedisHarness::new();
+    let scene = Scene::new(harness.clone());
+    for only in [&["ping".to_owned(), "sql".to_owned()][..], &[]] {
+        scene.jobs().claim(&worker(), 2, Some(only)).await.unwrap();
+        scene.workers().leave(&worker()).await.unwrap();
+    }
+    let mut told = news(&harness);
+    told.retain(|event| event["type"] == "assay.worker.started");
+    let data: Vec<&Value> = told.iter().map(|event| &event["data"]).collect();
+    assert_eq!(
+        json!(data),
+        json!([{"slots": 2, "analyses": ["ping", "sql"]}, {"slots": 2}])
+    );
+}
+
 fn news_count(harness: &RedisHarness) -> usize {
     stream(&harness.client()).len()
 }

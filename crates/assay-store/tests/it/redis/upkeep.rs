@@ -4,7 +4,9 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use assay_core::{Jobs as _, Outcome, ResultData, Sharing, StoredResult, Timestamp, Upkeep as _};
+use assay_core::{
+    Changes as _, EventId, Events, Jobs as _, Outcome, ResultData, Sharing, StoredResult, Timestamp, Upkeep as _,
+};
 use assay_store::RedisStore;
 
 use super::RedisHarness;
@@ -60,12 +62,15 @@ async fn files_that_nobody_refers_to_go_when_they_are_old_and_one_process_looks_
         written(&harness, "results/a/1/result.arrow", 3 * DAY),
         written(&harness, "uploads/waits", 3 * DAY),
         written(&harness, "results/b/2/result.arrow", DAY),
+        written(&harness, "datasets/genes/live.parquet.partial-1-4#1", DAY),
     ];
     let gone = [
         written(&harness, "results/a/1/part.arrow", 2 * DAY),
         written(&harness, "datasets/genes/old.parquet.partial-1-2", 2 * DAY),
+        // What an upload in parts leaves when its process is killed.
+        written(&harness, "datasets/genes/new.parquet.partial-1-3#1", 2 * DAY),
     ];
-    assert_eq!(leftovers(&store).await, 2);
+    assert_eq!(leftovers(&store).await, 3);
     assert!(kept.iter().all(|file| file.exists()), "{kept:?}");
     assert!(!gone.iter().any(|file| file.exists()), "{gone:?}");
     // The walk is over, and rests, in every process.
@@ -86,6 +91,27 @@ async fn a_sweep_looks_at_so_many_files_and_the_next_one_goes_on() {
     }
     assert!(removed.iter().all(|removed| *removed <= 1_000), "{removed:?}");
     assert_eq!(removed.iter().sum::<u64>(), 2_500);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_very_much_was_told_of_can_be_removed() {
+    let harness = RedisHarness::new();
+    let store = harness.join().await;
+    let id = store.submit(new_job(Timestamp(1)), None).await.unwrap().job.id;
+    store.cancel(&id).await.unwrap();
+    // As after hours of progress, of which the stream does not have the oldest any more.
+    let key = format!("{{assay}}:job:events:{id}");
+    let mut told = ::redis::pipe();
+    for number in 10..9_010 {
+        told.zadd(&key, number, number).ignore();
+    }
+    let mut raw = harness.client().get_connection().unwrap();
+    told.exec(&mut raw).unwrap();
+    store.remove(&id).await.unwrap();
+    let left: bool = ::redis::Commands::exists(&mut raw, &key).unwrap();
+    assert!(!left);
+    assert_eq!(store.newest().await.unwrap().0, 2);
+    assert_eq!(Events::list(&store, EventId(0), None, 10).await.unwrap(), []);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
