@@ -1,5 +1,6 @@
 //! The real program as a child of the test, on a free port and a temporary store.
 
+mod gate;
 mod sending;
 
 use std::io::{BufRead as _, BufReader};
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+pub use gate::Gate;
 pub use sending::Sending;
 
 pub const ASSAY: &str = env!("CARGO_BIN_EXE_assay");
