@@ -189,6 +189,25 @@ impl Drop for TestServer {
     }
 }
 
+/// The job when it is as `is_so` wants it, as its events tell.
+pub async fn until(http: &reqwest::Client, server: &str, job: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+    let mut tag = String::new();
+    for _ in 0..300 {
+        let request = http.get(format!("{server}/v1/jobs/{job}"));
+        let request = request.header("prefer", "wait=5").header("if-none-match", &tag);
+        let response = request.send().await.unwrap();
+        if response.status() == 304 {
+            continue;
+        }
+        response.headers()["etag"].to_str().unwrap().clone_into(&mut tag);
+        let (_, job) = answer(response).await;
+        if is_so(&job) {
+            return job;
+        }
+    }
+    panic!("job {job} did not come that far");
+}
+
 pub async fn answer(response: reqwest::Response) -> (u16, Value) {
     let status = response.status().as_u16();
     let text = response.text().await.unwrap();
