@@ -119,7 +119,7 @@ pub struct AnalysisStats {
 /// A breach of an invariant of the queue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
-    /// `I1` to `I14`; the documentation says what each means.
+    /// `I1` to `I15`; the documentation says what each means.
     pub invariant: String,
     pub job: Option<JobId>,
     pub message: String,

@@ -1,11 +1,15 @@
 //! What somebody who looks after a store wants to know of it: each finding with a verdict, and what to do about it.
 
+mod disk;
+
 use std::time::Duration;
 
 use assay_core::{Error, Queue};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload};
 use tokio::time::{Instant, timeout};
+
+pub use disk::examine_disks;
 
 /// Longest time for one look at the objects.
 const LIMIT: Duration = Duration::from_secs(20);

@@ -70,8 +70,8 @@ impl Host for ThisProcess {
     async fn examine(&self, args: ExamineArgs) -> anyhow::Result<Vec<Examined>> {
         // The causes of what it finds.
         log_to_stderr("warn");
-        let (access, _) = objects::access(&args.place, args.ca_file.as_deref())?;
-        Ok(store::examine(&args.place, &access).await?)
+        let (access, at) = objects::access(&args.place, args.ca_file.as_deref())?;
+        Ok(store::examine(&args.place, &access, &at).await?)
     }
 
     fn engine(&self, args: EngineArgs) -> anyhow::Result<()> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use assay_core::{Clock, Code, Error, ObjectsAccess, SystemClock};
-use assay_store::doctor::Examined;
+use assay_store::doctor::{Examined, examine_disks};
 use assay_store::{
     EmbeddedStore, Inbox, Objects, ObjectsUrl, Ports, RedisSettings, RedisStore, RedisUrl, StoreSettings,
 };
@@ -103,12 +103,21 @@ fn redis(url: &RedisUrl, access: &ObjectsAccess) -> RedisSettings {
 }
 
 /// Looks at everything that lies in the place. Nothing is changed, and no store made.
-pub async fn examine(place: &PlaceArgs, access: &ObjectsAccess) -> Result<Vec<Examined>, Error> {
+pub async fn examine(place: &PlaceArgs, access: &ObjectsAccess, at: &ObjectsUrl) -> Result<Vec<Examined>, Error> {
     let objects = || assay_store::objects::open(access, Arc::new(SystemClock));
-    Ok(match &place.store {
+    let mut examined = match &place.store {
         StorePlace::Folder(folder) => EmbeddedStore::examine(folder.clone(), objects).await,
         StorePlace::Redis { url, .. } => RedisStore::examine(redis(url, access), objects()?).await,
-    })
+    };
+    let mut folders = Vec::new();
+    if let StorePlace::Folder(folder) = &place.store {
+        folders.push(folder.clone());
+    }
+    if let ObjectsUrl::Folder(folder) = at {
+        folders.push(folder.clone());
+    }
+    examined.extend(examine_disks(&folders));
+    Ok(examined)
 }
 
 fn settings(jobs: &JobArgs) -> StoreSettings {

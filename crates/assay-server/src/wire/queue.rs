@@ -218,7 +218,7 @@ pub(crate) struct Checkup {
 /// A breach of an invariant.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Finding {
-    /// `I1` to `I14`.
+    /// `I1` to `I15`.
     pub(crate) invariant: String,
     pub(crate) job: Option<String>,
     pub(crate) message: String,

@@ -10,17 +10,14 @@ use std::time::{Duration, SystemTime};
 use assay_core::{Code, Error, Result, Timestamp, UPLOADS, Upkeep as _, UploadId};
 use futures::TryStreamExt as _;
 use futures::stream::BoxStream;
-use object_store::ObjectStoreExt as _;
 use object_store::path::Path;
 
 use super::EmbeddedStore;
 use crate::objects::sweep as sweep_all;
-use crate::objects::{Found, Objects, claim, is_kept, names_of, unreachable};
+use crate::objects::{Found, Objects, claim, holds_any, holds_none, is_kept, names_of};
 
 /// Most objects that one turn looks at.
 const MAX_SEEN: usize = 1_000;
-/// How many references are looked at before a place is taken for another one.
-const SAMPLE: usize = 20;
 /// From the end of a walk through all objects to the next.
 const PAUSE_MS: u64 = 3_600_000;
 
@@ -90,17 +87,11 @@ pub(super) async fn clear(store: &EmbeddedStore, now: Timestamp) -> Result<u64> 
 
 /// Refuses a place in which nothing lies of what the store refers to: it was started with another one.
 async fn refuse_another_place(objects: &dyn Objects, referenced: &HashSet<String>) -> Result<()> {
-    let mut looked = referenced.iter().filter(|path| !path.starts_with(UPLOADS)).take(SAMPLE);
-    let Some(first) = looked.next() else { return Ok(()) };
-    for path in std::iter::once(first).chain(looked) {
-        match objects.head(&Path::from(path.as_str())).await {
-            Ok(_) => return Ok(()),
-            Err(object_store::Error::NotFound { .. }) => {}
-            Err(cause) => return Err(unreachable(&cause)),
-        }
+    let lasting = referenced.iter().filter(|path| !path.starts_with(UPLOADS));
+    match holds_any(objects, lasting.map(String::as_str)).await? {
+        true => Ok(()),
+        false => Err(holds_none(objects).hint("start the server with the `--objects` that it had before")),
     }
-    let message = format!("{objects} holds none of the objects of this store");
-    Err(Error::new(Code::StoreFailed, message).hint("start the server with the `--objects` that it had before"))
 }
 
 /// The folders of uploads that have not expired.

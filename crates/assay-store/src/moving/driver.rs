@@ -66,8 +66,9 @@ impl Totals {
 ///
 /// # Errors
 /// `StoreLocked` when one of the stores is in use by somebody else, was moved, or belongs to another move; `Conflict`
-/// when the target holds something or the source nothing; `StoreFailed` when a store cannot be reached or the copy differs. The stores stay
-/// closed for use then, but for a refusal at the very begin, and the same call goes on.
+/// when the target holds something or the source nothing; `StoreFailed` when a store cannot be reached, does not have its
+/// objects where it is said, or the copy differs. The stores stay closed for use then, but for a refusal at the very
+/// begin, and the same call goes on.
 pub async fn migrate(moving: &Moving, now: Timestamp, tell: &(dyn Fn(Told) + Send + Sync)) -> Result<MoveReport> {
     let (source, target) = (&*moving.source, &*moving.target);
     let mut mark = begin(moving).await?;
@@ -100,11 +101,14 @@ async fn begin(moving: &Moving) -> Result<Mark> {
     match (old, new) {
         (Some(old), _) if old.role == Role::Target => Err(refuse_marked(&old)),
         // Both of the same move, which goes on.
-        (Some(old), Some(new)) if old.id == new.id && new.role == Role::Target => Ok(new),
+        (Some(old), Some(new)) if old.id == new.id && new.role == Role::Target => {
+            objects::agree(moving).await?;
+            Ok(new)
+        }
         (Some(old), None) if !old.is_done => {
             // It was ended before the target was marked.
             refuse_filled(target).await?;
-            objects::claim(moving).await?;
+            objects::agree(moving).await?;
             start(target, mark_of(&old.id, Role::Target, source)).await
         }
         (Some(old), _) => Err(refuse_marked(&old)),
@@ -112,7 +116,7 @@ async fn begin(moving: &Moving) -> Result<Mark> {
         (None, None) => {
             refuse_nothing(source).await?;
             refuse_filled(target).await?;
-            objects::claim(moving).await?;
+            objects::agree(moving).await?;
             let id = ulid::Ulid::new().to_string();
             start(source, mark_of(&id, Role::Source, target)).await?;
             start(target, mark_of(&id, Role::Target, source)).await

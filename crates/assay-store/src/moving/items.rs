@@ -289,6 +289,18 @@ impl Item {
         }
     }
 
+    /// The object that it refers to and that lies as long as it is there.
+    pub(super) fn object(&self) -> Option<&str> {
+        match self {
+            Item::Part(item) => Some(&item.part.path),
+            Item::Job(item) => match &item.job.result.as_ref()?.data {
+                ResultData::Object { path, .. } => Some(path),
+                ResultData::Inline(_) => None,
+            },
+            _ => None,
+        }
+    }
+
     /// About how much memory it takes.
     pub(crate) fn size(&self) -> usize {
         match self {

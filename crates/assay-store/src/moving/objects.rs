@@ -1,6 +1,6 @@
 //! Takes parts, answers and uploads along, a few at a time and each in pieces; every copy is read back and compared.
 
-use assay_core::{Code, Error, Result};
+use assay_core::{Code, Error, Result, Timestamp};
 use futures::{StreamExt as _, TryStreamExt as _};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStoreExt as _, PutPayload, WriteMultipart};
@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use super::compare::digits;
 use super::driver::Told;
 use super::places::{Moving, MovingObjects};
+use super::{Item, Kind, Side};
 use crate::objects::{self, OWNER, Objects, is_partial};
 
 /// Objects that are copied at the same time.
@@ -28,18 +29,41 @@ pub struct ObjectsReport {
     pub stayed: bool,
 }
 
-/// Makes the place of the objects that of the target, when it becomes one.
+/// Makes sure that the objects of the source lie where they are to be copied from, and makes the place that they are
+/// copied to that of the target. Doing it again changes nothing.
 ///
 /// # Errors
-/// `StoreLocked` when it belongs to another store; `StoreFailed`.
-pub(super) async fn claim(moving: &Moving) -> Result<()> {
+/// `StoreFailed` when the objects of the source lie elsewhere; `StoreLocked` when a place belongs to another store.
+pub(super) async fn agree(moving: &Moving) -> Result<()> {
+    let MovingObjects { from, to, is_same } = &moving.objects;
+    if *is_same {
+        return Ok(());
+    }
+    refuse_another_place(&*moving.source, &**from).await?;
     match moving.target.owner() {
-        Some(owner) if !moving.objects.is_same => objects::claim(&*moving.objects.to, &owner).await,
-        _ => Ok(()),
+        Some(owner) => objects::claim(&**to, &owner).await,
+        None => Ok(()),
     }
 }
 
-/// As `claim`, of a place that both stores have: it was that of the source until now.
+/// Refuses to copy from a place where the objects of the source are not, as nothing would be missed on the way.
+async fn refuse_another_place(source: &dyn Side, from: &dyn Objects) -> Result<()> {
+    let hint = "name the place of its objects by `--from-objects`, as `--objects` said to its servers";
+    if let Some(owner) = source.owner()
+        && objects::is_of(from, &owner).await? == Some(false)
+    {
+        return Err(objects::foreign(from).hint(hint));
+    }
+    let parts = source.read(Kind::Parts, None, Timestamp(0)).await?;
+    let jobs = source.read(Kind::Jobs, None, Timestamp(0)).await?;
+    let items = parts.items.iter().chain(&jobs.items);
+    match objects::holds_any(from, items.filter_map(Item::object)).await? {
+        true => Ok(()),
+        false => Err(objects::holds_none(from).hint(hint)),
+    }
+}
+
+/// Makes a place that both stores have that of the target: it was that of the source until now.
 pub(super) async fn hand_over(moving: &Moving) -> Result<()> {
     let MovingObjects { to, is_same, .. } = &moving.objects;
     if !is_same {

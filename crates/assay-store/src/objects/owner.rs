@@ -9,6 +9,9 @@ use super::Objects;
 /// The object that holds the id of the store.
 pub(crate) const OWNER: &str = "owner";
 
+/// How many references are looked at before a place is taken for another one.
+const SAMPLE: usize = 20;
+
 /// Marks the place as that of the store `id`, unless it is already.
 ///
 /// # Errors
@@ -74,12 +77,37 @@ pub(crate) async fn hand_over(objects: &dyn Objects, old: Option<&str>, new: Opt
     }
 }
 
+/// Whether some of these objects lie there, of which a few are looked at; `true` when there are none to look at.
+///
+/// # Errors
+/// `StoreFailed` when the place cannot be reached.
+pub(crate) async fn holds_any(objects: &dyn Objects, paths: impl Iterator<Item = &str> + Send) -> Result<bool> {
+    let mut is_none_named = true;
+    for path in paths.take(SAMPLE) {
+        is_none_named = false;
+        match objects.head(&Path::from(path)).await {
+            Ok(_) => return Ok(true),
+            Err(object_store::Error::NotFound { .. }) => {}
+            Err(cause) => return Err(unreachable(&cause)),
+        }
+    }
+    Ok(is_none_named)
+}
+
+/// A place that is not the one that a store has its objects in.
+pub(crate) fn holds_none(objects: &dyn Objects) -> Error {
+    Error::new(
+        Code::StoreFailed,
+        format!("{objects} holds none of the objects of this store"),
+    )
+}
+
 pub(crate) fn foreign(objects: &dyn Objects) -> Error {
     let message = format!("{objects} holds the objects of another store");
     Error::new(Code::StoreLocked, message).hint("give each store a folder, prefix or database of its own")
 }
 
-pub(crate) fn unreachable(cause: &object_store::Error) -> Error {
+fn unreachable(cause: &object_store::Error) -> Error {
     tracing::error!(error = %cause, "the place of the objects cannot be reached");
     Error::new(Code::StoreFailed, "the place of the objects cannot be reached")
         .hint("look whether the service runs and lets this user in; the log of the server has the cause")

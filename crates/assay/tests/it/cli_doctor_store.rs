@@ -81,6 +81,13 @@ async fn a_store_in_redis_is_looked_at_from_all_sides() {
         "jobs",
     ];
     assert_eq!(looked_at, all);
+    let objects = site.folder.path().join("objects");
+    let objects = ["--json", "--objects", objects.to_str().unwrap()];
+    let in_a_folder = doctor(&site.redis.url("", "/0"), site.folder.path(), &objects);
+    assert!(
+        verdicts(&in_a_folder).iter().any(|(what, _)| what == "disk"),
+        "{in_a_folder:?}"
+    );
     for what in ["persistence", "memory", "owner", "workers", "jobs"] {
         assert_eq!(verdict(&healthy, what), "ok", "{healthy:?}");
     }
@@ -176,6 +183,11 @@ async fn a_store_in_a_folder_is_looked_at_while_its_server_runs_and_after() {
     for what in ["store", "database", "objects"] {
         assert_eq!(verdict(&running, what), "ok", "{running:?}");
     }
+    assert_eq!(
+        verdicts(&running).iter().filter(|(what, _)| what == "disk").count(),
+        1,
+        "{running:?}"
+    );
     server.kill_9();
     let ended = look();
     assert_eq!(verdict(&ended, "database"), "ok", "{ended:?}");

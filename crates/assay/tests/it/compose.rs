@@ -6,6 +6,14 @@ use std::process::Command;
 use crate::support::ASSAY;
 
 #[test]
+fn the_image_has_the_authorities_that_vouch_for_buckets() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Dockerfile");
+    let file = std::fs::read_to_string(file).unwrap();
+    let (_, last) = file.rsplit_once("FROM ").unwrap();
+    assert!(last.contains("ca-certificates"), "{last}");
+}
+
+#[test]
 fn the_processes_of_the_compose_file_take_their_options() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../compose.yaml");
     let file = std::fs::read_to_string(file).unwrap();

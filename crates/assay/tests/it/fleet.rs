@@ -18,11 +18,11 @@ use tokio::time::timeout;
 
 use crate::chaos::Dice;
 use crate::chaos::audit;
-use crate::chaos::client::{Acknowledged, Client, USERS, exchange, get};
+use crate::chaos::client::{Acknowledged, Client, USERS, exchange};
 use crate::chaos::life::{Life, Process};
 use crate::chaos::notices::Receivers;
 use crate::services::RedisServer;
-use crate::support::TestServer;
+use crate::support::{TestServer, until};
 
 /// All delays come from it, and who is killed; which jobs are submitted is fixed.
 const SEED: u64 = 0x0f1e_e700;
@@ -174,26 +174,6 @@ async fn still_worker(site: &Site) -> (Process, String) {
     signal(&worker, "STOP");
     server.kill_9().await;
     (worker, id)
-}
-
-/// The job when it is as `is_so` wants it, as its events tell.
-async fn until(http: &reqwest::Client, url: &str, id: &str, is_so: impl Fn(&Value) -> bool) -> Value {
-    let path = format!("/v1/jobs/{id}");
-    let mut tag = String::new();
-    loop {
-        let poll = get(http, url, &path, None)
-            .header("prefer", "wait=5")
-            .header("if-none-match", &tag);
-        let response = poll.send().await.unwrap();
-        if response.status() == 304 {
-            continue;
-        }
-        response.headers()["etag"].to_str().unwrap().clone_into(&mut tag);
-        let job: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
-        if is_so(&job) {
-            return job;
-        }
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,12 +1,12 @@
 //! `assay migrate`: a server's store goes from a folder into Redis and back, and goes on there.
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
 
 use crate::services::RedisServer;
-use crate::support::{ASSAY, TestServer, stdout};
+use crate::support::{ASSAY, Gate, TestServer, stdout};
 
 const PASSWORD: &str = "geheim-18";
 
@@ -156,6 +156,91 @@ async fn a_store_goes_into_redis_and_back_and_goes_on_there() {
     assert!(migrate(&["--from", &from, "--abandon"], &[]).status.success());
     let server = TestServer::start_with(&old, &[]);
     assert_eq!(server.get("/v1/datasets/genes/records/HGNC:5").await.1["symbol"], "X");
+}
+
+/// The address of the database through a gate.
+fn through(gate: &Gate, redis: &RedisServer, db: u32) -> String {
+    let (straight, there) = (redis.socket(), gate.socket());
+    let url = redis.url(db, "lab");
+    url.replace(&straight.display().to_string(), &there.display().to_string())
+}
+
+/// Begins a move and kills it where the gate shuts.
+fn begin_and_kill(options: &[&str], variables: &[(&str, &str)], gate: &Gate) {
+    let mut command = Command::new(ASSAY);
+    command.arg("migrate").args(options).envs(variables.iter().copied());
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    gate.is_shut();
+    assert!(child.try_wait().unwrap().is_none(), "it is in the middle of its work");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// The report of a move that came to its end, without the numbers, which may grow.
+fn report(output: &Output) -> Value {
+    let mut report: Value = serde_json::from_str(&stdout(output)).unwrap();
+    report["items"]
+        .as_array_mut()
+        .unwrap()
+        .retain(|item| item["kind"] != "numbers");
+    report
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_move_that_is_killed_again_and_again_comes_to_the_same_end() {
+    let redis = RedisServer::start(Some(PASSWORD));
+    let folders = tempfile::tempdir().unwrap();
+    let path = |name: &str| folders.path().join(name);
+    let (old, new) = (path("old"), path("new"));
+    let (from, to) = (old.display().to_string(), new.display().to_string());
+    let server = TestServer::start_with(&old, &[]);
+    let done = fill(&server).await;
+    let before = reads(&server, &done).await;
+    let queued = queue(&server).await;
+    server.kill_9();
+
+    // Once without an end before its time, to another database: what is to be reported, and how many bytes it takes.
+    let gate = Gate::before(&redis.socket(), u64::MAX);
+    let whole = migrate(
+        &["--from", &from, "--json"],
+        &[("ASSAY_TO", &through(&gate, &redis, 1))],
+    );
+    let (whole, bytes) = (report(&whole), gate.passed());
+    assert!(migrate(&["--from", &from, "--abandon"], &[]).status.success());
+
+    let url = redis.url(0, "lab");
+    for _ in 0..3 {
+        let gate = Gate::before(&redis.socket(), bytes / 5);
+        begin_and_kill(&["--from", &from], &[("ASSAY_TO", &through(&gate, &redis, 0))], &gate);
+        is_refused(&old, "the store is being moved to redis+unix://");
+        is_refused(Path::new(&url), "the store is not whole");
+    }
+    let there = migrate(&["--from", &from, "--json"], &[("ASSAY_TO", &url)]);
+    assert_eq!(report(&there), whole);
+
+    let gate = Gate::before(&redis.socket(), u64::MAX);
+    let spare = path("spare").display().to_string();
+    let whole = migrate(
+        &["--to", &spare, "--json"],
+        &[("ASSAY_FROM", &through(&gate, &redis, 0))],
+    );
+    let (whole, bytes) = (report(&whole), gate.passed());
+    assert!(migrate(&["--abandon"], &[("ASSAY_FROM", &url)]).status.success());
+    for _ in 0..2 {
+        let gate = Gate::before(&redis.socket(), bytes / 4);
+        begin_and_kill(&["--to", &to], &[("ASSAY_FROM", &through(&gate, &redis, 0))], &gate);
+        is_refused(Path::new(&url), "the store is being moved to");
+        is_refused(&new, "the store is not whole");
+    }
+    let back = migrate(&["--to", &to, "--json"], &[("ASSAY_FROM", &url)]);
+    assert_eq!(report(&back), whole);
+
+    let server = TestServer::start_with(&new, &[]);
+    let (_, checkup) = server.post("/v1/queue/check", &json!({})).await;
+    assert_eq!(checkup["sound"], true, "{checkup:#}");
+    server.post("/v1/queue/resume", &json!({"analysis": "sql"})).await;
+    assert_eq!(server.finished(&queued).await["result"]["rows"], json!([{"n": 1}]));
+    assert_eq!(reads(&server, &done).await, before);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::services::RedisServer;
-use crate::support::{ASSAY, TestServer, answer};
+use crate::support::{ASSAY, TestServer, answer, until};
 
 const ENDLESS: &str = "WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n) SELECT count(*) AS c FROM n";
 
@@ -79,25 +79,6 @@ async fn submit(server: &TestServer, sql: &str) -> Value {
     job
 }
 
-/// The job when it is as `is_so` wants it, as its events tell.
-async fn until(server: &TestServer, job: &str, is_so: impl Fn(&Value) -> bool) -> Value {
-    let mut tag = String::new();
-    for _ in 0..100 {
-        let request = server.http.get(format!("{}/v1/jobs/{job}", server.url));
-        let request = request.header("prefer", "wait=5").header("if-none-match", &tag);
-        let response = request.send().await.unwrap();
-        if response.status() == 304 {
-            continue;
-        }
-        response.headers()["etag"].to_str().unwrap().clone_into(&mut tag);
-        let (_, job) = answer(response).await;
-        if is_so(&job) {
-            return job;
-        }
-    }
-    panic!("job {job} did not come that far");
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn what_one_server_stores_the_other_has() {
     let site = Site::new();
@@ -136,17 +117,20 @@ async fn a_worker_runs_jobs_of_a_busy_server_and_its_own_are_run_again_when_it_i
     let site = Site::new();
     let server = site.server();
     let busy = submit(&server, ENDLESS).await;
-    until(&server, id(&busy), |job| job["state"] == "running").await;
+    until(&server.http, &server.url, id(&busy), |job| job["state"] == "running").await;
     let mut worker = site.worker();
     let job = submit(&server, "SELECT 1 AS n").await;
     assert_eq!(server.finished(id(&job)).await["state"], "succeeded");
 
     let lost = submit(&server, ENDLESS).await;
-    let running = until(&server, id(&lost), |job| job["state"] == "running").await;
+    let running = until(&server.http, &server.url, id(&lost), |job| job["state"] == "running").await;
     worker.0.kill().unwrap();
     worker.0.wait().unwrap();
     server.post(&format!("/v1/jobs/{}/cancel", id(&busy)), &json!({})).await;
-    let again = until(&server, id(&lost), |job| job["attempts"].as_array().unwrap().len() == 2).await;
+    let again = until(&server.http, &server.url, id(&lost), |job| {
+        job["attempts"].as_array().unwrap().len() == 2
+    })
+    .await;
     assert_eq!(again["attempts"][0]["outcome"], "lost", "{again:#}");
     assert_ne!(
         again["attempts"][1]["worker"], running["attempts"][0]["worker"],
@@ -161,7 +145,7 @@ async fn a_worker_runs_jobs_of_the_analyses_it_is_given_and_no_others() {
     let site = Site::new();
     let server = site.server();
     let busy = submit(&server, ENDLESS).await;
-    until(&server, id(&busy), |job| job["state"] == "running").await;
+    until(&server.http, &server.url, id(&busy), |job| job["state"] == "running").await;
     let worker = site.worker_with(&["--analyses", "ping, describe"]);
     let query = submit(&server, "SELECT 1 AS n").await;
     let ping = json!({"analysis": "ping", "params": {}, "cache": false});

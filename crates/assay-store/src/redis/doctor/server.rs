@@ -148,17 +148,34 @@ impl Examination<'_> {
 
 fn memory(info: &str) -> Examined {
     let number = |field: &str| find(info, field).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
-    let (used, most) = (number("used_memory"), number("maxmemory"));
+    let (used, most, whole) = (
+        number("used_memory"),
+        number("maxmemory"),
+        number("total_system_memory"),
+    );
     let mebibytes = |bytes: u64| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20));
     let ratio: f64 = find(info, "mem_fragmentation_ratio")
         .and_then(|text| text.parse().ok())
         .unwrap_or(1.0);
-    let remedy = "raise `maxmemory`, give objects another place by `--objects`, or remove what is not needed";
-    let found = match most {
-        0 => format!("{} used, without a limit", mebibytes(used)),
+    let remedy = match most {
+        0 => {
+            "set `maxmemory` below what the machine has, so that the server refuses writes and is not killed; give objects \
+              another place by `--objects`, or remove what is not needed"
+        }
+        _ => "raise `maxmemory`, give objects another place by `--objects`, or remove what is not needed",
+    };
+    let found = match (most, whole) {
+        (0, 0) => format!("{} used, without a limit", mebibytes(used)),
+        (0, _) => format!(
+            "{} used, without a limit, of {} that the machine has",
+            mebibytes(used),
+            mebibytes(whole)
+        ),
         _ => format!("{} of {} used", mebibytes(used), mebibytes(most)),
     };
-    let percent = used.saturating_mul(100).checked_div(most).unwrap_or(0);
+    // Without a limit of its own it ends where the machine does.
+    let room = if most == 0 { whole } else { most };
+    let percent = used.saturating_mul(100).checked_div(room).unwrap_or(0);
     if percent >= FULL {
         return Examined::problem("memory", found, remedy);
     }
@@ -179,16 +196,22 @@ mod tests {
 
     #[test]
     fn memory_is_judged_by_its_limit_and_its_waste() {
-        let verdict = |used: u64, most: u64, ratio: &str| {
+        let examined = |used: u64, most: u64, ratio: &str, whole: u64| {
             memory(&format!(
-                "used_memory:{used}\r\nmaxmemory:{most}\r\nmem_fragmentation_ratio:{ratio}\r\n"
+                "used_memory:{used}\r\ntotal_system_memory:{whole}\r\nmaxmemory:{most}\r\n\
+                 mem_fragmentation_ratio:{ratio}\r\n"
             ))
-            .verdict
         };
+        let verdict = |used, most, ratio| examined(used, most, ratio, 4 << 30).verdict;
         assert_eq!(verdict(5, 0, "9"), Verdict::Ok);
         assert_eq!(verdict(79, 100, "1"), Verdict::Ok);
         assert_eq!(verdict(80, 100, "1"), Verdict::Warning);
         assert_eq!(verdict(95, 100, "1"), Verdict::Problem);
         assert_eq!(verdict(1 << 30, 0, "1.6"), Verdict::Warning);
+        // Where nothing limits it, the machine does.
+        assert_eq!(examined(79, 0, "1", 100).verdict, Verdict::Ok);
+        let full = examined(96, 0, "1", 100);
+        assert_eq!(full.verdict, Verdict::Problem);
+        assert!(full.remedy.unwrap().starts_with("set `maxmemory`"), "{}", full.found);
     }
 }

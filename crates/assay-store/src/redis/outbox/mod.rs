@@ -2,6 +2,7 @@
 //!
 //! Who takes one notes until when nobody else is given it, so a sender that dies gives it back by time alone.
 
+mod check;
 mod list;
 mod moves;
 mod post;
@@ -16,6 +17,7 @@ use tokio::sync::watch;
 
 use super::RedisStore;
 
+pub(super) use check::{missing, strays};
 pub(super) use list::moving;
 pub(super) use moves::{give_up, trim};
 pub(super) use post::{forget, post};

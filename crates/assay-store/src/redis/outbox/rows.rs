@@ -24,6 +24,20 @@ impl Row {
         self.delivery.next_at.is_none() && self.delivery.created_at.0 <= now.0.saturating_sub(DELIVERY_MS)
     }
 
+    /// The job that it is about.
+    pub(super) fn job(&self) -> Option<&JobId> {
+        match &self.delivery.notice {
+            Notice::Ended { job, .. } => Some(job),
+            Notice::Ping => None,
+        }
+    }
+
+    /// Makes it a condition of the step that nobody changes it meanwhile.
+    pub(super) fn must_be(&self, desk: &mut Desk) {
+        let key = desk.store.keys.delivery(self.delivery.id);
+        desk.step.field_is(&key, "v", self.v);
+    }
+
     /// When it may be taken; absent when it does not wait.
     pub(super) fn due_at(&self) -> Option<Timestamp> {
         let next_at = self.delivery.next_at?;
@@ -74,8 +88,7 @@ pub(in crate::redis) async fn add(desk: &mut Desk, delivery: &Delivery) -> Falli
 
 /// Writes a delivery that was read as `row` and has changed in it.
 pub(super) fn save(desk: &mut Desk, row: &Row) -> Fallible<()> {
-    let key = desk.store.keys.delivery(row.delivery.id);
-    desk.step.field_is(&key, "v", row.v);
+    row.must_be(desk);
     write(desk, row)
 }
 
@@ -126,9 +139,9 @@ fn write(desk: &mut Desk, row: &Row) -> Fallible<()> {
 
 /// Has a delivery that was read as `row` be given to nobody else until then.
 pub(super) fn take(desk: &mut Desk, row: &Row, until: Timestamp) {
+    row.must_be(desk);
     let keys = &desk.store.keys;
     let key = keys.delivery(row.delivery.id);
-    desk.step.field_is(&key, "v", row.v);
     desk.step.hset(&key, "v", row.v + 1);
     desk.step.hset(&key, "taken_until", until.0);
     desk.step.zadd(&keys.due_deliveries(), until.0, row.delivery.id.0);
@@ -136,10 +149,10 @@ pub(super) fn take(desk: &mut Desk, row: &Row, until: Timestamp) {
 
 /// Removes a delivery with all that names it.
 pub(super) fn remove(desk: &mut Desk, row: &Row) {
+    row.must_be(desk);
     let delivery = &row.delivery;
     let keys = &desk.store.keys;
     let key = keys.delivery(delivery.id);
-    desk.step.field_is(&key, "v", row.v);
     desk.step.del(&key);
     let mut lists = lists(&desk.store, delivery);
     lists.extend([keys.due_deliveries(), keys.settled_deliveries()]);
@@ -162,6 +175,23 @@ fn lists(store: &Inner, delivery: &Delivery) -> Vec<String> {
         lists.push(keys.deliveries_of_hook(hook));
     }
     lists
+}
+
+/// All lists that a delivery is in as it is now, with its scores there.
+pub(super) fn places(store: &Inner, row: &Row) -> Vec<(String, i64)> {
+    let (keys, delivery) = (&store.keys, &row.delivery);
+    let mut lists = lists(store, delivery);
+    let by_time = match row.due_at() {
+        Some(due_at) => {
+            if let Destination::Hook(hook) = &delivery.destination {
+                lists.push(keys.waiting_for_hook(hook));
+            }
+            (keys.due_deliveries(), due_at.0)
+        }
+        None => (keys.settled_deliveries(), delivery.created_at.0),
+    };
+    let number = score(delivery.id);
+    lists.into_iter().map(|list| (list, number)).chain([by_time]).collect()
 }
 
 /// Numbers are far below the 2^53 up to which scores are exact.

@@ -3,7 +3,7 @@
 mod ends;
 mod objects;
 mod resume;
-mod rich;
+pub mod rich;
 mod rounds;
 
 use std::path::Path;

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use assay_core::{Clock as _, Code, ManualClock, Timestamp};
+use assay_core::{Clock as _, Code, CommitMode, ManualClock, Timestamp};
 use assay_store::moving::{Moving, MovingObjects, Place, migrate};
 use assay_store::{DurableFolder, EmbeddedStore, RedisStore, StoreSettings};
 use object_store::ObjectStoreExt as _;
 use object_store::path::Path;
 
+use super::resume::moved_until;
 use super::{End, files, free, moved};
 use crate::redis::RedisHarness;
 use crate::support::{Bounds, EmbeddedHarness, Scene, refused};
@@ -72,6 +73,38 @@ async fn objects_in_one_place_stay_there_and_belong_to_the_new_store() {
     source.free().await.unwrap();
     drop(source);
     assert_eq!(refused(open().unwrap().clear_leftovers().await), Code::StoreLocked);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_is_not_moved_without_its_objects_not_even_from_the_middle_on() {
+    let (old, new) = (EmbeddedHarness::new(), RedisHarness::new());
+    let mut scene = Scene::new(old.clone());
+    let part = Path::from("datasets/genes/a");
+    scene.load(CommitMode::Replace, "genes", part.as_ref()).await;
+    let clock = scene.clock.clone();
+    scene.close();
+    let (place, elsewhere) = (old.folder().join("objects"), old.folder().join("elsewhere"));
+    let objects = DurableFolder::open(&elsewhere).unwrap();
+    objects.put(&part, vec![7; 100].into()).await.unwrap();
+    let move_all = async || moved(End::Folder(&old), End::Redis(&new), &clock).await;
+
+    let error = move_all().await.unwrap_err();
+    assert_eq!(error.code, Code::StoreFailed);
+    assert!(error.message.contains("holds none of the objects"), "{error:?}");
+    assert!(error.hint.as_ref().unwrap().contains("--from-objects"), "{error:?}");
+    assert_eq!(files(&new.objects()), [] as [&str; 0]);
+
+    let exchange = |from: &std::path::Path, to: &std::path::Path| {
+        std::fs::remove_dir_all(to).unwrap();
+        std::fs::rename(from, to).unwrap();
+    };
+    exchange(&elsewhere, &place);
+    let begun = moved_until(1, &End::Folder(&old), &End::Redis(&new), &clock).await;
+    assert!(begun.is_none(), "it was ended in the middle");
+    std::fs::rename(&place, &elsewhere).unwrap();
+    assert_eq!(refused(move_all().await), Code::StoreFailed);
+    exchange(&elsewhere, &place);
+    assert_eq!(move_all().await.unwrap().objects.count, 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

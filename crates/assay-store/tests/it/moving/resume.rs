@@ -13,7 +13,7 @@ use crate::redis::{RedisHarness, Server};
 use crate::support::{EmbeddedHarness, Scene};
 
 /// Moves until something was told so often, and gives the report when that was enough.
-async fn moved_until(
+pub async fn moved_until(
     told: usize,
     from: &End<'_>,
     to: &End<'_>,

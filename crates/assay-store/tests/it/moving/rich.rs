@@ -5,6 +5,8 @@ use assay_core::{
     HookId, Idempotency, JobId, Misfire, NewDataset, Overlap, RecordWrite, Rejects, Rules, Schedule, ShareLimits,
     SigningSecret, State, Target, UserName, Version,
 };
+use object_store::ObjectStoreExt as _;
+use object_store::path::Path;
 
 use crate::support::{Scene, commit, committed, failed, new_job, progress, succeeded};
 use crate::warehouse::{Warehouse, delete, name, put};
@@ -104,7 +106,10 @@ async fn fill_loose(scene: &Scene) {
         scene.records().write(&loose(), writes, Version(0), by).await.unwrap();
     }
     let lease = scene.running().await;
-    let mut aside = commit(CommitMode::Append, "loose", "datasets/loose/1");
+    let part = "datasets/loose/1";
+    let objects = scene.ports().objects.clone();
+    objects.put(&Path::from(part), vec![7].into()).await.unwrap();
+    let mut aside = commit(CommitMode::Append, "loose", part);
     aside.rejects = Some(Rejects {
         path: "datasets/loose/rejects".to_owned(),
         count: 3,

@@ -1,15 +1,19 @@
 //! There and back again, with something of everything.
 
 use std::collections::BTreeSet;
+use std::sync::Mutex;
 
-use assay_core::{AttemptOutcome, Code, EventId, JobFilter, Lease, PageRequest, State, Version, WorkerId};
-use assay_store::moving::{Kind, MoveReport};
+use assay_core::{
+    AttemptOutcome, Author, Clock as _, Code, EventId, JobFilter, Lease, NewDataset, PageRequest, State, Version,
+    WorkerId,
+};
+use assay_store::moving::{Kind, MoveReport, Told, migrate};
 
 use super::rich::{Rich, fill, loose};
-use super::{End, count, files, fixed, free, moved};
+use super::{End, between, count, files, fixed, free, moved};
 use crate::redis::RedisHarness;
 use crate::support::{EmbeddedHarness, Scene, new_job, refused, succeeded};
-use crate::warehouse::name;
+use crate::warehouse::{name, put};
 
 const ALL: PageRequest = PageRequest {
     after: None,
@@ -147,6 +151,41 @@ async fn everything_is_moved_into_redis_and_back() {
     // An embedded store takes running jobs back when it is opened.
     let scene = Scene::with_clock(new, clock);
     goes_on(&scene, &rich).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_records_of_former_versions_come_a_few_at_a_time() {
+    let (redis, new) = (RedisHarness::new(), EmbeddedHarness::new());
+    let scene = Scene::new(redis.clone());
+    let new_dataset = NewDataset {
+        name: name(),
+        key: Some("id".to_owned()),
+        description: None,
+        rules: None,
+        source: None,
+    };
+    scene.catalog().create(new_dataset, Author::default()).await.unwrap();
+    let large = "x".repeat(3 << 20);
+    for round in 0..8 {
+        scene.put(vec![put("a", &format!("\"{round}{large}\""))]).await;
+    }
+    let clock = scene.clock.clone();
+    let moving = between(&End::Redis(&redis), &End::Folder(&new), &clock).await.unwrap();
+    let told = Mutex::new(vec![0]);
+    let tell = |one| {
+        if let Told::Copied {
+            kind: Kind::Records,
+            done,
+            ..
+        } = one
+        {
+            told.lock().unwrap().push(done);
+        }
+    };
+    let report = migrate(&moving, clock.now(), &tell).await.unwrap();
+    assert_eq!(count(&report, Kind::Records), 8);
+    let told = told.into_inner().unwrap();
+    assert!(told.windows(2).all(|two| two[1] - two[0] <= 3), "{told:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,6 +3,7 @@
 use assay_core::{Finding, JobId};
 
 use super::RedisHarness;
+use crate::moving::rich::mail;
 use crate::support::{Scene, succeeded};
 
 /// A store with a job of each kind, damaged by one command while nobody looks. `{done}`, `{running}` and `{waiting}`
@@ -10,7 +11,9 @@ use crate::support::{Scene, succeeded};
 async fn damaged(command: &str) -> (Vec<Finding>, Vec<Finding>) {
     let harness = RedisHarness::new();
     let scene = Scene::new(harness.clone());
-    let done = scene.running().await;
+    let told = scene.submit_as(|spec| spec.notify = vec![mail()]).await;
+    let done = scene.claim_one().await;
+    assert_eq!(done.job, told);
     scene.jobs().finish(&done, succeeded()).await.unwrap();
     let waiting = scene.submit_as(|spec| spec.unique_key = Some("k".to_owned())).await;
     scene.queue().pause(Some("describe"), "").await.unwrap();
@@ -66,6 +69,14 @@ async fn each_kind_of_damage_is_found_and_repaired() {
         ("I12", "HINCRBY user:local waiting -1"),
         ("I12", "INCRBY results:bytes 5"),
         ("I12", "DEL worker:jobs:worker-1"),
+        ("I15", "DEL deliveries"),
+        ("I15", "ZREM delivery:due 1"),
+        ("I15", "ZADD delivery:due 5 1"),
+        ("I15", "ZREM user:deliveries:local 1"),
+        ("I15", "DEL job:deliveries:{done}"),
+        ("I15", "ZADD delivery:due 5 99"),
+        ("I15", "ZADD delivery:settled 5 1"),
+        ("I15", "ZADD hook:waiting:hook_01jd0000000000000000000000 1 1"),
         ("I13", "HSET job:attempts:job_01jd0000000000000000000000 1 {}"),
     ];
     for (invariant, command) in cases {

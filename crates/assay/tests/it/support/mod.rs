@@ -1,5 +1,6 @@
 //! The real program as a child of the test, on a free port and a temporary store.
 
+mod gate;
 mod sending;
 
 use std::io::{BufRead as _, BufReader};
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+pub use gate::Gate;
 pub use sending::Sending;
 
 pub const ASSAY: &str = env!("CARGO_BIN_EXE_assay");
@@ -185,6 +187,25 @@ impl Drop for TestServer {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The job when it is as `is_so` wants it, as its events tell.
+pub async fn until(http: &reqwest::Client, server: &str, job: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+    let mut tag = String::new();
+    for _ in 0..300 {
+        let request = http.get(format!("{server}/v1/jobs/{job}"));
+        let request = request.header("prefer", "wait=5").header("if-none-match", &tag);
+        let response = request.send().await.unwrap();
+        if response.status() == 304 {
+            continue;
+        }
+        response.headers()["etag"].to_str().unwrap().clone_into(&mut tag);
+        let (_, job) = answer(response).await;
+        if is_so(&job) {
+            return job;
+        }
+    }
+    panic!("job {job} did not come that far");
 }
 
 pub async fn answer(response: reqwest::Response) -> (u16, Value) {

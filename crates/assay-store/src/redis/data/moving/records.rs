@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use assay_core::Version;
 
 use super::{next_name, oldest, raise};
-use crate::moving::{Item, Page, RecordItem, cursor, place_of};
+use crate::moving::{Item, PAGE_BYTES, Page, RecordItem, cursor, place_of};
 use crate::redis::Inner;
 use crate::redis::data::hot::{self, Hot, Meta, Touched, former_field, former_member};
 use crate::redis::data::versions::{self, score};
@@ -78,6 +78,7 @@ async fn former(store: &Inner, keys: &DataKeys, left: u64) -> Fallible<(Leaving,
             break;
         }
     }
+    until = within_a_page(store, keys, &fields, until).await?;
     let mut bundle = redis::cmd("ZRANGE");
     bundle.arg(keys.retired()).arg(format!("({left}")).arg("+inf");
     bundle.arg("BYSCORE").arg("LIMIT").arg(0).arg(1).arg("WITHSCORES");
@@ -98,6 +99,31 @@ async fn former(store: &Inner, keys: &DataKeys, left: u64) -> Fallible<(Leaving,
         leaving.entry(version).or_default().extend(records);
     }
     Ok((leaving, until))
+}
+
+/// The last version up to which former records, which come in the order of the versions that they left, do not take much
+/// more than a page. A version comes whole, however much it takes.
+async fn within_a_page(store: &Inner, keys: &DataKeys, fields: &[(Version, String)], until: u64) -> Fallible<u64> {
+    if fields.is_empty() {
+        return Ok(until);
+    }
+    let mut pipeline = redis::pipe();
+    for (version, field) in fields {
+        pipeline
+            .cmd("HSTRLEN")
+            .arg(keys.former())
+            .arg(former_field(field, *version));
+    }
+    let lengths: Vec<usize> = store.connection.pipe(&pipeline).await?;
+    let (mut bytes, mut last) = (0, None);
+    for ((version, _), length) in fields.iter().zip(lengths) {
+        match last {
+            Some(last) if last < version.0 && bytes >= PAGE_BYTES => return Ok(last),
+            _ => last = Some(version.0),
+        }
+        bytes += length;
+    }
+    Ok(until)
 }
 
 /// Records with a key by it, others by their number.

@@ -1,9 +1,9 @@
 //! Entries and keys that follow from no row.
 
-use assay_core::JobId;
+use assay_core::{DeliveryId, JobId};
 
 use super::entries::named;
-use super::{CHUNK, Survey};
+use super::{CHUNK, Survey, notices};
 use crate::redis::RedisStore;
 use crate::redis::desk::Desk;
 use crate::redis::failure::{Fallible, Fault};
@@ -22,10 +22,16 @@ enum Kind {
     /// Belongs to the one job whose id ends the name.
     Own(JobId),
     Idempotency,
+    Delivery(DeliveryId),
+    /// A sorted set that finds deliveries.
+    Deliveries,
     Other,
 }
 
 fn kind_of(name: &str) -> Kind {
+    if let Some(kind) = of_notices(name) {
+        return kind;
+    }
     let own = |id: &str| id.parse().map_or(Kind::Other, Kind::Own);
     if let Some(rest) = name.strip_prefix("job:") {
         return match rest.split_once(':') {
@@ -48,6 +54,22 @@ fn kind_of(name: &str) -> Kind {
     }
 }
 
+fn of_notices(name: &str) -> Option<Kind> {
+    const LISTS: [&str; 4] = [
+        "user:deliveries:",
+        "job:deliveries:",
+        "hook:deliveries:",
+        "hook:waiting:",
+    ];
+    if ["deliveries", "delivery:due", "delivery:settled"].contains(&name)
+        || LISTS.iter().any(|list| name.starts_with(list))
+    {
+        return Some(Kind::Deliveries);
+    }
+    let number = name.strip_prefix("delivery:")?.parse().ok()?;
+    Some(Kind::Delivery(DeliveryId(number)))
+}
+
 /// Walks all keys of the store.
 pub(super) async fn look_for(store: &RedisStore, survey: &mut Survey) -> Fallible<()> {
     let prefix = store.inner.keys.prefix().to_owned();
@@ -57,10 +79,14 @@ pub(super) async fn look_for(store: &RedisStore, survey: &mut Survey) -> Fallibl
         let mut command = redis::cmd("SCAN");
         command.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(CHUNK);
         let (next, keys): (u64, Vec<String>) = store.inner.connection.query(&command).await?;
+        let mut deliveries = Vec::new();
         for key in keys {
-            let name = key.strip_prefix(&prefix).unwrap_or(&key).to_owned();
-            look_at(store, survey, &key, kind_of(&name)).await?;
+            match kind_of(key.strip_prefix(&prefix).unwrap_or(&key)) {
+                Kind::Delivery(id) => deliveries.push(id),
+                kind => look_at(store, survey, &key, kind).await?,
+            }
         }
+        notices::look_at(store, survey, &deliveries).await?;
         if next == 0 || survey.is_full() {
             return Ok(());
         }
@@ -87,7 +113,9 @@ async fn look_at(store: &RedisStore, survey: &mut Survey, key: &str, kind: Kind)
         Kind::Hash => entries_of(store, survey, key, "HSCAN", &kind).await,
         Kind::Own(id) => own_key(store, survey, key, &id).await,
         Kind::Idempotency => idempotency(store, survey, key).await,
-        Kind::Other => Ok(()),
+        Kind::Deliveries => notices::look_through(store, survey, key).await,
+        // Deliveries are looked at together.
+        Kind::Delivery(_) | Kind::Other => Ok(()),
     }
 }
 

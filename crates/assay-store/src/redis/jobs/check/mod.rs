@@ -5,13 +5,15 @@
 //! I5 no entry without its job · I6 a running job is held under its newest attempt, an ended one has no open attempt and
 //! ended once · I7 an idempotency key leads to its job · I8 the last event of a job is its state · I9 a unique key is
 //! held by an unfinished job · I10 no more attempts than allowed · I11 only running jobs are asked to stop · I12 counters
-//! agree · I13 nothing is left of a removed job · I14 nobody has turns of the time before they came in line.
+//! agree · I13 nothing is left of a removed job · I14 nobody has turns of the time before they came in line ·
+//! I15 a notice is in the lists that find it, and in no others.
 //!
 //! The store goes on meanwhile. So what looks broken is looked at once more in a step of its own, which repairs it as
 //! well, and counters are judged only when nothing was told while they were counted.
 
 mod entries;
 mod leftovers;
+mod notices;
 mod rules;
 mod users;
 
