@@ -9,6 +9,7 @@ use redis::{
 };
 
 use super::AllowedServer;
+use crate::seat;
 
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -35,7 +36,8 @@ impl Connection {
         if let Some(password) = &allowed.password {
             login = login.set_password(password);
         }
-        let client = Client::open(info.set_redis_settings(login)).map_err(|cause| failed(&cause))?;
+        let client = Client::open(info.set_redis_settings(login).set_tcp_settings(seat::tcp()))
+            .map_err(|cause| failed(&cause))?;
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT))
             .set_response_timeout(Some(ANSWER));

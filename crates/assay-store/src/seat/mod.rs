@@ -13,6 +13,8 @@ use std::io;
 use std::time::Duration;
 
 use assay_core::Result;
+use redis::io::tcp::TcpSettings;
+use redis::io::tcp::socket2::TcpKeepalive;
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue, RedisConnectionInfo,
     RedisError, RedisResult, ServerErrorKind, TlsCertificates, Value,
@@ -28,6 +30,9 @@ pub(crate) use url::{HINT, is_redis};
 
 /// How long a server that is asked for the node may take to answer, and to be connected to.
 const ASK: Duration = Duration::from_secs(2);
+/// After so long without an answer to what was sent a connection is given up, or is probed where nothing was sent.
+const SILENCE: Duration = Duration::from_secs(15);
+const PROBED: Duration = Duration::from_secs(5);
 /// How often one node of a cluster may name another one.
 const MAX_HOPS: usize = 4;
 
@@ -80,6 +85,7 @@ impl Seat {
     }
 
     fn client(&self, info: ConnectionInfo) -> RedisResult<Client> {
+        let info = info.set_tcp_settings(tcp());
         match (&self.authorities, info.addr()) {
             (Some(authorities), ConnectionAddr::TcpTls { .. }) => {
                 let certificates = TlsCertificates {
@@ -204,6 +210,16 @@ impl Seat {
         };
         timeout(ASK, asked).await.unwrap_or_else(|_| Err(late()))
     }
+}
+
+/// A connection whose other end is gone without a word is given up after about as long as anything waits for it. The
+/// system by itself would hold on to it for a quarter of an hour.
+pub(crate) fn tcp() -> TcpSettings {
+    let probes = TcpKeepalive::new().with_time(SILENCE).with_interval(PROBED);
+    let settings = TcpSettings::default().set_nodelay(true).set_keepalive(probes);
+    #[cfg(target_os = "linux")]
+    let settings = settings.set_user_timeout(SILENCE);
+    settings
 }
 
 fn astray(message: &'static str) -> RedisError {
