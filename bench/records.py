@@ -1,5 +1,6 @@
-"""What single records cost over HTTP: reading and writing one by its key, hot or in a part; and what 100,000 records
-that were written one at a time cost a scan, beside the same loaded as a file.
+"""What single records cost over HTTP: reading and writing one by its key, hot or in a part, with keys by chance and with
+a few that are asked for most; and what 100,000 records that were written one at a time cost a scan, beside the same
+loaded as a file.
 
 Writes are durable when they are answered. Peers in the same run: SQLite in this process (WAL, `synchronous=FULL`) for
 records, and the same server's answer to `/healthz` for what HTTP costs with these clients.
@@ -7,6 +8,7 @@ records, and the same server's answer to `/healthz` for what HTTP costs with the
 
 import json
 import multiprocessing
+import random
 import socket
 import sqlite3
 import statistics
@@ -20,6 +22,7 @@ CLIENTS = 4
 ALONE = 1_000
 SECONDS = 3.0
 ROWS = 100_000
+LARGE = 1_000_000
 
 
 def record(number):
@@ -83,8 +86,11 @@ def request(connection, what, number):
         connection.ask("GET", "/healthz")
     elif what == "get a hot record":
         connection.ask("GET", f"/v1/datasets/hot/records/r{number % 500}")
-    elif what == "get a record of a part":
-        connection.ask("GET", f"/v1/datasets/loaded/records/r{number * 7919 % ROWS}")
+    elif what == "get a record of a part, keys by chance":
+        connection.ask("GET", f"/v1/datasets/large/records/r{random.randrange(LARGE)}")
+    elif what == "get a record of a part, skewed keys":
+        # Half of the requests are for one record of 250.
+        connection.ask("GET", f"/v1/datasets/large/records/r{int(LARGE * random.random() ** 8)}")
     elif what == "put":
         connection.ask("PUT", f"/v1/datasets/written/records/r{number}", record(number))
 
@@ -105,6 +111,11 @@ def together(address, what):
 def of_sqlite(folder):
     database = sqlite3.connect(Path(folder) / "peer.db", isolation_level=None)
     database.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; CREATE TABLE record (key TEXT PRIMARY KEY, json TEXT)")
+    database.executescript("CREATE TABLE large (key TEXT PRIMARY KEY, json TEXT)")
+    rows = ((f"r{number}", record(number)) for number in range(LARGE))
+    database.execute("BEGIN")
+    database.executemany("INSERT INTO large VALUES (?, ?)", rows)
+    database.execute("COMMIT")
 
     def put(number):
         database.execute("INSERT OR REPLACE INTO record VALUES (?, ?)", (f"r{number}", record(number)))
@@ -114,6 +125,11 @@ def of_sqlite(folder):
 
     print(f"SQLite, put: {one_after_another(put)}")
     print(f"SQLite, get: {one_after_another(get)}")
+
+    def get_by_chance(_):
+        database.execute("SELECT json FROM large WHERE key = ?", (f"r{random.randrange(LARGE)}",)).fetchone()
+
+    print(f"SQLite, get of {LARGE:,}, keys by chance: {one_after_another(get_by_chance)}")
 
 
 def scan(client, name):
@@ -146,13 +162,16 @@ def main():
         for name in ("hot", "written"):
             client.post("/v1/datasets", {"name": name, "key": "id"})
         file = Path(folder) / "records.ndjson"
-        file.write_text("\n".join(record(number) for number in range(ROWS)))
-        server.load(client, "loaded", file, "key=id")
+        for name, rows in (("loaded", ROWS), ("large", LARGE)):
+            file.write_text("\n".join(record(number) for number in range(rows)))
+            server.load(client, name, file, "key=id")
         connection = Raw(address)
         for number in range(500):
             connection.ask("PUT", f"/v1/datasets/hot/records/r{number}", record(number))
         of_sqlite(folder)
-        for what in ("health", "get a hot record", "get a record of a part", "put"):
+        by_chance, skewed = "get a record of a part, keys by chance", "get a record of a part, skewed keys"
+        # Twice: what was read once is kept.
+        for what in ("health", "get a hot record", by_chance, by_chance, skewed, "put"):
             print(f"{what}: {one_after_another(lambda number: request(connection, what, number))}")
             print(f"{what}, {CLIENTS} clients: {together(address, what):,.0f} a second")
         client.post("/v1/datasets", {"name": "single", "key": "id"})

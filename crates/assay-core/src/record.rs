@@ -1,5 +1,7 @@
 //! Records by key: what is asked of them, and where they lie.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{DatasetName, LivePart, Part, Timestamp, TypeHint, UserName, Version};
@@ -93,7 +95,7 @@ pub enum Place {
     /// Its JSON text.
     Hot(String),
     Stored {
-        part: Box<LivePart>,
+        part: Arc<LivePart>,
         row: u32,
     },
 }

@@ -13,6 +13,7 @@ use object_store::ObjectStore;
 use serde_json::Value;
 use tokio::sync::{Semaphore, watch};
 
+use crate::blocks::Blocks;
 use crate::exports::Exports;
 use crate::params;
 use crate::rules::Checkers;
@@ -107,6 +108,8 @@ pub(crate) struct App {
     /// Turns to take pieces of uploads, each of which is held in memory.
     pub(crate) appends: Arc<Semaphore>,
     pub(crate) checkers: Checkers,
+    /// Texts of records that parts hold.
+    pub(crate) blocks: Blocks,
 }
 
 pub(crate) type Shared = Arc<App>;
@@ -141,6 +144,7 @@ impl App {
             exports: Exports::default(),
             appends: Arc::new(Semaphore::new(MAX_APPENDS)),
             checkers: Checkers::default(),
+            blocks: Blocks::default(),
         }
     }
 

@@ -5,6 +5,7 @@
 mod answer;
 mod app;
 mod asker;
+mod blocks;
 mod cursor;
 mod digest;
 mod document;

@@ -45,6 +45,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::data::{Futile, Indexes};
 use crate::moving::refuse_marked;
 use crate::objects::{DurableFolder, Objects};
+use data::Views;
 use desk::{Desk, Fences};
 use failure::Fallible;
 use files::Files;
@@ -115,6 +116,7 @@ struct Inner {
     /// The mark of this store in the place of its objects, when that is not its own folder.
     owner: Option<String>,
     indexes: Indexes,
+    views: Views,
     leftovers: Leftovers,
     leftover_ms: u64,
     futile: Arc<Futile>,
@@ -194,6 +196,7 @@ impl EmbeddedStore {
                 reads,
                 told,
                 indexes: Indexes::new(Arc::clone(&objects) as Arc<dyn ObjectStore>),
+                views: Views::default(),
                 objects,
                 owner: owner.map(files::owner_mark),
                 leftovers: Leftovers::default(),

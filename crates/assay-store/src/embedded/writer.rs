@@ -273,6 +273,10 @@ impl Writer {
         if committed.is_err() {
             self.reload();
         }
+        if committed.is_ok() && news.data {
+            // Before the answers: who reads after a write must not be shown what was known before it.
+            self.told.data.send_modify(|count| *count = count.wrapping_add(1));
+        }
         answer_all(batch, &committed);
         if committed.is_ok() {
             self.tell(news);
@@ -420,11 +424,9 @@ impl Writer {
             events,
             queued,
             due,
-            data,
+            // Told already.
+            data: _,
         } = news;
-        if data {
-            self.told.data.send_modify(|count| *count = count.wrapping_add(1));
-        }
         if due {
             self.told.due.send_modify(|count| *count = count.wrapping_add(1));
         }

@@ -108,6 +108,47 @@ async fn records_of_a_file_are_changed_and_deleted_like_any_other() {
     assert_eq!(ask(&server, Method::GET, path, &[], "").await.text, first.text);
 }
 
+/// Neighbors are read together, so each is asked for among others: with and without kept texts, small and large.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_record_of_a_file_is_read_as_it_was_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = TestServer::start(&folder);
+    let large = "é".repeat(1 << 20);
+    let text = |row: usize| match row {
+        1_700 => format!("{{\"id\":\"r{row}\",\"note\":\"{large}\"}}"),
+        row if row % 5 == 0 => format!("{{\"id\":\"r{row}\",\"note\":null,\"x\":{row}.50}}"),
+        row if row % 7 == 0 => format!("{{\"id\":\"r{row}\",\"x\":[{row},{{\"y\":null}}]}}"),
+        row => format!("{{\"id\":\"r{row}\",\"note\":\"{{note}}\\n{row}\",\"x\":{row}}}"),
+    };
+    let lines: Vec<String> = (0..3_000).map(text).collect();
+    let (_, job) = server.import("d", "key=id", lines.join("\n").into_bytes()).await;
+    assert_eq!(job["state"], "succeeded", "{job:#}");
+    let get = async |row: usize, query: &str| {
+        let path = format!("/v1/datasets/d/records/r{row}{query}");
+        ask(&server, Method::GET, &path, &[], "").await
+    };
+    let some: Vec<usize> = (0..3_000).step_by(13).chain(1_690..1_710).chain([2_999]).collect();
+    for row in &some {
+        assert!(get(*row, "").await.text == lines[*row], "{row}");
+    }
+    for row in [1, 1_699, 1_700] {
+        let path = format!("/v1/datasets/d/records/r{row}");
+        assert_eq!(
+            ask(&server, Method::PUT, &path, &[], "{\"x\":\"new\"}").await.status,
+            200
+        );
+    }
+    let path = "/v1/datasets/d/records/r2";
+    assert_eq!(ask(&server, Method::DELETE, path, &[], "").await.status, 204);
+    assert_eq!(get(2, "").await.status, 404);
+    for row in [1, 1_699, 1_700] {
+        assert_eq!(get(row, "").await.body()["x"], "new");
+    }
+    for row in some.into_iter().chain([1, 2]) {
+        assert!(get(row, "?at=1").await.text == lines[row], "{row}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn changes_are_told_to_who_waits_for_them() {
     let folder = tempfile::tempdir().unwrap();

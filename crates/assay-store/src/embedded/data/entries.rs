@@ -53,6 +53,14 @@ pub(super) fn get(connection: &Connection, name: &DatasetName) -> Fallible<Entry
     Err(unknown_dataset(name, &all_names(connection)?).into())
 }
 
+/// Whether the newest version has records that no part holds.
+pub(super) fn has_hot(connection: &Connection, folded: &str) -> Fallible<bool> {
+    let mut statement = connection.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM record INDEXED BY record_hot WHERE dataset = ?1 AND removed IS NULL)",
+    )?;
+    Ok(statement.query_row([folded], |row| row.get(0))?)
+}
+
 /// Entries by folded name, at most `limit` after `after`.
 pub(super) fn list(connection: &Connection, after: &str, limit: usize) -> Fallible<Vec<Dataset>> {
     let mut statement = connection.prepare_cached(&format!("{ENTRY} WHERE folded > ?1 ORDER BY folded LIMIT ?2"))?;

@@ -2,7 +2,8 @@
 //!
 //! What lies where is kept by intervals: a part, a deleted row and a hot record belong to the versions from the one
 //! that added it to the one before that which removed it. So every version is read from the same rows, and a write costs
-//! what it changes. The writer remembers what is newest of the data sets it writes to (`shelf`).
+//! what it changes. The writer remembers what is newest of the data sets it writes to (`shelf`), readers what they found
+//! records by as long as nothing is written (`views`).
 
 mod changes;
 mod commits;
@@ -17,6 +18,7 @@ mod rules;
 mod shelf;
 mod snapshots;
 mod versions;
+mod views;
 mod writes;
 
 pub(super) use commits::{Clashes, publish};
@@ -26,3 +28,4 @@ pub(super) use ports::TRIES;
 pub(super) use shelf::Shelves;
 pub(super) use snapshots::{deleted_rows, part_of};
 pub(super) use versions::operation_of;
+pub(super) use views::Views;

@@ -7,11 +7,12 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-use assay_core::{DatasetName, Found, FoundRecord, IndexFile, KeyHash, KeyIndex, Place, Result, Version};
+use assay_core::{DatasetName, Found, FoundRecord, IndexFile, KeyHash, KeyIndex, LivePart, Place, Result, Version};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::views::View;
 use super::{entries, snapshots};
-use crate::data::{no_key, not_indexed};
+use crate::data::{self, no_key, not_indexed};
 use crate::embedded::EmbeddedStore;
 use crate::embedded::failure::Fallible;
 use crate::embedded::rows::{signed, unsigned};
@@ -120,45 +121,125 @@ impl EmbeddedStore {
         keys: &[String],
         version: Option<Version>,
     ) -> Result<Found> {
+        let (view, mut records) = match self.known(name, keys, version) {
+            Some(known) => known,
+            None => self.look(name, keys, version).await?,
+        };
+        let missing: Vec<usize> = (0..keys.len()).filter(|at| records[*at].is_none()).collect();
+        if let Some((parts, lacks)) = view.parts.get()
+            && !missing.is_empty()
+        {
+            if *lacks {
+                return Err(not_indexed(&view.dataset));
+            }
+            let names: Vec<&str> = missing.iter().map(|at| keys[*at].as_str()).collect();
+            let candidates = self.candidates(parts, &names).await?;
+            let live = self.live(&view, &candidates).await?;
+            for (at, candidates) in missing.into_iter().zip(&candidates) {
+                records[at] = stored(candidates, &live);
+            }
+        }
+        Ok(Found {
+            dataset: view.dataset.clone(),
+            key: view.key.clone(),
+            version: view.version,
+            records,
+        })
+    }
+
+    /// The newest version and what lies hot under `keys`, when nothing has to be read for it and for the parts.
+    fn known(&self, name: &DatasetName, keys: &[String], version: Option<Version>) -> Option<Looked> {
+        let (view, is_newest) = self.inner.views.find(&name.folded(), self.count())?;
+        if !is_newest || version.is_some_and(|version| version != view.version) {
+            return None;
+        }
+        let hot = view.hot(keys)?;
+        let is_whole = view.parts.get().is_some() || hot.iter().all(Option::is_some);
+        is_whole.then_some((view, hot))
+    }
+
+    /// How often data sets were changed; who reads what was known must have asked for this before.
+    fn count(&self) -> u64 {
+        *self.inner.told.data.borrow()
+    }
+
+    /// Reads what lies hot under `keys` at `version`, or at the newest one, and where the parts are when something does
+    /// not.
+    async fn look(&self, name: &DatasetName, keys: &[String], version: Option<Version>) -> Result<Looked> {
+        let count = self.count();
+        let folded = name.folded();
+        let before = self.inner.views.find(&folded, count).map(|(view, _)| view);
         let (wanted, asked) = (name.clone(), keys.to_vec());
         let read = move |connection: &Connection| {
             let entry = entries::get(connection, &wanted)?;
             let version = entry.resolve(version)?;
-            let folded = wanted.folded();
-            let key = match version == entry.shown.version {
-                true => entry.shown.key.clone(),
-                false => key_at(connection, &folded, version)?,
+            let view = match before.filter(|view| view.version == version) {
+                Some(view) => view,
+                None => Arc::new(view_of(connection, entry, version)?),
             };
-            let key = key.ok_or_else(|| no_key(&entry.shown.name))?;
+            let folded = wanted.folded();
             let hot = asked.iter().map(|key| hot_at(connection, &folded, key, version));
             let hot = hot.collect::<Fallible<Vec<_>>>()?;
-            let parts = match hot.iter().all(Option::is_some) {
-                true => (Vec::new(), false),
-                false => indexed(connection, &folded, version)?,
-            };
-            Ok((entry.shown.name, key, version, hot, parts))
+            view.learn_hot(&asked, &hot);
+            if view.parts.get().is_none() && hot.iter().any(Option::is_none) {
+                let parts = indexed(connection, &folded, version)?;
+                view.parts.get_or_init(|| parts);
+            }
+            Ok((view, hot))
         };
-        let (dataset, key, version, mut records, (parts, lacks)) = self.inner.reads.run("find records", read).await?;
-        let missing: Vec<usize> = (0..keys.len()).filter(|at| records[*at].is_none()).collect();
-        if lacks && !missing.is_empty() {
-            return Err(not_indexed(&dataset));
+        let looked = self.inner.reads.run("find records", read).await?;
+        if version.is_none() {
+            self.inner.views.keep(folded, count, &looked.0);
         }
-        let names: Vec<&str> = missing.iter().map(|at| keys[*at].as_str()).collect();
-        let candidates = self.candidates(&parts, &names).await?;
-        if candidates.iter().any(|found| !found.is_empty()) {
-            let read = move |connection: &Connection| stored(connection, &candidates, version);
-            let stored = self.inner.reads.run("find records", read).await?;
-            for (at, found) in missing.into_iter().zip(stored) {
-                records[at] = found;
+        Ok(looked)
+    }
+
+    /// The parts of the candidates as they are in the version of `view`.
+    async fn live(&self, view: &Arc<View>, candidates: &[Vec<Candidate>]) -> Result<HashMap<i64, Arc<LivePart>>> {
+        let (mut live, mut lacking) = (HashMap::new(), Vec::new());
+        for candidate in candidates.iter().flatten() {
+            match view.live(candidate.part) {
+                Some(part) => {
+                    live.insert(candidate.part, part);
+                }
+                None => lacking.push(candidate.part),
             }
         }
-        Ok(Found {
-            dataset,
-            key,
-            version,
-            records,
-        })
+        if lacking.is_empty() {
+            return Ok(live);
+        }
+        let version = view.version;
+        let read = move |connection: &Connection| {
+            let mut parts = HashMap::new();
+            for id in lacking {
+                if let Entry::Vacant(place) = parts.entry(id) {
+                    place.insert(Arc::new(snapshots::live_part(connection, id, version)?));
+                }
+            }
+            Ok(parts)
+        };
+        let read = self.inner.reads.run("find records", read).await?;
+        view.learn_live(&read);
+        live.extend(read);
+        Ok(live)
     }
+}
+
+/// A version, and what lies hot in it under each of some keys.
+type Looked = (Arc<View>, Vec<Option<FoundRecord>>);
+
+/// The view of a version, without its parts.
+fn view_of(connection: &Connection, entry: data::Entry, version: Version) -> Fallible<View> {
+    let folded = entry.shown.name.folded();
+    let is_newest = version == entry.shown.version;
+    let key = match is_newest {
+        true => entry.shown.key,
+        false => key_at(connection, &folded, version)?,
+    };
+    let key = key.ok_or_else(|| no_key(&entry.shown.name))?;
+    // Former versions do not count theirs.
+    let has_hot = !is_newest || entries::has_hot(connection, &folded)?;
+    Ok(View::new(entry.shown.name, key, version, has_hot))
 }
 
 fn key_at(connection: &Connection, folded: &str, version: Version) -> Fallible<Option<String>> {
@@ -186,33 +267,16 @@ fn hot_at(connection: &Connection, folded: &str, key: &str, version: Version) ->
     Ok(found)
 }
 
-/// Of the candidates for each key the one that is not deleted in `version`.
-fn stored(
-    connection: &Connection,
-    candidates: &[Vec<Candidate>],
-    version: Version,
-) -> Fallible<Vec<Option<FoundRecord>>> {
-    let mut parts = HashMap::new();
-    let mut stored = Vec::with_capacity(candidates.len());
-    for candidates in candidates {
-        let mut found = None;
-        for candidate in candidates {
-            let part = match parts.entry(candidate.part) {
-                Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(place) => place.insert(snapshots::live_part(connection, candidate.part, version)?),
-            };
-            if !part.deleted.contains(candidate.row) {
-                found = Some(FoundRecord {
-                    written: candidate.written,
-                    place: Place::Stored {
-                        part: Box::new(part.clone()),
-                        row: candidate.row,
-                    },
-                });
-                break;
-            }
-        }
-        stored.push(found);
-    }
-    Ok(stored)
+/// The record at the one of the candidates for its key that is not deleted.
+fn stored(candidates: &[Candidate], live: &HashMap<i64, Arc<LivePart>>) -> Option<FoundRecord> {
+    candidates.iter().find_map(|candidate| {
+        let part = live.get(&candidate.part)?;
+        (!part.deleted.contains(candidate.row)).then(|| FoundRecord {
+            written: candidate.written,
+            place: Place::Stored {
+                part: Arc::clone(part),
+                row: candidate.row,
+            },
+        })
+    })
 }

@@ -151,7 +151,7 @@ fn stored(candidates: &Candidates, candidate: Candidate) -> Option<FoundRecord> 
     Some(FoundRecord {
         written: candidate.written,
         place: Place::Stored {
-            part: Box::new(part.live(deleted.rows.clone())),
+            part: Arc::new(part.live(deleted.rows.clone())),
             row: candidate.row,
         },
     })

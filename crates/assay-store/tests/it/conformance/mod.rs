@@ -149,6 +149,7 @@ macro_rules! conformance {
             of_two_writers_with_one_condition_one_is_refused,
             a_batch_is_one_version_and_its_writes_follow_each_other,
             a_record_of_a_part_is_replaced_and_deleted,
+            a_record_is_found_as_the_last_write_left_it,
             compaction_changes_nothing_that_a_reader_sees,
             what_is_written_during_compaction_stays,
             compaction_of_what_is_gone_does_nothing,

@@ -159,6 +159,56 @@ pub async fn a_record_of_a_part_is_replaced_and_deleted(mut scene: Scene) {
     assert_eq!(warehouse.find(&scene, "3", None).await, None);
 }
 
+/// What lies under `0` to `4`, asked for twice: a store may remember what it found.
+async fn found(scene: &Scene, warehouse: &Warehouse) -> [Option<String>; 5] {
+    let ask = async || {
+        let mut found = [const { None }; 5];
+        for (key, place) in found.iter_mut().enumerate() {
+            let record = warehouse.find(scene, &key.to_string(), None).await;
+            *place = record.map(|(json, _)| json);
+        }
+        found
+    };
+    let found = ask().await;
+    assert_eq!(ask().await, found);
+    found
+}
+
+pub async fn a_record_is_found_as_the_last_write_left_it(scene: Scene) {
+    let warehouse = Warehouse::default();
+    let texts = |all: [&str; 5]| all.map(|text| (!text.is_empty()).then(|| text.to_owned()));
+    let part = async |keys: std::ops::Range<u32>, text: &str| {
+        let rows = keys.map(|key| (key.to_string(), text.to_owned())).collect();
+        warehouse.part(&scene, rows, None).await
+    };
+    let first = part(0..4, "old").await;
+    scene.load_parts(CommitMode::Replace, vec![first]).await;
+    assert_eq!(found(&scene, &warehouse).await, texts(["old", "old", "old", "old", ""]));
+    scene.put(vec![put("1", "new"), delete("2"), put("4", "four")]).await;
+    assert_eq!(
+        found(&scene, &warehouse).await,
+        texts(["old", "new", "", "old", "four"])
+    );
+    scene.put(vec![delete("1"), put("4", "five")]).await;
+    assert_eq!(found(&scene, &warehouse).await, texts(["old", "", "", "old", "five"]));
+    let by = Default::default();
+    scene.catalog().restore(&name(), Version(1), by).await.unwrap();
+    assert_eq!(found(&scene, &warehouse).await, texts(["old", "old", "old", "old", ""]));
+    let second = part(4..5, "more").await;
+    scene.load_parts(CommitMode::Append, vec![second]).await;
+    assert_eq!(
+        found(&scene, &warehouse).await,
+        texts(["old", "old", "old", "old", "more"])
+    );
+    scene.catalog().remove(&name()).await.unwrap();
+    let gone = scene.records().find(&name(), &["0".to_owned()], None).await;
+    assert_eq!(refused(gone), Code::UnknownDataset);
+    made(&scene).await;
+    assert_eq!(found(&scene, &warehouse).await, texts(["", "", "", "", ""]));
+    scene.put(vec![put("3", "again")]).await;
+    assert_eq!(found(&scene, &warehouse).await, texts(["", "", "", "again", ""]));
+}
+
 /// Writes so many records that they want to become a part.
 async fn many(scene: &Scene, keys: std::ops::Range<u32>, text: &str) {
     let writes = rows(keys, text).iter().map(|(key, json)| put(key, json)).collect();
