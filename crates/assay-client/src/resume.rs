@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use assay_core::Code;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures::{StreamExt as _, stream};
 use reqwest::{Body, Method};
 use serde::Deserialize;
@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::client::{ANSWER_WITHIN, read};
 use crate::jobs::pause_after;
-use crate::upload::{CHUNK_BYTES, Chunks, query_of};
+use crate::upload::{Chunks, query_of};
 use crate::{Client, ClientError, Exact, ImportOptions, Job, Result, Upload};
 
 /// What is sent and acknowledged at a time; another one is read meanwhile. The server stores it piece by piece.
@@ -55,7 +55,7 @@ impl Client {
         let id = self.begin_upload(name, length).await?;
         let (mut offset, mut block) = (0, source.block().await.map_err(failed)?);
         loop {
-            if block.len() < BLOCK_BYTES {
+            if block.length < BLOCK_BYTES {
                 self.send_block(&id, offset, &block, true, &on_sent).await?;
                 return Ok(id);
             }
@@ -63,7 +63,7 @@ impl Client {
             let sending = self.send_block(&id, offset, &block, false, &on_sent);
             let (sent, next) = futures::join!(sending, source.block());
             sent?;
-            offset += block.len() as u64;
+            offset += block.length as u64;
             block = next.map_err(failed)?;
         }
     }
@@ -128,15 +128,15 @@ impl Client {
         &self,
         id: &str,
         begin: u64,
-        block: &Bytes,
+        block: &Block,
         is_last: bool,
         on_sent: &(impl Fn(u64) + Clone + Send + 'static),
     ) -> Result<()> {
-        let end = begin + block.len() as u64;
+        let end = begin + block.length as u64;
         let (mut at, mut failures) = (begin, 0);
         loop {
-            let from = usize::try_from(at - begin).unwrap_or(block.len());
-            let patched = self.patch(id, at, block.slice(from..), is_last, on_sent.clone());
+            let from = usize::try_from(at - begin).unwrap_or(block.length);
+            let patched = self.patch(id, at, block.from(from), is_last, on_sent.clone());
             let Err(error) = patched.await else {
                 return Ok(());
             };
@@ -169,11 +169,11 @@ impl Client {
         &self,
         id: &str,
         offset: u64,
-        bytes: Bytes,
+        block: Block,
         is_last: bool,
         on_sent: impl Fn(u64) + Send + 'static,
     ) -> Result<()> {
-        let length = bytes.len();
+        let Block { chunks, length } = block;
         let request = self
             .request(Method::PATCH, self.url(&["v1", "uploads", id], &[]))
             .timeout(BLOCK_WITHIN)
@@ -183,14 +183,14 @@ impl Client {
         if length == 0 {
             return self.send(request.body("")).await.map(drop);
         }
-        // In slices, so that it is seen how many have gone out.
-        let slices = (0..length).step_by(CHUNK_BYTES).map(move |from| {
-            let to = length.min(from + CHUNK_BYTES);
-            on_sent(offset + to as u64);
-            std::io::Result::Ok(bytes.slice(from..to))
+        let mut sent = offset;
+        let chunks = chunks.into_iter().map(move |chunk| {
+            sent += chunk.len() as u64;
+            on_sent(sent);
+            std::io::Result::Ok(chunk)
         });
         let request = request.header("content-length", length);
-        self.send(request.body(Body::wrap_stream(stream::iter(slices))))
+        self.send(request.body(Body::wrap_stream(stream::iter(chunks))))
             .await
             .map(drop)
     }
@@ -204,6 +204,33 @@ fn may_go_on(error: &ClientError) -> bool {
             .is_some_and(|problem| problem.code == Code::UploadOffset)
 }
 
+/// Bytes that are sent together, as they were read.
+#[derive(Debug, Default)]
+struct Block {
+    chunks: Vec<Bytes>,
+    length: usize,
+}
+
+impl Block {
+    fn push(&mut self, chunk: Bytes) {
+        self.length += chunk.len();
+        self.chunks.push(chunk);
+    }
+
+    /// The bytes behind the first `passed`.
+    fn from(&self, mut passed: usize) -> Self {
+        let mut rest = Self::default();
+        for chunk in &self.chunks {
+            let cut = passed.min(chunk.len());
+            passed -= cut;
+            if cut < chunk.len() {
+                rest.push(chunk.slice(cut..));
+            }
+        }
+        rest
+    }
+}
+
 /// The bytes to be sent, in blocks.
 struct Source {
     chunks: Chunks,
@@ -213,18 +240,40 @@ struct Source {
 
 impl Source {
     /// The next bytes: a whole block, or less at the end.
-    async fn block(&mut self) -> std::io::Result<Bytes> {
-        let mut block = BytesMut::with_capacity(BLOCK_BYTES);
+    async fn block(&mut self) -> std::io::Result<Block> {
+        let mut block = Block::default();
         loop {
-            let fits = self.rest.len().min(BLOCK_BYTES - block.len());
-            block.extend_from_slice(&self.rest.split_to(fits));
-            if block.len() == BLOCK_BYTES {
-                return Ok(block.freeze());
+            let fits = self.rest.len().min(BLOCK_BYTES - block.length);
+            if fits > 0 {
+                block.push(self.rest.split_to(fits));
+            }
+            if block.length == BLOCK_BYTES {
+                return Ok(block);
             }
             match self.chunks.next().await {
                 Some(chunk) => self.rest = chunk?,
-                None => return Ok(block.freeze()),
+                None => return Ok(block),
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_sent_again_begins_where_it_broke_off() {
+        let mut block = Block::default();
+        for chunk in ["ab", "cde", "f"] {
+            block.push(chunk.into());
+        }
+        for (passed, rest) in ["abcdef", "bcdef", "cdef", "def", "ef", "f", ""]
+            .into_iter()
+            .enumerate()
+        {
+            let from = block.from(passed);
+            assert_eq!((from.chunks.concat(), from.length), (rest.into(), rest.len()));
         }
     }
 }

@@ -11,7 +11,7 @@ use tokio_util::io::ReaderStream;
 use crate::client::read;
 use crate::{Client, ClientError, Exact, Job, Result, Target};
 
-pub(crate) const CHUNK_BYTES: usize = 256 << 10;
+const CHUNK_BYTES: usize = 256 << 10;
 
 pub(crate) type Chunks = std::pin::Pin<Box<dyn Stream<Item = std::io::Result<Bytes>> + Send>>;
 

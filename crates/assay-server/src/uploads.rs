@@ -5,11 +5,10 @@
 
 use assay_core::{Code, Error, ImportParams, JobSpec, Pieces, Result, UPLOADS, UploadId, UploadedFile, UserName};
 use axum::body::{Body, BodyDataStream};
-use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{StreamExt as _, TryStreamExt as _};
 use object_store::path::Path;
-use object_store::{ObjectStore as _, ObjectStoreExt as _, PutMode, PutOptions, PutPayload};
+use object_store::{ObjectStore as _, ObjectStoreExt as _, PutMode, PutOptions, PutPayload, PutPayloadMut};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -20,6 +19,8 @@ use crate::receive::{empty, next, not_stored, too_large};
 
 /// What is written, and so acknowledged, at once; held in memory until then.
 const PIECE_BYTES: usize = 8 << 20;
+/// Less than this is copied as it comes.
+const COPIED_BYTES: usize = 64 << 10;
 /// So many pieces an upload may have. They are small only where clients send little at a time.
 const MAX_PIECES: usize = 10_000;
 /// What of a body that is refused is read all the same, so that the client has sent it and reads the answer.
@@ -252,9 +253,9 @@ struct Receiver {
 impl Receiver {
     /// While one piece is stored, the next comes.
     async fn receive(&mut self, mut body: BodyDataStream, digest: Option<&str>) -> Result<()> {
-        let mut ready = Vec::new();
+        let mut ready = PutPayload::new();
         loop {
-            let room = self.limit.saturating_sub(self.offset + ready.len() as u64);
+            let room = self.limit.saturating_sub(self.offset + ready.content_length() as u64);
             let (stored, (piece, end)) = tokio::join!(self.store(ready), filled(&mut body, room));
             stored?;
             ready = piece;
@@ -262,7 +263,7 @@ impl Receiver {
                 End::Full if digest.is_some() => {
                     let (more, end) = filled(&mut body, room).await;
                     match end {
-                        End::Whole if more.is_empty() && ready.len() == PIECE_BYTES => break,
+                        End::Whole if more.content_length() == 0 && ready.content_length() == PIECE_BYTES => break,
                         _ => return Err(unchecked()),
                     }
                 }
@@ -274,23 +275,23 @@ impl Receiver {
                 End::Whole => break,
             }
         }
-        if digest.is_some_and(|digest| digest != hex(&Sha256::digest(&ready))) {
+        if digest.is_some_and(|digest| digest != digest_of_payload(&ready)) {
             let message = "the piece does not have the digest of its `Content-Digest`";
             return Err(Error::new(Code::InvalidRequest, message).hint("send it again"));
         }
         self.store(ready).await
     }
 
-    async fn store(&mut self, piece: Vec<u8>) -> Result<()> {
-        if piece.is_empty() {
+    async fn store(&mut self, piece: PutPayload) -> Result<()> {
+        let length = piece.content_length() as u64;
+        if length == 0 {
             return Ok(());
         }
         if self.count >= MAX_PIECES {
             let message = format!("an upload has at most {MAX_PIECES} pieces");
             return Err(Error::new(Code::BodyTooLarge, message).hint("begin anew, and send a few megabytes at a time"));
         }
-        let length = piece.len() as u64;
-        seal(&self.app, &self.id, self.offset, piece.into()).await?;
+        seal(&self.app, &self.id, self.offset, piece).await?;
         self.offset += length;
         self.count += 1;
         Ok(())
@@ -310,17 +311,22 @@ enum End {
 }
 
 /// The next piece of the body, of which `room` bytes are taken at most.
-async fn filled(body: &mut BodyDataStream, room: u64) -> (Vec<u8>, End) {
-    let mut piece = Vec::new();
-    while piece.len() < PIECE_BYTES {
-        match next(body).await {
-            Ok(Some(chunk)) if (piece.len() + chunk.len()) as u64 > room => return (piece, End::Beyond),
-            Ok(Some(chunk)) => piece.extend_from_slice(&chunk),
-            Ok(None) => return (piece, End::Whole),
-            Err(error) => return (piece, End::Broken(error)),
+async fn filled(body: &mut BodyDataStream, room: u64) -> (PutPayload, End) {
+    let mut piece = PutPayloadMut::new();
+    let end = loop {
+        if piece.content_length() >= PIECE_BYTES {
+            break End::Full;
         }
-    }
-    (piece, End::Full)
+        match next(body).await {
+            Ok(Some(chunk)) if (piece.content_length() + chunk.len()) as u64 > room => break End::Beyond,
+            // A small one may hold much memory that others have left.
+            Ok(Some(chunk)) if chunk.len() < COPIED_BYTES => piece.extend_from_slice(&chunk),
+            Ok(Some(chunk)) => piece.push(chunk),
+            Ok(None) => break End::Whole,
+            Err(error) => break End::Broken(error),
+        }
+    };
+    (piece.freeze(), end)
 }
 
 /// Ends the upload at `offset`, when it has the length and digest that it should.
@@ -339,12 +345,12 @@ async fn complete(app: &App, id: &UploadId, about: &About, offset: u64) -> Resul
         let message = format!("upload `{id}` does not have the digest that it should have, and was deleted");
         return Err(Error::new(Code::InvalidRequest, message).hint("send the file again, as a new upload"));
     }
-    seal(app, id, offset, Bytes::new()).await
+    seal(app, id, offset, PutPayload::new()).await
 }
 
 /// Makes the object at `offset`, which settles what lies there.
-async fn seal(app: &App, id: &UploadId, offset: u64, bytes: Bytes) -> Result<()> {
-    match create(app, &id.piece(offset), bytes.into()).await {
+async fn seal(app: &App, id: &UploadId, offset: u64, bytes: PutPayload) -> Result<()> {
+    match create(app, &id.piece(offset), bytes).await {
         Err(object_store::Error::AlreadyExists { .. }) => Err(elsewhere(id, offset)),
         created => created.map_err(not_stored),
     }
@@ -364,6 +370,12 @@ pub(crate) async fn pieces(app: &App, id: &UploadId) -> Result<Pieces> {
     let listed = listed.map_ok(|object| (object.location.to_string(), object.size));
     let listed: Vec<_> = listed.try_collect().await.map_err(|cause| not_read(&cause))?;
     Ok(Pieces::of(id, listed))
+}
+
+fn digest_of_payload(payload: &PutPayload) -> String {
+    let mut digest = Sha256::new();
+    payload.iter().for_each(|bytes| digest.update(bytes));
+    hex(&digest.finalize())
 }
 
 async fn digest_of(app: &App, id: &UploadId) -> Result<String> {
