@@ -32,7 +32,8 @@ pub struct ImportParams {
     pub files: Vec<UploadedFile>,
     /// Of all files.
     pub upload_bytes: u64,
-    /// SHA-256 of the upload as it was sent, in hexadecimal digits.
+    /// SHA-256 of the upload as it was sent, in hexadecimal digits. There is none where nothing is compared with it: a
+    /// request without `Idempotency-Key` and `Content-Digest`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upload_sha256: Option<String>,
 }
