@@ -1,23 +1,29 @@
 //! Uploads that go on after a broken connection or a restart of the server.
 //!
-//! What was not acknowledged yet is held in memory, so that it can be sent again whatever it was read from.
+//! What was not acknowledged yet can be sent again: a file is read anew from there, and of what can be read only once,
+//! a block is held in memory.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use assay_core::Code;
 use bytes::Bytes;
-use futures::{StreamExt as _, stream};
+use futures::stream::BoxStream;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use reqwest::{Body, Method};
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::client::{ANSWER_WITHIN, read};
 use crate::jobs::pause_after;
-use crate::upload::{Chunks, query_of};
+use crate::upload::{Chunks, Origin, SharedFile, part_of, query_of};
 use crate::{Client, ClientError, Exact, ImportOptions, Job, Result, Upload};
 
 /// What is sent and acknowledged at a time; another one is read meanwhile. The server stores it piece by piece.
-const BLOCK_BYTES: usize = 32 << 20;
+const BLOCK_BYTES: u64 = 32 << 20;
+/// What is sent at a time of a file when the line is fast, so that it is seldom waited for the server.
+const MAX_BLOCK_BYTES: u64 = 1 << 30;
+/// The line is fast when a block takes less, and twice as much is sent next.
+const FAST_WITHIN: Duration = Duration::from_secs(5);
 /// For a block over a slow line.
 const BLOCK_WITHIN: Duration = Duration::from_secs(600);
 /// Tries in a row that bring nothing, after which an upload is given up: about 80 seconds.
@@ -43,28 +49,62 @@ impl Client {
         upload: Upload,
         on_sent: impl Fn(u64) + Clone + Send + 'static,
     ) -> Result<String> {
-        let Upload { length, chunks } = upload;
+        let Upload { length, origin } = upload;
+        let id = self.begin_upload(name, length).await?;
+        let sent = match origin {
+            Origin::File(file) => self.send_file(&id, &file, length.unwrap_or(0), &on_sent).await,
+            Origin::Stream(chunks) => self.send_stream(&id, chunks, &on_sent).await,
+        };
+        sent.map_err(|failure| failure.of(name))?;
+        Ok(id)
+    }
+
+    async fn send_file(
+        &self,
+        id: &str,
+        file: &SharedFile,
+        length: u64,
+        on_sent: &(impl Fn(u64) + Clone + Send + 'static),
+    ) -> Sent {
+        let (mut offset, mut size) = (0, BLOCK_BYTES);
+        loop {
+            let block = Block::Part {
+                file: file.clone(),
+                begin: offset,
+                length: size.min(length - offset),
+            };
+            let end = offset + block.length();
+            let begun = Instant::now();
+            self.send_block(id, offset, &block, end == length, on_sent).await?;
+            if end == length {
+                return Ok(());
+            }
+            offset = end;
+            size = if begun.elapsed() < FAST_WITHIN {
+                (2 * size).min(MAX_BLOCK_BYTES)
+            } else {
+                BLOCK_BYTES
+            };
+        }
+    }
+
+    async fn send_stream(&self, id: &str, chunks: Chunks, on_sent: &(impl Fn(u64) + Clone + Send + 'static)) -> Sent {
         let mut source = Source {
             chunks,
             rest: Bytes::new(),
         };
-        let failed = |source| ClientError::File {
-            path: name.to_owned(),
-            source,
-        };
-        let id = self.begin_upload(name, length).await?;
-        let (mut offset, mut block) = (0, source.block().await.map_err(failed)?);
+        let (mut offset, mut block) = (0, source.block().await?);
         loop {
-            if block.length < BLOCK_BYTES {
-                self.send_block(&id, offset, &block, true, &on_sent).await?;
-                return Ok(id);
+            let length = block.length();
+            if length < BLOCK_BYTES {
+                return self.send_block(id, offset, &block, true, on_sent).await;
             }
             // While one block is sent, the next is read.
-            let sending = self.send_block(&id, offset, &block, false, &on_sent);
+            let sending = self.send_block(id, offset, &block, false, on_sent);
             let (sent, next) = futures::join!(sending, source.block());
             sent?;
-            offset += block.length as u64;
-            block = next.map_err(failed)?;
+            offset += length;
+            block = next?;
         }
     }
 
@@ -131,18 +171,20 @@ impl Client {
         block: &Block,
         is_last: bool,
         on_sent: &(impl Fn(u64) + Clone + Send + 'static),
-    ) -> Result<()> {
-        let end = begin + block.length as u64;
+    ) -> Sent {
+        let end = begin + block.length();
         let (mut at, mut failures) = (begin, 0);
         loop {
-            let from = usize::try_from(at - begin).unwrap_or(block.length);
-            let patched = self.patch(id, at, block.from(from), is_last, on_sent.clone());
+            let patched = self.patch(id, at, block.from(at - begin), is_last, on_sent.clone());
             let Err(error) = patched.await else {
                 return Ok(());
             };
+            if let Some(error) = unread(&error) {
+                return Err(error.into());
+            }
             failures += 1;
             if !may_go_on(&error) || failures > MAX_FAILURES {
-                return Err(error);
+                return Err(error.into());
             }
             tokio::time::sleep(pause_after(failures)).await;
             match self.get::<Reached>(&["v1", "uploads", id], &[]).await {
@@ -158,9 +200,9 @@ impl Client {
                     on_sent(at);
                 }
                 // Somebody else has written there.
-                Ok(_) => return Err(error),
+                Ok(_) => return Err(error.into()),
                 Err(error) if error.is_transient() => {}
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.into()),
             }
         }
     }
@@ -173,7 +215,7 @@ impl Client {
         is_last: bool,
         on_sent: impl Fn(u64) + Send + 'static,
     ) -> Result<()> {
-        let Block { chunks, length } = block;
+        let length = block.length();
         let request = self
             .request(Method::PATCH, self.url(&["v1", "uploads", id], &[]))
             .timeout(BLOCK_WITHIN)
@@ -184,16 +226,56 @@ impl Client {
             return self.send(request.body("")).await.map(drop);
         }
         let mut sent = offset;
-        let chunks = chunks.into_iter().map(move |chunk| {
+        let chunks = block.into_chunks().inspect_ok(move |chunk| {
             sent += chunk.len() as u64;
             on_sent(sent);
-            std::io::Result::Ok(chunk)
         });
         let request = request.header("content-length", length);
-        self.send(request.body(Body::wrap_stream(stream::iter(chunks))))
+        self.send(request.body(Body::wrap_stream(chunks.map_err(Unread))))
             .await
             .map(drop)
     }
+}
+
+type Sent = std::result::Result<(), Failure>;
+
+/// Why an upload went no further.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Request(#[from] ClientError),
+    #[error(transparent)]
+    File(#[from] std::io::Error),
+}
+
+impl Failure {
+    /// What became of the upload of the file of this name.
+    fn of(self, name: &str) -> ClientError {
+        match self {
+            Self::Request(error) => error,
+            Self::File(source) => ClientError::File {
+                path: name.to_owned(),
+                source,
+            },
+        }
+    }
+}
+
+/// The bytes of a request could not be read.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+struct Unread(std::io::Error);
+
+/// Why the bytes of the request could not be read, when it broke off for that.
+fn unread(error: &ClientError) -> Option<std::io::Error> {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        if let Some(Unread(error)) = error.downcast_ref() {
+            return Some(std::io::Error::new(error.kind(), error.to_string()));
+        }
+        cause = error.source();
+    }
+    None
 }
 
 /// Whether the rest may still arrive.
@@ -204,30 +286,51 @@ fn may_go_on(error: &ClientError) -> bool {
             .is_some_and(|problem| problem.code == Code::UploadOffset)
 }
 
-/// Bytes that are sent together, as they were read.
-#[derive(Debug, Default)]
-struct Block {
-    chunks: Vec<Bytes>,
-    length: usize,
+/// Bytes that are sent together.
+enum Block {
+    /// As they were read.
+    Held { chunks: Vec<Bytes>, length: u64 },
+    /// Read when they are sent.
+    Part { file: SharedFile, begin: u64, length: u64 },
 }
 
 impl Block {
-    fn push(&mut self, chunk: Bytes) {
-        self.length += chunk.len();
-        self.chunks.push(chunk);
+    fn held(chunks: Vec<Bytes>) -> Self {
+        let length = chunks.iter().map(|chunk| chunk.len() as u64).sum();
+        Self::Held { chunks, length }
+    }
+
+    fn length(&self) -> u64 {
+        match self {
+            Self::Held { length, .. } | Self::Part { length, .. } => *length,
+        }
     }
 
     /// The bytes behind the first `passed`.
-    fn from(&self, mut passed: usize) -> Self {
-        let mut rest = Self::default();
-        for chunk in &self.chunks {
-            let cut = passed.min(chunk.len());
-            passed -= cut;
-            if cut < chunk.len() {
-                rest.push(chunk.slice(cut..));
+    fn from(&self, passed: u64) -> Self {
+        match self {
+            Self::Held { chunks, .. } => {
+                let mut passed = usize::try_from(passed).unwrap_or(usize::MAX);
+                let rest = chunks.iter().filter_map(|chunk| {
+                    let cut = passed.min(chunk.len());
+                    passed -= cut;
+                    (cut < chunk.len()).then(|| chunk.slice(cut..))
+                });
+                Self::held(rest.collect())
             }
+            Self::Part { file, begin, length } => Self::Part {
+                file: file.clone(),
+                begin: begin + passed,
+                length: length - passed,
+            },
         }
-        rest
+    }
+
+    fn into_chunks(self) -> BoxStream<'static, std::io::Result<Bytes>> {
+        match self {
+            Self::Held { chunks, .. } => stream::iter(chunks.into_iter().map(Ok)).boxed(),
+            Self::Part { file, begin, length } => part_of(file, begin, length).boxed(),
+        }
     }
 }
 
@@ -241,18 +344,19 @@ struct Source {
 impl Source {
     /// The next bytes: a whole block, or less at the end.
     async fn block(&mut self) -> std::io::Result<Block> {
-        let mut block = Block::default();
+        let (mut chunks, mut lacking) = (Vec::new(), BLOCK_BYTES as usize);
         loop {
-            let fits = self.rest.len().min(BLOCK_BYTES - block.length);
+            let fits = self.rest.len().min(lacking);
             if fits > 0 {
-                block.push(self.rest.split_to(fits));
+                chunks.push(self.rest.split_to(fits));
+                lacking -= fits;
             }
-            if block.length == BLOCK_BYTES {
-                return Ok(block);
+            if lacking == 0 {
+                return Ok(Block::held(chunks));
             }
             match self.chunks.next().await {
                 Some(chunk) => self.rest = chunk?,
-                None => return Ok(block),
+                None => return Ok(Block::held(chunks)),
             }
         }
     }
@@ -262,18 +366,27 @@ impl Source {
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_is_sent_again_begins_where_it_broke_off() {
-        let mut block = Block::default();
-        for chunk in ["ab", "cde", "f"] {
-            block.push(chunk.into());
-        }
-        for (passed, rest) in ["abcdef", "bcdef", "cdef", "def", "ef", "f", ""]
-            .into_iter()
-            .enumerate()
-        {
-            let from = block.from(passed);
-            assert_eq!((from.chunks.concat(), from.length), (rest.into(), rest.len()));
+    #[tokio::test]
+    async fn what_is_sent_again_begins_where_it_broke_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, "xxabcdef").unwrap();
+        let Origin::File(file) = Upload::file(&path).await.unwrap().origin else {
+            panic!("a file");
+        };
+        let part = Block::Part {
+            file,
+            begin: 2,
+            length: 6,
+        };
+        let held = Block::held(["ab", "cde", "f"].map(Bytes::from).to_vec());
+        for block in [held, part] {
+            for (passed, rest) in ["abcdef", "bcdef", "cdef", "def", "ef", "f", ""].iter().enumerate() {
+                let from = block.from(passed as u64);
+                assert_eq!(from.length(), rest.len() as u64);
+                let chunks: Vec<Bytes> = from.into_chunks().try_collect().await.unwrap();
+                assert_eq!(chunks.concat(), rest.as_bytes());
+            }
         }
     }
 }

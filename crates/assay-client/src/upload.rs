@@ -1,11 +1,16 @@
 //! Loading: bytes go to the server as they are read, so that a file of any size takes little memory.
 
+use std::io::SeekFrom;
 use std::path::Path;
+use std::sync::Arc;
 
 use assay_core::CommitMode;
-use bytes::Bytes;
-use futures::{Stream, StreamExt as _, stream};
+use bytes::{Bytes, BytesMut};
+use futures::{Stream, StreamExt as _, TryFutureExt as _, stream};
 use reqwest::{Body, Method};
+use tokio::fs::File;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncSeekExt as _};
+use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio_util::io::ReaderStream;
 
 use crate::client::read;
@@ -13,12 +18,19 @@ use crate::{Client, ClientError, Exact, Job, Result, Target};
 
 const CHUNK_BYTES: usize = 256 << 10;
 
+pub(crate) type SharedFile = Arc<Mutex<File>>;
 pub(crate) type Chunks = std::pin::Pin<Box<dyn Stream<Item = std::io::Result<Bytes>> + Send>>;
 
 /// The bytes to be loaded.
 pub struct Upload {
     pub(crate) length: Option<u64>,
-    pub(crate) chunks: Chunks,
+    pub(crate) origin: Origin,
+}
+
+pub(crate) enum Origin {
+    /// Of `length` bytes, and read anew from where sending goes on.
+    File(SharedFile),
+    Stream(Chunks),
 }
 
 impl Upload {
@@ -31,22 +43,33 @@ impl Upload {
             path: path.display().to_string(),
             source,
         };
-        let file = tokio::fs::File::open(path).await.map_err(failed)?;
+        let file = File::open(path).await.map_err(failed)?;
         let about = file.metadata().await.map_err(failed)?;
         if about.is_dir() {
             return Err(failed(std::io::ErrorKind::IsADirectory.into()));
         }
         // Pipes and devices have no length to speak of.
-        let length = about.is_file().then_some(about.len());
-        let chunks = Box::pin(ReaderStream::with_capacity(file, CHUNK_BYTES));
-        Ok(Self { length, chunks })
+        if !about.is_file() {
+            return Ok(Self::reader(file));
+        }
+        Ok(Self {
+            length: Some(about.len()),
+            origin: Origin::File(Arc::new(Mutex::new(file))),
+        })
     }
 
     /// The standard input of this process, to its end.
     #[must_use]
     pub fn stdin() -> Self {
-        let chunks = Box::pin(ReaderStream::with_capacity(tokio::io::stdin(), CHUNK_BYTES));
-        Self { length: None, chunks }
+        Self::reader(tokio::io::stdin())
+    }
+
+    fn reader(reader: impl AsyncRead + Send + 'static) -> Self {
+        let chunks = ReaderStream::with_capacity(reader, CHUNK_BYTES);
+        Self {
+            length: None,
+            origin: Origin::Stream(Box::pin(chunks)),
+        }
     }
 
     /// Bytes in memory.
@@ -60,7 +83,7 @@ impl Upload {
             .collect();
         Self {
             length,
-            chunks: Box::pin(stream::iter(pieces.into_iter().map(Ok))),
+            origin: Origin::Stream(Box::pin(stream::iter(pieces.into_iter().map(Ok)))),
         }
     }
 
@@ -69,6 +92,44 @@ impl Upload {
     pub fn length(&self) -> Option<u64> {
         self.length
     }
+
+    fn into_chunks(self) -> Chunks {
+        match self.origin {
+            Origin::File(file) => Box::pin(part_of(file, 0, self.length.unwrap_or(0))),
+            Origin::Stream(chunks) => chunks,
+        }
+    }
+}
+
+/// `length` bytes of a file, from `begin` on. Who reads has the file alone, to the end or until the stream is dropped.
+pub(crate) fn part_of(
+    file: SharedFile,
+    begin: u64,
+    length: u64,
+) -> impl Stream<Item = std::io::Result<Bytes>> + Send + 'static {
+    let part = async move {
+        let mut file = file.lock_owned().await;
+        file.seek(SeekFrom::Start(begin)).await?;
+        Ok(stream::try_unfold((file, length), read_on))
+    };
+    part.try_flatten_stream()
+}
+
+type Reading = (OwnedMutexGuard<File>, u64);
+
+/// The next bytes of those that are left.
+async fn read_on((mut file, left): Reading) -> std::io::Result<Option<(Bytes, Reading)>> {
+    if left == 0 {
+        return Ok(None);
+    }
+    let mut chunk = BytesMut::with_capacity(CHUNK_BYTES);
+    (&mut *file).take(left).read_buf(&mut chunk).await?;
+    if chunk.is_empty() {
+        let reason = "it has become shorter while it was sent";
+        return Err(std::io::Error::new(std::io::ErrorKind::UnexpectedEof, reason));
+    }
+    let left = left - chunk.len() as u64;
+    Ok(Some((chunk.freeze(), (file, left))))
 }
 
 /// How the bytes are to be read, and what becomes of the records that are there.
@@ -101,9 +162,9 @@ impl Client {
         upload: Upload,
         mut on_sent: impl FnMut(u64) + Send + 'static,
     ) -> Result<Exact<Job>> {
-        let Upload { length, chunks } = upload;
+        let length = upload.length;
         let mut sent = 0;
-        let chunks = chunks.inspect(move |chunk| {
+        let chunks = upload.into_chunks().inspect(move |chunk| {
             if let Ok(chunk) = chunk {
                 sent += chunk.len() as u64;
                 on_sent(sent);

@@ -70,15 +70,16 @@ impl RowSet {
 
     /// Runs of consecutive rows in the set: first and last of each, rising.
     pub fn runs(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        // Row by row: to ask the set for its ranges costs a search each, and most rows are deleted singly.
         let mut rows = self.0.iter();
-        let mut next = rows.next_range();
+        let mut next = rows.next();
         std::iter::from_fn(move || {
-            let (first, mut last) = next.take()?.into_inner();
-            // A range ends where the set begins another container, though the run may go on there.
-            next = rows.next_range();
-            while let Some(further) = next.take_if(|range| Some(*range.start()) == last.checked_add(1)) {
-                last = *further.end();
-                next = rows.next_range();
+            let first = next?;
+            let mut last = first;
+            next = rows.next();
+            while let Some(row) = next.take_if(|row| last.checked_add(1) == Some(*row)) {
+                last = row;
+                next = rows.next();
             }
             Some((first, last))
         })

@@ -131,6 +131,22 @@ async fn uploads_say_their_length_and_report_what_went_out() {
 }
 
 #[tokio::test]
+async fn a_file_that_became_shorter_is_told_and_not_sent_again() {
+    let begun = answer("201 Created", "", r#"{"id":"up_1","offset":0,"complete":false}"#);
+    let (client, seen) = server(vec![begun, String::new()]).await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    file.as_file().set_len(1_000_000).unwrap();
+    let upload = Upload::file(file.path()).await.unwrap();
+    file.as_file().set_len(600_000).unwrap();
+    let error = client.upload("data.csv", upload, |_| {}).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "`data.csv` could not be read: it has become shorter while it was sent"
+    );
+    assert!(seen.await.is_err(), "the body came whole");
+}
+
+#[tokio::test]
 async fn submissions_carry_the_wait_and_the_key() {
     let (client, seen) = server(vec![job("succeeded", 3)]).await;
     let new = NewJob {
