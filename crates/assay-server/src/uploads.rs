@@ -52,6 +52,8 @@ pub(crate) struct Append {
     pub(crate) digest: Option<String>,
     /// Of the body.
     pub(crate) length: Option<u64>,
+    /// Of the upload when it is complete, as the request has it.
+    pub(crate) total: Option<u64>,
 }
 
 /// Begins an upload.
@@ -228,6 +230,13 @@ fn refusal(app: &App, upload: &Upload, append: &Append) -> Result<()> {
     }
     if append.offset != pieces.offset {
         return Err(elsewhere(id, append.offset));
+    }
+    if let (Some(total), Some(length)) = (append.total, about.length)
+        && total != length
+    {
+        let message =
+            format!("upload `{id}` was begun with a length of {length} bytes, and `Upload-Length` is {total}");
+        return Err(Error::new(Code::InvalidRequest, message).hint("begin another upload when the file has changed"));
     }
     if append
         .length

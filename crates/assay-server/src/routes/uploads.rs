@@ -80,6 +80,7 @@ pub(crate) async fn get_upload(
         ("id" = String, Path),
         ("Upload-Offset" = u64, Header, description = "where the bytes belong: how many there are already"),
         ("Upload-Complete" = Option<String>, Header, description = "`?1`: these are the last ones"),
+        ("Upload-Length" = Option<u64>, Header, description = "the bytes of all, refused when it was begun with another length"),
         ("Content-Digest" = Option<String>, Header, description = "`sha-256=:…:` of this body, of at most 8 MiB then"),
     ),
     request_body(content = Vec<u8>, content_type = "application/partial-upload"),
@@ -103,6 +104,7 @@ pub(crate) async fn append_to_upload(
         completes: completes(&headers)?,
         digest: digest::read(&headers)?,
         length: content_length(&headers)?,
+        total: total(&headers)?,
     };
     let mut upload = uploads::find(&app, &asker, &id).await?;
     let about = upload.about.clone();
@@ -166,6 +168,17 @@ fn offset(headers: &HeaderMap) -> Result<u64> {
             None => "the header `Upload-Offset` is missing".to_owned(),
         };
         Error::new(Code::InvalidRequest, message).hint("say how many bytes the upload has already; HEAD tells it")
+    })
+}
+
+/// How many bytes the upload is to have in the end, when the request says so.
+fn total(headers: &HeaderMap) -> Result<Option<u64>> {
+    let Some(text) = extract::text(headers, &UPLOAD_LENGTH)? else {
+        return Ok(None);
+    };
+    text.parse().map(Some).map_err(|_| {
+        let message = format!("`Upload-Length` is `{text}`, which is no number of bytes");
+        Error::new(Code::InvalidRequest, message).hint("say how many bytes the upload has in all, or leave it out")
     })
 }
 

@@ -26,9 +26,11 @@ pub(super) fn explain(status: Option<ExitStatus>, last_words: &str, limits: &Lim
     if last_words.contains("overflowed its stack") || matches!(signal, Some(SIGSEGV | SIGBUS)) {
         return too_complex();
     }
-    // We did not send that signal: the kernel does when memory runs out.
-    if OUT_OF_MEMORY.iter().any(|words| last_words.contains(words)) || signal == Some(SIGKILL) {
+    if OUT_OF_MEMORY.iter().any(|words| last_words.contains(words)) {
         return memory_exceeded(limits);
+    }
+    if signal == Some(SIGKILL) {
+        return killed();
     }
     crashed()
 }
@@ -67,6 +69,16 @@ fn memory_exceeded(limits: &Limits) -> Error {
         format!("the attempt needed more memory than its limit of {limit} MiB"),
     )
     .hint("filter or aggregate earlier, select fewer columns, or raise the memory limit")
+}
+
+/// We did not send that signal. The kernel does when the memory of the machine or of the container runs out, and does not
+/// say so to the process.
+fn killed() -> Error {
+    Error::new(
+        Code::MemoryExceeded,
+        "the engine process was killed, as the system does when its memory runs out",
+    )
+    .hint("run fewer jobs at the same time, give the machine or container more memory, or ask for less data")
 }
 
 fn too_complex() -> Error {

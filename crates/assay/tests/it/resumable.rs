@@ -162,6 +162,10 @@ async fn what_an_upload_must_not_be_is_refused() {
         assert_eq!((told, &problem["code"]), (status, &json!(code)), "{about}: {problem:#}");
     }
     let upload = Sending::begin(&server, &json!({"length": 4})).await;
+    for (other, offset) in [("5", Some(0)), ("4 bytes", None)] {
+        let refused = code(upload.append(0, b"12".to_vec(), &[("upload-length", other)]).await);
+        assert_eq!(refused, ((400, offset), json!("invalid_request")));
+    }
     let too_much = code(upload.append(0, b"12345".to_vec(), &[]).await);
     assert_eq!(too_much, ((413, Some(0)), json!("body_too_large")));
     let too_early = code(upload.append(0, b"12".to_vec(), &[("upload-complete", "?1")]).await);
