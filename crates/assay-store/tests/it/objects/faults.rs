@@ -5,14 +5,17 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
 
-use assay_store::Objects;
+use assay_core::Code;
+use assay_store::doctor::Verdict;
+use assay_store::{EmbeddedStore, Objects, StoreSettings};
 use object_store::ObjectStoreExt as _;
 use object_store::path::Path;
 
 use super::places::{opened, unique};
 use crate::services::S3Server;
+use crate::support::clock;
 
-/// A bucket whose first connections are broken off before an answer.
+/// A bucket whose first connections are broken off before an answer, and which knows no conditions of writes.
 struct Faulty {
     objects: Arc<dyn Objects>,
     _kept: (Arc<S3Server>, tempfile::TempDir),
@@ -39,13 +42,15 @@ impl Faulty {
     }
 }
 
-/// Passes one request on, and the answer back.
+/// Passes one request on without its condition, and the answer back.
 fn pass(client: &TcpStream, behind: &str) -> std::io::Result<()> {
     let mut server = TcpStream::connect(behind)?;
     let mut request = BufReader::new(client.try_clone()?);
     let mut line = String::new();
     while request.read_line(&mut line)? > 2 {
-        server.write_all(line.as_bytes())?;
+        if !line.to_ascii_lowercase().starts_with("if-none-match:") {
+            server.write_all(line.as_bytes())?;
+        }
         line.clear();
     }
     server.write_all(b"Connection: close\r\n\r\n")?;
@@ -60,4 +65,17 @@ async fn a_bucket_that_starts_again_is_waited_for() {
     let bucket = Faulty::new(12);
     let missing = bucket.objects.get(&Path::from("a")).await.unwrap_err();
     assert!(matches!(missing, object_store::Error::NotFound { .. }), "{missing}");
+}
+
+#[tokio::test]
+async fn a_bucket_that_overwrites_unasked_is_refused() {
+    let (bucket, folder) = (Faulty::new(0), tempfile::tempdir().unwrap());
+    let objects = Arc::clone(&bucket.objects);
+    let store = EmbeddedStore::open_with(folder.path(), objects, clock(), StoreSettings::default()).unwrap();
+    let error = store.clear_leftovers().await.unwrap_err();
+    assert_eq!(error.code, Code::InvalidParameter, "{error}");
+    assert!(error.message.contains("If-None-Match"), "{error}");
+    let examined = EmbeddedStore::examine(folder.path().to_owned(), || Ok(bucket.objects.clone())).await;
+    let found = examined.iter().find(|found| found.what == "objects").unwrap();
+    assert_eq!((found.verdict, &found.found), (Verdict::Problem, &error.message));
 }
