@@ -11,6 +11,8 @@ use tokio::time::{Instant, timeout};
 
 pub use disk::examine_disks;
 
+use crate::objects::{create, overwrites};
+
 /// Longest time for one look at the objects.
 const LIMIT: Duration = Duration::from_secs(20);
 /// Longest time in which a small object should be written, read and deleted.
@@ -82,24 +84,27 @@ impl Examined {
     }
 }
 
-/// Writes, reads and deletes a small object.
+/// Writes, reads and deletes a small object, which nobody may overwrite unasked.
 pub(crate) async fn try_objects(objects: &dyn ObjectStore) -> Examined {
     let path = Path::from(format!("{TRIAL}/{}", ulid::Ulid::new()));
     let content = PutPayload::from_static(b"trial");
     let tried = async {
         let mut times = [Duration::ZERO; 3];
         let begin = Instant::now();
-        objects.put(&path, content).await?;
+        objects.put(&path, content.clone()).await?;
         times[0] = begin.elapsed();
         objects.get(&path).await?.bytes().await?;
         times[1] = begin.elapsed() - times[0];
+        let is_overwritten = create(objects, &path, content).await?;
+        let begin = Instant::now();
         objects.delete(&path).await?;
-        times[2] = begin.elapsed() - times[0] - times[1];
-        Ok::<_, object_store::Error>(times)
+        times[2] = begin.elapsed();
+        Ok::<_, object_store::Error>((times, is_overwritten))
     };
     let remedy = "look whether the place can be reached and written by this user";
     match timeout(LIMIT, tried).await {
-        Ok(Ok(times)) => {
+        Ok(Ok((_, true))) => Examined::failed("objects", overwrites()),
+        Ok(Ok((times, false))) => {
             let [written, read, deleted] = times.map(|time| time.as_secs_f64() * 1_000.0);
             let found = format!(
                 "a small object was written in {written:.1} ms, read in {read:.1} ms, deleted in {deleted:.1} ms"

@@ -25,7 +25,7 @@ pub(crate) use files::{create_private_folder, sync_folder};
 pub use folder::DurableFolder;
 pub(crate) use folder::is_partial;
 pub use open::open;
-pub(crate) use owner::{OWNER, claim, foreign, hand_over, holds_any, holds_none, is_of};
+pub(crate) use owner::{OWNER, claim, create, foreign, hand_over, holds_any, holds_none, is_of, overwrites};
 pub use redis::{RedisObjects, RedisOptions};
 pub use s3::S3Objects;
 pub use sweep::sweep;

@@ -2,7 +2,7 @@
 
 use assay_core::{Code, Error, Result};
 use object_store::path::Path;
-use object_store::{ObjectStoreExt as _, PutMode, PutOptions, PutPayload};
+use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload};
 
 use super::Objects;
 
@@ -15,21 +15,39 @@ const SAMPLE: usize = 20;
 /// Marks the place as that of the store `id`, unless it is already.
 ///
 /// # Errors
-/// `StoreLocked` when it belongs to another store; `StoreFailed` when it cannot be reached.
+/// `InvalidParameter` when what exists there is overwritten whatever is asked; `StoreLocked` when it belongs to another
+/// store; `StoreFailed` when it cannot be reached.
 pub(crate) async fn claim(objects: &dyn Objects, id: &str) -> Result<()> {
     let location = Path::from(OWNER);
-    let create = PutOptions::from(PutMode::Create);
-    match objects
-        .put_opts(&location, PutPayload::from(id.to_owned()), create)
-        .await
-    {
-        Ok(_) => return Ok(()),
-        Err(object_store::Error::AlreadyExists { .. }) => {}
-        Err(cause) => return Err(unreachable(&cause)),
+    let mark = || create(objects, &location, PutPayload::from(id.to_owned()));
+    let failed = |cause| unreachable(&cause);
+    if mark().await.map_err(failed)? {
+        // A place that knows no conditions lets every store mark it, and each would sweep the others' objects away.
+        return match mark().await.map_err(failed)? {
+            true => Err(overwrites()),
+            false => Ok(()),
+        };
     }
     match is_of(objects, id).await? {
         Some(true) => Ok(()),
         _ => Err(foreign(objects)),
+    }
+}
+
+/// Writes an object unless there is one of that name, and says whether it did.
+///
+/// # Errors
+/// Those of the place.
+pub(crate) async fn create(
+    objects: &dyn ObjectStore,
+    location: &Path,
+    content: PutPayload,
+) -> object_store::Result<bool> {
+    let create = PutOptions::from(PutMode::Create);
+    match objects.put_opts(location, content, create).await {
+        Ok(_) => Ok(true),
+        Err(object_store::Error::AlreadyExists { .. }) => Ok(false),
+        Err(cause) => Err(cause),
     }
 }
 
@@ -105,6 +123,13 @@ pub(crate) fn holds_none(objects: &dyn Objects) -> Error {
 pub(crate) fn foreign(objects: &dyn Objects) -> Error {
     let message = format!("{objects} holds the objects of another store");
     Error::new(Code::StoreLocked, message).hint("give each store a folder, prefix or database of its own")
+}
+
+/// A place in which no object is safe from the next one of its name.
+pub(crate) fn overwrites() -> Error {
+    let message = "the place of the objects overwrites what exists, also where that is forbidden (`If-None-Match: *`)";
+    Error::new(Code::InvalidParameter, message)
+        .hint("use a service with conditional writes, as S3, SeaweedFS, Ceph and R2 have")
 }
 
 fn unreachable(cause: &object_store::Error) -> Error {

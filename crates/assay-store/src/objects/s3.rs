@@ -13,7 +13,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
-use object_store::{Certificate, ClientOptions, ObjectStore as _, RetryConfig};
+use object_store::{BackoffConfig, Certificate, ClientOptions, ObjectStore as _, RetryConfig};
 
 use super::url::S3Url;
 use super::{Found, Objects, sweep_failed};
@@ -22,9 +22,12 @@ use super::{Found, Objects, sweep_failed};
 pub type S3Objects = PrefixStore<AmazonS3>;
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
-/// How long a request is tried in all.
+/// How long a request is tried in all: a service that starts again is waited for.
 const PATIENCE: Duration = Duration::from_secs(15);
-const MAX_RETRIES: usize = 8;
+/// Shortest and longest pause between two tries.
+const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(1)];
+/// More than there is time for.
+const MAX_RETRIES: usize = 150;
 
 /// Opens the bucket; nothing is asked of the service yet. `options` are settings by their names in the environment;
 /// those that are not about this are passed over. `authorities`
@@ -47,7 +50,11 @@ pub(super) fn open(url: &S3Url, options: &BTreeMap<String, String>, authorities:
     let retry = RetryConfig {
         max_retries: MAX_RETRIES,
         retry_timeout: PATIENCE,
-        ..RetryConfig::default()
+        backoff: BackoffConfig {
+            init_backoff: PAUSES[0],
+            max_backoff: PAUSES[1],
+            ..BackoffConfig::default()
+        },
     };
     let mut builder = AmazonS3Builder::new().with_client_options(client).with_retry(retry);
     for (name, value) in options {

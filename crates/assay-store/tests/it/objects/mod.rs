@@ -2,6 +2,7 @@
 
 mod cache;
 mod contract;
+mod faults;
 mod folder;
 mod places;
 mod redis;

@@ -29,7 +29,7 @@ pub fn access(url: String, options: BTreeMap<String, String>, folder: &Path) -> 
     }
 }
 
-fn opened(url: String, options: BTreeMap<String, String>, folder: &Path) -> Arc<dyn Objects> {
+pub fn opened(url: String, options: BTreeMap<String, String>, folder: &Path) -> Arc<dyn Objects> {
     open(&access(url, options, folder), Arc::new(SystemClock)).unwrap()
 }
 
