@@ -4,6 +4,7 @@ mod ends;
 mod objects;
 mod resume;
 pub mod rich;
+mod rivals;
 mod rounds;
 
 use std::path::Path;
