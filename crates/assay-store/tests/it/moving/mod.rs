@@ -6,6 +6,7 @@ mod resume;
 pub mod rich;
 mod rivals;
 mod rounds;
+mod waiting;
 
 use std::path::Path;
 use std::sync::Arc;
