@@ -32,7 +32,7 @@ pub use places::{Moving, MovingObjects, Place};
 
 /// Most items of a page, and how many bytes of them make it end earlier.
 pub(crate) const PAGE_ITEMS: usize = 500;
-pub(crate) const PAGE_BYTES: usize = 8 << 20;
+pub(crate) const PAGE_BYTES: usize = 2 << 20;
 
 /// Items of one kind in the order of their identities, and where the next page begins. A page may be empty and not the
 /// last one.
