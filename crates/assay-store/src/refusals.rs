@@ -81,6 +81,11 @@ pub(crate) fn unfinished(id: &JobId, state: State) -> Error {
     Error::new(Code::JobNotFinished, message).hint(format!("cancel it first; `assay job cancel {id}` does"))
 }
 
+pub(crate) fn still_waited_for(id: &JobId) -> Error {
+    let message = format!("jobs that wait for job `{id}` have not ended yet");
+    Error::new(Code::Conflict, message).hint("they end by themselves; try again in a moment")
+}
+
 /// The end of a job that was to wait for one that did not succeed.
 pub(crate) fn failed_dependency(parent: &Job) -> Error {
     let message = format!("job `{}`, which had to succeed before, has {}", parent.id, parent.state);

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use crate::pool::leftovers;
+use crate::trouble::Trouble;
 
 /// Writes that come together are looked at together.
 const AFTER_WRITES: Duration = Duration::from_millis(200);
@@ -33,14 +34,14 @@ pub async fn compact_until(
 ) {
     let work = async {
         let mut written = records.written();
+        let mut trouble = Trouble::to("compact a data set");
         loop {
             written.borrow_and_update();
-            match compact(&*records, &*runner, &*objects).await {
+            match trouble.note(compact(&*records, &*runner, &*objects).await) {
                 // There may be more.
-                Ok(true) => continue,
-                Ok(false) => {}
-                Err(error) => {
-                    tracing::warn!(%error, "could not compact a data set");
+                Some(true) => continue,
+                Some(false) => {}
+                None => {
                     sleep(AFTER_FAULT).await;
                     continue;
                 }

@@ -7,6 +7,7 @@ mod engine_pool;
 mod notices;
 mod pool;
 mod reaper;
+mod trouble;
 
 pub use compactor::compact_until;
 pub use engine_pool::{EngineSettings, ProcessRunner};

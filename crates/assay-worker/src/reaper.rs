@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use crate::pool::leftovers;
+use crate::trouble::Trouble;
 
 /// The longest time between two reapings: another process may have scheduled something since.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -24,8 +25,9 @@ const SWEEP_ON: Duration = Duration::from_millis(20);
 
 /// Removes expired answers and records until `shutdown` becomes true or its sender is gone.
 pub async fn sweep_until(upkeep: Arc<dyn Upkeep>, objects: Arc<dyn ObjectStore>, mut shutdown: watch::Receiver<bool>) {
+    let mut trouble = Trouble::to("remove what has had its time");
     loop {
-        let pause = match sweep(&*upkeep, &*objects).await {
+        let pause = match sweep(&*upkeep, &*objects, &mut trouble).await {
             true => SWEEP_ON,
             false => SWEEP_EVERY,
         };
@@ -40,13 +42,9 @@ pub async fn sweep_until(upkeep: Arc<dyn Upkeep>, objects: Arc<dyn ObjectStore>,
 }
 
 /// One sweep; whether there is more to remove.
-async fn sweep(upkeep: &dyn Upkeep, objects: &dyn ObjectStore) -> bool {
-    let swept = match upkeep.sweep().await {
-        Ok(swept) => swept,
-        Err(error) => {
-            tracing::warn!(%error, "could not remove what has had its time");
-            return false;
-        }
+async fn sweep(upkeep: &dyn Upkeep, objects: &dyn ObjectStore, trouble: &mut Trouble) -> bool {
+    let Some(swept) = trouble.note(upkeep.sweep().await) else {
+        return false;
     };
     for path in &swept.objects {
         leftovers::delete(objects, path).await;
@@ -64,8 +62,9 @@ async fn sweep(upkeep: &dyn Upkeep, objects: &dyn ObjectStore) -> bool {
 
 /// Reaps until `shutdown` becomes true or its sender is gone.
 pub async fn reap_until(jobs: Arc<dyn Jobs>, clock: Arc<dyn Clock>, mut shutdown: watch::Receiver<bool>) {
+    let mut trouble = Trouble::to("look for lost and due jobs");
     loop {
-        let next_at = reap(&*jobs).await;
+        let next_at = reap(&*jobs, &mut trouble).await;
         tokio::select! {
             stopped = shutdown.wait_for(|stop| *stop) => {
                 drop(stopped);
@@ -76,28 +75,21 @@ pub async fn reap_until(jobs: Arc<dyn Jobs>, clock: Arc<dyn Clock>, mut shutdown
     }
 }
 
-async fn reap(jobs: &dyn Jobs) -> Option<Timestamp> {
-    match jobs.reap().await {
-        Ok(reaped) => {
-            if reaped.lost > 0 {
-                tracing::warn!(
-                    jobs = reaped.lost,
-                    "took back jobs of workers that gave no sign of life"
-                );
-            }
-            if reaped.stopped > 0 {
-                tracing::warn!(
-                    jobs = reaped.stopped,
-                    "ended jobs at their deadline or after their time limit"
-                );
-            }
-            reaped.next_at
-        }
-        Err(error) => {
-            tracing::warn!(%error, "could not look for lost and due jobs");
-            None
-        }
+async fn reap(jobs: &dyn Jobs, trouble: &mut Trouble) -> Option<Timestamp> {
+    let reaped = trouble.note(jobs.reap().await)?;
+    if reaped.lost > 0 {
+        tracing::warn!(
+            jobs = reaped.lost,
+            "took back jobs of workers that gave no sign of life"
+        );
     }
+    if reaped.stopped > 0 {
+        tracing::warn!(
+            jobs = reaped.stopped,
+            "ended jobs at their deadline or after their time limit"
+        );
+    }
+    reaped.next_at
 }
 
 fn pause(next_at: Option<Timestamp>, now: Timestamp) -> Duration {

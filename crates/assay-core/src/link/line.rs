@@ -1,6 +1,7 @@
 //! A record as it grows, member by member.
 
 use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -19,8 +20,9 @@ const OURS: [&str; 4] = [LINK_KEY, TYPE, EXPIRES_AT, ENCODING];
 /// A JSON object that grows member by member.
 pub(super) struct Line {
     text: String,
-    /// The names of members that are called like those of every record, but for `_` behind them.
-    taken: Vec<String>,
+    /// Members that are called like those of every record, but for `_` behind them, and what they are called here.
+    renamed: HashMap<String, String>,
+    taken: HashSet<String>,
     has_bytes: bool,
     pub(super) has_renamed: bool,
 }
@@ -29,7 +31,8 @@ impl Line {
     pub(super) fn new(key: &str, kind: &str) -> Self {
         Self {
             text: format!("{{\"{LINK_KEY}\":{},\"{TYPE}\":\"{kind}\"", Value::from(key)),
-            taken: Vec::new(),
+            renamed: HashMap::new(),
+            taken: HashSet::new(),
             has_bytes: false,
             has_renamed: false,
         }
@@ -48,14 +51,25 @@ impl Line {
     pub(super) fn push_member<'n>(&mut self, name: &'n str, json: &str) -> Cow<'n, str> {
         let mut name = Cow::Borrowed(name);
         if OURS.contains(&name.trim_end_matches('_')) {
-            while OURS.contains(&&*name) || self.taken.iter().any(|taken| *taken == *name) {
-                self.has_renamed = true;
-                name.to_mut().push('_');
-            }
-            self.taken.push(name.to_string());
+            name = Cow::Owned(self.rename(&name));
         }
         self.push(&name, json);
         name
+    }
+
+    /// The same for a name that comes again: a document may have a member many times.
+    fn rename(&mut self, name: &str) -> String {
+        if let Some(known) = self.renamed.get(name) {
+            return known.clone();
+        }
+        let mut free = name.to_owned();
+        while OURS.contains(&free.as_str()) || self.taken.contains(&free) {
+            self.has_renamed = true;
+            free.push('_');
+        }
+        self.taken.insert(free.clone());
+        self.renamed.insert(name.to_owned(), free.clone());
+        free
     }
 
     /// Bytes as text; those that are no UTF-8 in base64, which the record says then.

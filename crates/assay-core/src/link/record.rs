@@ -310,6 +310,13 @@ mod tests {
     }
 
     #[test]
+    fn a_member_that_comes_very_often_is_called_the_same_each_time() {
+        let document = vec!["\"key\":1"; 200_000].join(",");
+        let text = record(KeyValue::String(format!("{{{document}}}").into_bytes()));
+        assert_eq!(text.matches(r#","key_":1"#).count(), 200_000);
+    }
+
+    #[test]
     fn keys_that_expire_say_when() {
         let found = FoundKey {
             name: b"a".to_vec(),

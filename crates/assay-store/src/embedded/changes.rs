@@ -61,6 +61,13 @@ pub(super) fn remove(desk: &mut Desk<'_>, id: &JobId) -> Fallible<Vec<String>> {
     if !state.is_terminal() {
         return Err(refusals::unfinished(id, state).into());
     }
+    let is_waited_for = desk
+        .connection
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM dependency WHERE parent = ?1)")?
+        .query_row([id.as_str()], |row| row.get::<_, bool>(0))?;
+    if is_waited_for {
+        return Err(refusals::still_waited_for(id).into());
+    }
     let owner: UserName = parsed(&owner)?;
     let mut swept = Swept::default();
     sweep::remove_result(desk.connection, seq, id, &mut swept)?;

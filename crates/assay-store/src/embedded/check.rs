@@ -92,9 +92,9 @@ const RULES: &[Rule] = &[
     },
     Rule {
         invariant: "I1",
-        find: "SELECT parent FROM dependency WHERE parent NOT IN
-                   (SELECT id FROM job WHERE state IN ('scheduled', 'queued', 'running'))",
-        message: "jobs wait for one that has ended",
+        // Those who wait for one that has ended badly are ended a part at a time.
+        find: "SELECT parent FROM dependency WHERE parent NOT IN (SELECT id FROM job WHERE state <> 'succeeded')",
+        message: "jobs wait for one that has succeeded or is gone",
         repair: Some("DELETE FROM dependency WHERE parent = ?1"),
     },
     Rule {

@@ -12,26 +12,72 @@ use super::scheduler::{Held, Live, Place};
 use crate::ends::{End, needs_own_run};
 use crate::refusals;
 
+/// What follows from ends and is not done yet.
+#[derive(Default)]
+struct Next {
+    /// Those who shared a run, and how they end.
+    answered: VecDeque<(JobId, End)>,
+    /// Jobs that ended badly, for which others wait.
+    fallen: Vec<Job>,
+}
+
 /// Ends a job, and whatever must end with it.
 pub(super) fn settle(desk: &mut Desk<'_>, job: Job, end: End) -> Fallible<Job> {
     let (job, live) = end_one(desk, job, end)?;
-    let mut next = VecDeque::new();
+    let mut next = Next::default();
     follow_up(desk, &job, live, &mut next)?;
     settle_next(desk, next)?;
     Ok(job)
 }
 
-/// Ends those who end with another job, and whatever must end with them; each once, though it is named by many.
-fn settle_next(desk: &mut Desk<'_>, mut next: VecDeque<(JobId, End)>) -> Fallible<()> {
-    while let Some((id, end)) = next.pop_front() {
-        let other = desk.known_job(&id)?;
-        if other.state.is_terminal() {
+/// Goes on with ending those who wait for jobs that ended badly.
+pub(super) fn go_on(desk: &mut Desk<'_>) -> Fallible<()> {
+    let mut next = Next::default();
+    // The first ones are taken first.
+    for id in desk.scheduler.ending(desk.settings.max_together).into_iter().rev() {
+        next.fallen.push(desk.known_job(&id)?);
+    }
+    settle_next(desk, next)
+}
+
+/// Ends those who end with another job, and whatever must end with them; each once, though it is named by many. Of those
+/// who wait for jobs that ended badly only so many; for which others wait still is noted.
+fn settle_next(desk: &mut Desk<'_>, mut next: Next) -> Fallible<()> {
+    let mut left = desk.settings.max_together;
+    loop {
+        if let Some((id, end)) = next.answered.pop_front() {
+            end_other(desk, &id, end, &mut next)?;
             continue;
         }
-        let (other, live) = end_one(desk, other, end)?;
-        follow_up(desk, &other, live, &mut next)?;
+        let Some(parent) = next.fallen.last() else {
+            return Ok(());
+        };
+        let Some(child) = first_child(desk, &parent.id)? else {
+            desk.scheduler.note_ending(parent, false);
+            next.fallen.pop();
+            continue;
+        };
+        if left == 0 {
+            break;
+        }
+        left -= 1;
+        let error = refusals::failed_dependency(parent);
+        end_other(desk, &child, End::failed(error), &mut next)?;
+    }
+    for fallen in &next.fallen {
+        let is_ending = first_child(desk, &fallen.id)?.is_some();
+        desk.scheduler.note_ending(fallen, is_ending);
     }
     Ok(())
+}
+
+fn end_other(desk: &mut Desk<'_>, id: &JobId, end: End, next: &mut Next) -> Fallible<()> {
+    let other = desk.known_job(id)?;
+    if other.state.is_terminal() {
+        return Ok(());
+    }
+    let (other, live) = end_one(desk, other, end)?;
+    follow_up(desk, &other, live, next)
 }
 
 /// Writes the end of one job.
@@ -60,14 +106,15 @@ fn end_one(desk: &mut Desk<'_>, mut job: Job, end: End) -> Fallible<(Job, Live)>
 }
 
 /// What an end means for others: those who end too go into `next`.
-fn follow_up(desk: &mut Desk<'_>, job: &Job, live: Live, next: &mut VecDeque<(JobId, End)>) -> Fallible<()> {
+fn follow_up(desk: &mut Desk<'_>, job: &Job, live: Live, next: &mut Next) -> Fallible<()> {
     tell_children(desk, job, next)?;
     let followers = desk.scheduler.followers(&job.id);
     if followers.is_empty() {
         return Ok(());
     }
     let (answered, others) = answered(desk, job, followers)?;
-    next.extend(answered.into_iter().map(|id| (id, End::answered(job))));
+    next.answered
+        .extend(answered.into_iter().map(|id| (id, End::answered(job))));
     if others.is_empty() {
         return Ok(());
     }
@@ -92,15 +139,28 @@ fn answered(desk: &mut Desk<'_>, job: &Job, followers: Vec<JobId>) -> Fallible<(
     Ok((answered, others))
 }
 
-fn tell_children(desk: &mut Desk<'_>, job: &Job, next: &mut VecDeque<(JobId, End)>) -> Fallible<()> {
+fn tell_children(desk: &mut Desk<'_>, job: &Job, next: &mut Next) -> Fallible<()> {
+    if job.state != State::Succeeded {
+        if first_child(desk, &job.id)?.is_some() {
+            next.fallen.push(job.clone());
+        }
+        return Ok(());
+    }
     for child in children(desk, &job.id)? {
-        if job.state != State::Succeeded {
-            next.push_back((child, End::failed(refusals::failed_dependency(job))));
-        } else if desk.scheduler.unblock(&child) == Some(0) {
+        if desk.scheduler.unblock(&child) == Some(0) {
             release_child(desk, &child)?;
         }
     }
     Ok(())
+}
+
+/// The first of the jobs that wait for `parent`.
+fn first_child(desk: &Desk<'_>, parent: &JobId) -> Fallible<Option<JobId>> {
+    let mut statement = desk
+        .connection
+        .prepare_cached("SELECT min(child) FROM dependency WHERE parent = ?1")?;
+    let first: Option<String> = statement.query_row([parent.as_str()], |row| row.get(0))?;
+    first.map(|id| rows::parsed(&id)).transpose()
 }
 
 /// The jobs that wait for `parent`; they do not from now on. Most jobs have none, which a look tells cheaply.
@@ -186,7 +246,7 @@ pub(super) fn overtake(desk: &mut Desk<'_>, leader: &JobId, follower: &JobId) ->
 pub(super) fn hand_over(desk: &mut Desk<'_>, job: Job, held: Held, followers: &[JobId]) -> Fallible<Job> {
     let started_at = job.started_at.unwrap_or(desk.now);
     let (job, live) = end_one(desk, job, End::canceled())?;
-    let mut next = VecDeque::new();
+    let mut next = Next::default();
     tell_children(desk, &job, &mut next)?;
     let mut heir = take_lead(desk, followers, live.share_key)?;
     heir.state = State::Running;

@@ -66,6 +66,9 @@ pub struct StoreSettings {
     pub max_related: usize,
     /// What a user may use who has no limits of their own.
     pub default_share: ShareLimits,
+    /// Jobs that end in one step because they waited for one that ended badly, or waited for these; the others end in
+    /// the next reapings.
+    pub max_together: usize,
     /// Bytes of answers that are kept; the oldest are removed when there are more.
     pub max_result_bytes: u64,
     /// The newest events that are kept.
@@ -83,6 +86,7 @@ impl Default for StoreSettings {
             lease_ms: 30_000,
             max_waiting: 200_000,
             max_related: 5_000,
+            max_together: 500,
             default_share: ShareLimits {
                 weight: 1,
                 max_running: 10_000,

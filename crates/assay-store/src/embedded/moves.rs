@@ -267,6 +267,7 @@ pub(super) fn reap(desk: &mut Desk<'_>) -> Fallible<Reaped> {
         lose(desk, &id)?;
         reaped.lost += 1;
     }
+    ends::go_on(desk)?;
     reaped.next_at = desk.scheduler.next_at();
     Ok(reaped)
 }

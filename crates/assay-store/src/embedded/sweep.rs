@@ -26,7 +26,8 @@ pub(super) fn sweep(desk: &mut Desk<'_>) -> Fallible<Swept> {
     remove_beyond(desk.connection, desk.settings.max_result_bytes, &mut swept)?;
     let forgotten = jobs(
         desk.connection,
-        "SELECT seq, id FROM job WHERE forget_at <= ?1 ORDER BY forget_at LIMIT ?2",
+        "SELECT seq, id FROM job WHERE forget_at <= ?1 AND id NOT IN (SELECT parent FROM dependency)
+         ORDER BY forget_at LIMIT ?2",
         desk.now.0,
     )?;
     swept.more |= forgotten.len() == MAX_REMOVED;

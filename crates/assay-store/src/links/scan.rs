@@ -13,7 +13,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::connection::Connection;
 use super::stores::Stores;
-use super::values::{self, Look};
+use super::values::{self, Look, Unread};
 
 /// Keys that are looked at in a step, at most.
 const MOST: u32 = 1_000;
@@ -23,6 +23,8 @@ const STEPS: u32 = 10;
 const BATCH_BYTES: u64 = 16 << 20;
 /// Memory of the largest value that is read, which is also about the size of the largest record.
 const MAX_VALUE_BYTES: u64 = 64 << 20;
+/// What a value counts for whose size the server does not tell.
+const UNKNOWN_BYTES: u64 = 1 << 20;
 /// Names that a scan remembers so that each key comes once.
 const MAX_KEYS: usize = 5_000_000;
 /// Looks at a key that changes its type all the time.
@@ -85,17 +87,15 @@ impl Scan {
             Some(_) => (self.scanned + u64::from(self.step)).min(self.total),
             None => self.total,
         };
-        let mut new = Vec::with_capacity(names.len());
-        for name in names {
-            if self.seen.insert(hash(&name)) && !self.stores.have(&mut self.connection, &name).await? {
-                new.push((name, 0));
-            }
-        }
+        let new: Vec<_> = names.into_iter().filter(|name| self.seen.insert(hash(name))).collect();
         if self.seen.len() > MAX_KEYS {
             let message = format!("more than {MAX_KEYS} keys match `{}`", self.pattern);
             return Err(Error::new(Code::TooLarge, message).hint("link parts of them as data sets of their own"));
         }
-        self.look(new).await
+        self.stores.learn(&mut self.connection, &new).await?;
+        let others = new.into_iter().filter(|name| !self.stores.have(name));
+        let others = others.map(|name| (name, 0)).collect();
+        self.look(others).await
     }
 
     /// Finds the types and sizes of keys; those that are gone are forgotten.
@@ -111,7 +111,7 @@ impl Scan {
         let answers: Vec<Value> = self.connection.ask(&looks).await?;
         let mut answers = answers.into_iter();
         for (name, tries) in names {
-            let look = Look::read(&mut answers).map_err(|cause| self.connection.astray(&cause))?;
+            let look = Look::read(&mut answers).map_err(|cause| self.unread(cause))?;
             if let Some(look) = look {
                 self.waiting.push_back(Named { name, look, tries });
             }
@@ -124,7 +124,7 @@ impl Scan {
         let (mut batch, mut bytes) = (Vec::new(), 0);
         let mut found = Vec::new();
         while let Some(named) = self.waiting.front() {
-            let size = named.look.bytes;
+            let size = named.look.bytes.unwrap_or(UNKNOWN_BYTES);
             if !batch.is_empty() && bytes + size > BATCH_BYTES {
                 break;
             }
@@ -148,14 +148,24 @@ impl Scan {
         let mut again = Vec::new();
         for (named, answer) in batch.into_iter().zip(answers) {
             match values::value(&named.look.kind, answer) {
-                Ok(Some(value)) => found.push(key(named, value)),
+                Ok(Some(value)) => {
+                    let value = bounded(value);
+                    found.push(key(named, value));
+                }
                 // Gone by now, or of another type.
                 Ok(None) => again.push((named.name, named.tries + 1)),
-                Err(cause) => return Err(self.connection.astray(&cause)),
+                Err(cause) => return Err(self.unread(cause)),
             }
         }
         self.look(again).await?;
         Ok(found)
+    }
+
+    fn unread(&self, cause: Unread) -> Error {
+        match cause {
+            Unread::Refused(error) => self.connection.refused(error),
+            Unread::Astray(cause) => self.connection.astray(&cause),
+        }
     }
 }
 
@@ -188,12 +198,24 @@ fn left_out(named: &Named) -> Option<String> {
     if !values::is_read(kind) {
         return Some(format!("it is a {kind}, which is not read"));
     }
-    if *bytes > MAX_VALUE_BYTES {
-        return Some(format!(
-            "it takes {bytes} bytes, and values of up to {MAX_VALUE_BYTES} are read"
-        ));
+    if let Some(bytes) = bytes
+        && *bytes > MAX_VALUE_BYTES
+    {
+        return Some(too_large(*bytes));
     }
     (named.tries >= TRIES).then(|| "it changed its type while it was read".to_owned())
+}
+
+/// What is larger than was estimated goes no further.
+fn bounded(value: KeyValue) -> KeyValue {
+    match values::size(&value) {
+        bytes if bytes > MAX_VALUE_BYTES => KeyValue::LeftOut(too_large(bytes)),
+        _ => value,
+    }
+}
+
+fn too_large(bytes: u64) -> String {
+    format!("it takes {bytes} bytes, and values of up to {MAX_VALUE_BYTES} are read")
 }
 
 fn hash(name: &[u8]) -> [u8; 16] {

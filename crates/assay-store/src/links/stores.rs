@@ -1,7 +1,7 @@
 //! Stores of Assay in a linked database: what belongs to them is neither read nor written, since others' jobs and secrets
 //! lie there.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use assay_core::{Code, Error, Result};
 use redis::Pipeline;
@@ -10,6 +10,8 @@ use super::connection::Connection;
 
 /// Tags that are remembered.
 const MOST_TAGS: usize = 1_000;
+/// The longest tag of a store, with braces and colon.
+const MAX_PREFIX_BYTES: usize = 64 + 3;
 /// Of these a store has one at least, or a place of objects.
 const MARKS: [&[u8]; 3] = [b"placed", b"id", b"objects:names"];
 
@@ -18,31 +20,41 @@ const MARKS: [&[u8]; 3] = [b"placed", b"id", b"objects:names"];
 pub(super) struct Stores(HashMap<Vec<u8>, bool>);
 
 impl Stores {
-    /// Whether the name is one of a store of Assay.
+    /// Finds out which of the names are of a store of Assay.
     ///
     /// # Errors
     /// `LinkFailed`.
-    pub(super) async fn have(&mut self, connection: &mut Connection, name: &[u8]) -> Result<bool> {
-        let Some(prefix) = prefix(name) else {
-            return Ok(false);
-        };
-        if let Some(known) = self.0.get(prefix) {
-            return Ok(*known);
+    pub(super) async fn learn(&mut self, connection: &mut Connection, names: &[impl AsRef<[u8]>]) -> Result<()> {
+        if self.0.len() > MOST_TAGS {
+            self.0.clear();
+        }
+        let prefixes: HashSet<&[u8]> = names.iter().filter_map(|name| prefix(name.as_ref())).collect();
+        if prefixes.iter().all(|prefix| self.0.contains_key(*prefix)) {
+            return Ok(());
         }
         let mut question = Pipeline::new();
-        question.cmd("EXISTS").arg(&MARKS.map(|mark| [prefix, mark].concat()));
-        let (marks,): (u64,) = connection.ask(&question).await?;
-        if self.0.len() < MOST_TAGS {
-            self.0.insert(prefix.to_vec(), marks > 0);
+        for prefix in &prefixes {
+            question.cmd("EXISTS").arg(&MARKS.map(|mark| [*prefix, mark].concat()));
         }
-        Ok(marks > 0)
+        let marks: Vec<u64> = connection.ask(&question).await?;
+        let known = prefixes.into_iter().zip(marks);
+        self.0.extend(known.map(|(prefix, marks)| (prefix.to_vec(), marks > 0)));
+        Ok(())
+    }
+
+    /// Whether the name is one of a store of Assay, as was learned.
+    pub(super) fn have(&self, name: &[u8]) -> bool {
+        prefix(name)
+            .and_then(|prefix| self.0.get(prefix))
+            .is_some_and(|is_of| *is_of)
     }
 }
 
 /// The tag in braces and the colon that names of a store begin with.
 fn prefix(name: &[u8]) -> Option<&[u8]> {
-    let end = name.strip_prefix(b"{")?.windows(2).position(|pair| pair == b"}:")?;
-    name.get(..end + 3)
+    let begin = name.get(..MAX_PREFIX_BYTES).unwrap_or(name);
+    let end = begin.strip_prefix(b"{")?.windows(2).position(|pair| pair == b"}:")?;
+    begin.get(..end + 3)
 }
 
 pub(super) fn refused(name: &str) -> Error {

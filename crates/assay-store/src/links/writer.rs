@@ -7,6 +7,9 @@ use redis::{Pipeline, ServerError, Value};
 use super::connection::Connection;
 use super::stores::{self, Stores};
 
+/// Fields that one command writes.
+const MOST_FIELDS: usize = 1_000;
+
 pub(super) struct Writer {
     connection: Connection,
     stores: Stores,
@@ -27,10 +30,10 @@ impl KeyWriter for Writer {
         if keys.is_empty() {
             return Ok(());
         }
-        for KeyWrite { name, .. } in &keys {
-            if self.stores.have(&mut self.connection, name.as_bytes()).await? {
-                return Err(stores::refused(name));
-            }
+        let names: Vec<&str> = keys.iter().map(|write| write.name.as_str()).collect();
+        self.stores.learn(&mut self.connection, &names).await?;
+        if let Some(name) = names.into_iter().find(|name| self.stores.have(name.as_bytes())) {
+            return Err(stores::refused(name));
         }
         let mut writes = Pipeline::with_capacity(2 * keys.len() + 2);
         // In one step: nobody reads a hash whose old fields are gone and whose new ones are not there. The two commands
@@ -39,7 +42,14 @@ impl KeyWriter for Writer {
         for KeyWrite { name, value } in &keys {
             match value {
                 WrittenValue::String(text) => writes.cmd("SET").arg(name).arg(text),
-                WrittenValue::Hash(fields) => writes.cmd("DEL").arg(name).cmd("HSET").arg(name).arg(fields),
+                WrittenValue::Hash(fields) => {
+                    writes.cmd("DEL").arg(name);
+                    // Servers take a million arguments in one command, or fewer.
+                    for fields in fields.chunks(MOST_FIELDS) {
+                        writes.cmd("HSET").arg(name).arg(fields);
+                    }
+                    &mut writes
+                }
             };
         }
         writes.cmd("EXEC");

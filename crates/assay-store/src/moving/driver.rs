@@ -9,7 +9,7 @@ use assay_core::{Code, Error, Finding, Result, Timestamp};
 use serde::Serialize;
 
 use super::compare::{KindReport, compare};
-use super::mark::{Cursor, Mark, Role, refuse_marked};
+use super::mark::{Cursor, Mark, Role, overtaken, refuse_filled, refuse_marked};
 use super::objects::{self, ObjectsReport};
 use super::places::{Moving, Place};
 use super::{Kind, Side};
@@ -65,22 +65,41 @@ impl Totals {
 /// Moves everything, or goes on with it. `now` is the time of both stores.
 ///
 /// # Errors
-/// `StoreLocked` when one of the stores is in use by somebody else, was moved, or belongs to another move; `Conflict`
-/// when the target holds something or the source nothing; `StoreFailed` when a store cannot be reached, does not have its
+/// `StoreLocked` when one of the stores is in use by somebody else, was moved, or belongs to another move, or when
+/// somebody else makes the same move at the same time and was faster; `Conflict` when the target holds something or the source nothing; `StoreFailed` when a store cannot be reached, does not have its
 /// objects where it is said, or the copy differs. The stores stay closed for use then, but for a refusal at the very
 /// begin, and the same call goes on.
 pub async fn migrate(moving: &Moving, now: Timestamp, tell: &(dyn Fn(Told) + Send + Sync)) -> Result<MoveReport> {
+    let mut marks = begin(moving).await?;
+    let done = carry_out(moving, &mut marks, now, tell).await;
+    if done.is_err() && is_over(&*moving.target, &marks.target).await {
+        return Err(overtaken(&moving.target.place()));
+    }
+    done
+}
+
+/// Whether somebody else has brought the move to its end: whatever failed then, that is why.
+async fn is_over(target: &dyn Side, mark: &Mark) -> bool {
+    let present = target.mark().await;
+    present.is_ok_and(|present| present.is_none_or(|present| present.id != mark.id))
+}
+
+async fn carry_out(
+    moving: &Moving,
+    marks: &mut Marks,
+    now: Timestamp,
+    tell: &(dyn Fn(Told) + Send + Sync),
+) -> Result<MoveReport> {
     let (source, target) = (&*moving.source, &*moving.target);
-    let mut mark = begin(moving).await?;
     let totals = Totals::of(source).await?;
-    copy(source, target, &mut mark, now, &totals, tell).await?;
+    copy(source, target, &mut marks.target, now, &totals, tell).await?;
     target.finish().await?;
     let objects = objects::copy(&moving.objects, tell).await?;
     let since = Timestamp(now.0 - IDEMPOTENCY_MS + FORGOTTEN_SOON_MS);
     let items = compare(source, target, since, &totals, tell).await?;
     refuse_unsound(&target.check().await?)?;
     objects::hand_over(moving).await?;
-    end(source, target, &mark).await?;
+    end(source, target, marks).await?;
     Ok(MoveReport { items, objects })
 }
 
@@ -94,34 +113,49 @@ pub async fn estimate(source: &Place, objects: &dyn Objects) -> Result<(Vec<(Kin
     Ok((totals.0.into_iter().collect(), objects))
 }
 
-/// Marks both stores, when both may be marked; gives the mark of the target.
-async fn begin(moving: &Moving) -> Result<Mark> {
+/// The marks of both stores, as this move has read or put them last.
+struct Marks {
+    source: Mark,
+    target: Mark,
+}
+
+/// Marks both stores, when both may be marked.
+async fn begin(moving: &Moving) -> Result<Marks> {
     let (source, target) = (&*moving.source, &*moving.target);
     let (old, new) = (source.mark().await?, target.mark().await?);
-    match (old, new) {
-        (Some(old), _) if old.role == Role::Target => Err(refuse_marked(&old)),
+    let old = match (old, new) {
+        (Some(old), _) if old.role == Role::Target => return Err(refuse_marked(&old)),
         // Both of the same move, which goes on.
         (Some(old), Some(new)) if old.id == new.id && new.role == Role::Target => {
             objects::agree(moving).await?;
-            Ok(new)
+            return Ok(Marks {
+                source: old,
+                target: new,
+            });
         }
-        (Some(old), None) if !old.is_done => {
-            // It was ended before the target was marked.
-            refuse_filled(target).await?;
-            objects::agree(moving).await?;
-            start(target, mark_of(&old.id, Role::Target, source)).await
-        }
-        (Some(old), _) => Err(refuse_marked(&old)),
-        (None, Some(new)) => Err(refuse_marked(&new)),
-        (None, None) => {
-            refuse_nothing(source).await?;
-            refuse_filled(target).await?;
-            objects::agree(moving).await?;
-            let id = ulid::Ulid::new().to_string();
-            start(source, mark_of(&id, Role::Source, target)).await?;
-            start(target, mark_of(&id, Role::Target, source)).await
-        }
+        // It was ended before the target was marked.
+        (Some(old), None) if !old.is_done => Some(old),
+        (Some(old), _) => return Err(refuse_marked(&old)),
+        (None, Some(new)) => return Err(refuse_marked(&new)),
+        (None, None) => None,
+    };
+    refuse_nothing(source).await?;
+    if !target.is_empty().await? {
+        return Err(refuse_filled(&target.place()));
     }
+    objects::agree(moving).await?;
+    let old = match old {
+        Some(old) => old,
+        None => {
+            let id = ulid::Ulid::new().to_string();
+            start(source, mark_of(&id, Role::Source, target)).await?
+        }
+    };
+    let new = start(target, mark_of(&old.id, Role::Target, source)).await?;
+    Ok(Marks {
+        source: old,
+        target: new,
+    })
 }
 
 fn mark_of(id: &str, role: Role, other: &dyn Side) -> Mark {
@@ -135,7 +169,7 @@ fn mark_of(id: &str, role: Role, other: &dyn Side) -> Mark {
 }
 
 async fn start(side: &dyn Side, mark: Mark) -> Result<Mark> {
-    side.put_mark(Some(&mark)).await?;
+    side.put_mark(None, Some(&mark)).await?;
     Ok(mark)
 }
 
@@ -146,15 +180,6 @@ async fn refuse_nothing(source: &dyn Side) -> Result<()> {
     }
     let message = format!("the store {} holds nothing that could be moved", source.place());
     Err(Error::new(Code::Conflict, message).hint("look whether folder, database and `?prefix=` are the right ones"))
-}
-
-async fn refuse_filled(target: &dyn Side) -> Result<()> {
-    if target.is_empty().await? {
-        return Ok(());
-    }
-    let message = format!("the store {} holds something already", target.place());
-    Err(Error::new(Code::Conflict, message)
-        .hint("move to a new folder, an empty database or another `?prefix=`; stores are not merged"))
 }
 
 async fn copy(
@@ -168,6 +193,7 @@ async fn copy(
     let since = Timestamp(now.0 - IDEMPOTENCY_MS);
     let mut done = 0;
     while let Some(kind) = mark.cursor.kind {
+        let before = mark.clone();
         let page = source.read(kind, mark.cursor.after.as_deref(), since).await?;
         done += page.items.len() as u64;
         if !page.items.is_empty() {
@@ -181,7 +207,7 @@ async fn copy(
                 done = 0;
             }
         }
-        target.put_mark(Some(mark)).await?;
+        target.put_mark(Some(&before), Some(mark)).await?;
     }
     Ok(())
 }
@@ -199,13 +225,13 @@ fn refuse_unsound(findings: &[Finding]) -> Result<()> {
 }
 
 /// The source is marked as moved first: at no time may both be used.
-async fn end(source: &dyn Side, target: &dyn Side, mark: &Mark) -> Result<()> {
+async fn end(source: &dyn Side, target: &dyn Side, marks: &Marks) -> Result<()> {
     let moved = Mark {
         is_done: true,
-        ..mark_of(&mark.id, Role::Source, target)
+        ..mark_of(&marks.source.id, Role::Source, target)
     };
-    source.put_mark(Some(&moved)).await?;
-    target.put_mark(None).await
+    source.put_mark(Some(&marks.source), Some(&moved)).await?;
+    target.put_mark(Some(&marks.target), None).await
 }
 
 /// Lets the source of a move be used again, whether the move came to its end or not; what came to the other store since
@@ -215,7 +241,7 @@ async fn end(source: &dyn Side, target: &dyn Side, mark: &Mark) -> Result<()> {
 /// `Conflict` when it is the source of no move.
 pub(super) async fn free(side: &dyn Side) -> Result<()> {
     match side.mark().await? {
-        Some(mark) if mark.role == Role::Source => side.put_mark(None).await,
+        Some(mark) if mark.role == Role::Source => side.put_mark(Some(&mark), None).await,
         Some(mark) => Err(refuse_marked(&mark)),
         None => {
             let message = format!("the store {} is not being moved, and was not moved", side.place());

@@ -67,3 +67,18 @@ pub(crate) fn refuse_marked(mark: &Mark) -> Error {
     };
     Error::new(Code::StoreLocked, message).hint(hint)
 }
+
+/// What is told to who finds that the mark is not the one it was.
+pub(crate) fn overtaken(place: &str) -> Error {
+    Error::new(
+        Code::StoreLocked,
+        format!("another `assay migrate` was faster with the store {place}"),
+    )
+    .hint("let the other one come to its end; run this again when it was ended before")
+}
+
+/// What is told to who wants to move to a store that is not empty.
+pub(crate) fn refuse_filled(place: &str) -> Error {
+    Error::new(Code::Conflict, format!("the store {place} holds something already"))
+        .hint("move to a new folder, an empty database or another `?prefix=`; stores are not merged")
+}

@@ -26,13 +26,13 @@ pub(crate) use items::{
     DatasetItem, DeletionItem, Held, HookItem, Item, JobItem, KeyItem, Numbers, PartItem, RecordItem, RejectsItem,
     ScheduleItem, ShareItem, TouchedItem, VersionItem,
 };
-pub(crate) use mark::{Mark, refuse_marked};
+pub(crate) use mark::{Mark, Role, overtaken, refuse_filled, refuse_marked};
 pub use objects::ObjectsReport;
 pub use places::{Moving, MovingObjects, Place};
 
 /// Most items of a page, and how many bytes of them make it end earlier.
 pub(crate) const PAGE_ITEMS: usize = 500;
-pub(crate) const PAGE_BYTES: usize = 8 << 20;
+pub(crate) const PAGE_BYTES: usize = 2 << 20;
 
 /// Items of one kind in the order of their identities, and where the next page begins. A page may be empty and not the
 /// last one.
@@ -57,8 +57,12 @@ pub(crate) trait Side: Send + Sync {
 
     async fn mark(&self) -> Result<Option<Mark>>;
 
-    /// Writes the mark, durably as far as the store is; `None` removes it.
-    async fn put_mark(&self, mark: Option<&Mark>) -> Result<()>;
+    /// Puts a mark in the place of the one that was there, durably as far as the store is; `None` is no mark.
+    ///
+    /// # Errors
+    /// `StoreLocked` when it is another one by now, since somebody else moves the store; `Conflict` when the store is to
+    /// become the target of a move and is not empty.
+    async fn put_mark(&self, before: Option<&Mark>, mark: Option<&Mark>) -> Result<()>;
 
     /// About how many items there are.
     async fn count(&self, kind: Kind) -> Result<u64>;

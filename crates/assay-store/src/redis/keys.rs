@@ -218,6 +218,11 @@ impl Keys {
         self.named("alarms")
     }
 
+    /// ZSET by time: jobs that have ended badly, while jobs that waited for them have still to end.
+    pub(super) fn ending(&self) -> String {
+        self.named("ending")
+    }
+
     /// HASH: digest of a request → the unfinished job that runs for all identical ones.
     pub(super) fn flights(&self) -> String {
         self.named("flights")

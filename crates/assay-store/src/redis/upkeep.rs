@@ -178,7 +178,7 @@ async fn forget(desk: &mut Desk, id: &JobId) -> Fallible<Option<Removed>> {
         return Ok(None);
     };
     let forget_at = row.job.finished_at.map(|at| at.plus_millis(forget_after(&row.job)));
-    if forget_at.is_none_or(|at| at > desk.now) {
+    if row.is_ending || forget_at.is_none_or(|at| at > desk.now) {
         return Ok(None);
     }
     let had_answer = row.job.result.is_some();

@@ -14,6 +14,8 @@ use super::{Seat, is_elsewhere, late};
 /// Pause before the node is looked for again; it doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// How often a node is asked for those that might take its place.
+const ASK_FOR_OTHERS: Duration = Duration::from_secs(60);
 
 /// A node, and the connection to it that everything shares.
 pub(crate) struct Node {
@@ -51,7 +53,11 @@ impl Discovery {
     pub(crate) fn new(seat: Seat, config: ConnectionManagerConfig) -> RedisResult<Self> {
         let (found, present) = watch::channel(None);
         let suspected = Arc::new(watch::Sender::new(0));
-        let seeker = Seeker { seat, config };
+        let seeker = Seeker {
+            seat,
+            config,
+            known: Vec::new(),
+        };
         if !seeker.seat.moves() {
             let address = seeker.seat.servers[0].addr().clone();
             found.send_replace(Some(Arc::new(seeker.node(1, address)?)));
@@ -122,6 +128,8 @@ impl Discovery {
 struct Seeker {
     seat: Seat,
     config: ConnectionManagerConfig,
+    /// Other nodes that may tell where the store is.
+    known: Vec<ConnectionAddr>,
 }
 
 impl Seeker {
@@ -136,13 +144,34 @@ impl Seeker {
     }
 
     /// Looks for the node whenever the newest one is suspected.
-    async fn run(self, found: watch::Sender<Option<Arc<Node>>>, mut suspected: watch::Receiver<u64>) {
+    async fn run(mut self, found: watch::Sender<Option<Arc<Node>>>, mut suspected: watch::Receiver<u64>) {
         let mut number = 0;
-        while suspected.wait_for(|newest| *newest >= number).await.is_ok() {
-            let before = found.borrow().clone();
-            number += 1;
-            let node = self.find(number, before.as_deref()).await;
-            found.send_replace(Some(Arc::new(node)));
+        loop {
+            let waited = timeout(ASK_FOR_OTHERS, suspected.wait_for(|newest| *newest >= number)).await;
+            // Without a suspicion others may have come all the same, and some may have gone.
+            let is_suspected = match waited.map(|heard| heard.is_ok()) {
+                Ok(false) => return,
+                Ok(true) => true,
+                Err(_) => false,
+            };
+            if is_suspected {
+                let before = found.borrow().clone();
+                number += 1;
+                let node = self.find(number, before.as_deref()).await;
+                found.send_replace(Some(Arc::new(node)));
+            }
+            let present = found.borrow().as_ref().map(|node| node.address.clone());
+            if let Some(present) = present {
+                self.remember(&present).await;
+            }
+        }
+    }
+
+    /// Remembers whom to ask when the node is gone.
+    async fn remember(&mut self, present: &ConnectionAddr) {
+        match self.seat.known_to(present).await {
+            Ok(known) => self.known = known,
+            Err(cause) => tracing::debug!(error = %cause, "the node of the store does not tell of others"),
         }
     }
 
@@ -150,7 +179,7 @@ impl Seeker {
     async fn find(&self, number: u64, before: Option<&Node>) -> Node {
         let mut pause = FIRST_PAUSE;
         loop {
-            let found = self.seat.find(before.map(|node| &node.address)).await;
+            let found = self.seat.find(before.map(|node| &node.address), &self.known).await;
             match found.and_then(|address| self.at(number, address, before)) {
                 Ok(node) => {
                     if before.is_none_or(|before| before.address != node.address) {

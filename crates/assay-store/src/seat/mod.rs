@@ -5,6 +5,7 @@
 //! whoever has written can wait until that is on disk (`barrier`). What is said to the node is none of its business.
 
 mod barrier;
+mod cluster;
 mod discovery;
 mod durability;
 mod url;
@@ -17,7 +18,7 @@ use redis::io::tcp::TcpSettings;
 use redis::io::tcp::socket2::TcpKeepalive;
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue, RedisConnectionInfo,
-    RedisError, RedisResult, ServerErrorKind, TlsCertificates, Value,
+    RedisError, RedisResult, TlsCertificates, Value,
 };
 use tokio::time::timeout;
 
@@ -33,8 +34,6 @@ const ASK: Duration = Duration::from_secs(2);
 /// After so long without an answer to what was sent a connection is given up, or is probed where nothing was sent.
 const SILENCE: Duration = Duration::from_secs(15);
 const PROBED: Duration = Duration::from_secs(5);
-/// How often one node of a cluster may name another one.
-const MAX_HOPS: usize = 4;
 
 /// What is known of the place before anybody is asked.
 pub(crate) struct Seat {
@@ -98,12 +97,12 @@ impl Seat {
         }
     }
 
-    /// Asks for the node and sees that it is the one. `present` is where it was.
-    async fn find(&self, present: Option<&ConnectionAddr>) -> RedisResult<ConnectionAddr> {
+    /// Asks for the node and sees that it is the one. `present` is where it was, `known` are other nodes of a cluster.
+    async fn find(&self, present: Option<&ConnectionAddr>, known: &[ConnectionAddr]) -> RedisResult<ConnectionAddr> {
         match &self.kind {
             Kind::Server => Ok(self.servers[0].addr().clone()),
             Kind::Sentinel(watched) => self.find_master(watched, present).await,
-            Kind::Cluster => self.find_owner(present).await,
+            Kind::Cluster => self.find_owner(present, known).await,
         }
     }
 
@@ -147,43 +146,6 @@ impl Seat {
         let told: Vec<Value> = self.ask(self.node(address.clone()), &redis::cmd("ROLE")).await?;
         let role = told.into_iter().next().unwrap_or(Value::Nil);
         Ok(String::from_redis_value(role)? == "master")
-    }
-
-    /// A node that does not have the slot tells who has.
-    async fn find_owner(&self, present: Option<&ConnectionAddr>) -> RedisResult<ConnectionAddr> {
-        let mut failed = astray("no node of the cluster was asked");
-        for seed in self.servers.iter().map(ConnectionInfo::addr).chain(present) {
-            let mut address = seed.clone();
-            for _ in 0..MAX_HOPS {
-                let asked: RedisResult<Value> = self
-                    .ask(self.node(address.clone()), redis::cmd("EXISTS").arg(&self.probe))
-                    .await;
-                let Err(cause) = asked else { return Ok(address) };
-                match cause.kind() {
-                    // The slot is on its way to another node, and this one's until it has arrived.
-                    ErrorKind::Server(ServerErrorKind::Ask) => return Ok(address),
-                    ErrorKind::Server(ServerErrorKind::Moved) => {
-                        address = self.named_in(&cause, &address).ok_or(cause)?;
-                    }
-                    _ => {
-                        failed = cause;
-                        break;
-                    }
-                }
-            }
-        }
-        Err(failed)
-    }
-
-    /// The node that `MOVED` names. One without a host is where the one is that was asked.
-    fn named_in(&self, moved: &RedisError, asked: &ConnectionAddr) -> Option<ConnectionAddr> {
-        let (named, _) = moved.redirect_node()?;
-        let (host, port) = named.rsplit_once(':')?;
-        let host = match (host, asked) {
-            ("" | "?", ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. }) => host,
-            _ => host,
-        };
-        Some(self.at(host.to_owned(), port.parse().ok()?))
     }
 
     /// An address that is spoken to as those of the URL are.

@@ -249,6 +249,96 @@ async fn a_server_that_may_not_be_written_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_user_who_may_not_read_some_keys_is_told_so() {
+    let server = PortServer::start(&[]);
+    server.cli(
+        0,
+        "ACL SETUSER names on >pw ~a:* +@all\nACL SETUSER types on >pw ~* +@all -get\nSET a:1 1\nSET b:1 1\n",
+    );
+    for login in ["names:pw@", "types:pw@"] {
+        let linked = links(&server, login, "");
+        let read = read_all(&linked, &source(&address(&server, 0), "*", None)).await;
+        let error = read.unwrap_err();
+        assert_eq!(error.code, Code::LinkFailed);
+        assert!(error.message.contains("refused a command: NOPERM"), "{login} {error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_that_is_larger_than_the_server_estimates_is_left_out() {
+    let server = PortServer::start(&[]);
+    let small: String = (0..50)
+        .map(|_| format!("RPUSH l:1{}\n", " abcdefghij".repeat(1_000)))
+        .collect();
+    server.cli(0, &small);
+    server.cli(
+        0,
+        "SETRANGE huge 73400320 x\nEVAL \"return redis.call('RPUSH', 'l:1', redis.call('GET', 'huge'))\" 0\n",
+    );
+    let estimated: u64 = server.cli(0, "MEMORY USAGE l:1\n").trim().parse().unwrap();
+    assert!(estimated < 64 << 20);
+    let linked = links(&server, "", "");
+    let found = read_all(&linked, &source(&address(&server, 0), "l:*", None))
+        .await
+        .unwrap();
+    assert!(matches!(&found["l:1"].value, KeyValue::LeftOut(reason) if reason.contains("bytes")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn few_values_are_read_together_when_the_server_does_not_tell_their_sizes() {
+    let server = PortServer::start(&[]);
+    let keys: String = (0..100).map(|n| format!("SET k:{n} {n}\n")).collect();
+    server.cli(0, &format!("ACL SETUSER shy on >pw ~* +@all -memory\n{keys}"));
+    let linked = links(&server, "shy:pw@", "");
+    let mut scan = linked.scan(&source(&address(&server, 0), "*", None)).await.unwrap();
+    let mut count = 0;
+    while let Some(batch) = scan.next().await.unwrap() {
+        assert!(batch.keys.len() <= 16);
+        count += batch.keys.len();
+    }
+    assert_eq!(count, 100);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_stays_longer_than_any_calendar_stays() {
+    let server = PortServer::start(&[]);
+    server.cli(0, "SET k 1 PXAT 9223372036854775807\n");
+    let linked = links(&server, "", "");
+    let found = read_all(&linked, &source(&address(&server, 0), "*", None))
+        .await
+        .unwrap();
+    assert_eq!(found["k"].expires_at, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tags_that_no_store_can_have_are_names_as_all_others() {
+    let server = PortServer::start(&[]);
+    let long = "x".repeat(65);
+    server.cli(0, &format!("SET {{{long}}}:placed 1\nSET {{{long}}}:a 1\n"));
+    let tags: String = (0..3_000).map(|n| format!("SET {{t{n}}}:a {n}\n")).collect();
+    server.cli(0, &format!("{tags}SET {{t7}}:placed 1\n"));
+    let linked = links(&server, "", "");
+    let found = read_all(&linked, &source(&address(&server, 0), "*", Some(1_000_000)))
+        .await
+        .unwrap();
+    assert_eq!(found.len(), 2 + 2_999);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_of_very_many_attributes_is_written_whole() {
+    let server = PortServer::start(&[]);
+    let linked = links(&server, "", "");
+    let fields: Vec<_> = (0..2_500).map(|n| (format!("f{n}"), n.to_string())).collect();
+    let write = KeyWrite {
+        name: "r:1".to_owned(),
+        value: WrittenValue::Hash(fields),
+    };
+    let mut writer = linked.writer(&address(&server, 0)).await.unwrap();
+    writer.write(vec![write]).await.unwrap();
+    assert_eq!(server.cli(0, "HLEN r:1\nHGET r:1 f2499\n"), "2500\n2499\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_genes_are_read_as_they_are() {
     let server = PortServer::start(&[]);
     let genes = concat!(env!("CARGO_MANIFEST_DIR"), "/../../data/redis/genes.resp.gz");

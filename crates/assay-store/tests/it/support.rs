@@ -18,6 +18,7 @@ pub const LEASE_MS: i64 = 30_000;
 pub struct Bounds {
     pub max_waiting: usize,
     pub max_related: usize,
+    pub max_together: usize,
     pub max_result_bytes: u64,
 }
 
@@ -26,6 +27,7 @@ impl Default for Bounds {
         Self {
             max_waiting: 1_000,
             max_related: 1_000,
+            max_together: 500,
             max_result_bytes: 1 << 30,
         }
     }
@@ -68,6 +70,7 @@ pub fn open_at(folder: &Path, clock: Arc<dyn Clock>, bounds: Bounds) -> Result<E
     let settings = StoreSettings {
         max_waiting: bounds.max_waiting,
         max_related: bounds.max_related,
+        max_together: bounds.max_together,
         max_result_bytes: bounds.max_result_bytes,
         ..StoreSettings::default()
     };
@@ -140,6 +143,10 @@ impl Scene {
     pub fn bound(&mut self, change: impl FnOnce(&mut Bounds)) {
         change(&mut self.bounds);
         self.reopen();
+    }
+
+    pub fn bounds(&self) -> Bounds {
+        self.bounds
     }
 
     pub fn ports(&self) -> &Ports {

@@ -11,6 +11,7 @@ use tokio::time::{sleep, timeout};
 
 use super::tries::{self, Route, Shared};
 use super::{NoticePorts, NoticeSettings, webhook};
+use crate::trouble::Trouble;
 
 /// Deliveries that wait here at most.
 const MAX_WAITING: usize = 256;
@@ -56,6 +57,7 @@ pub(super) struct Sender {
     /// Tries that run, by receiver.
     busy: HashMap<String, usize>,
     pauses: HashMap<String, Timestamp>,
+    trouble: Trouble,
 }
 
 impl Sender {
@@ -67,6 +69,7 @@ impl Sender {
             running: JoinSet::new(),
             busy: HashMap::new(),
             pauses: HashMap::new(),
+            trouble: Trouble::to("look for notices"),
         }
     }
 
@@ -99,12 +102,9 @@ impl Sender {
         if room == 0 {
             return;
         }
-        let taken = match self.shared.ports.outbox.take_due(room).await {
-            Ok(taken) => taken,
-            Err(error) => {
-                tracing::warn!(%error, "could not look for notices");
-                return;
-            }
+        let taken = self.shared.ports.outbox.take_due(room).await;
+        let Some(taken) = self.trouble.note(taken) else {
+            return;
         };
         let taken_at = self.shared.ports.clock.now();
         for delivery in taken {
@@ -235,22 +235,17 @@ impl Sender {
     }
 
     /// How long nothing is due that there is room for.
-    async fn pause(&self) -> Duration {
+    async fn pause(&mut self) -> Duration {
         let longest = self.shared.settings.poll_every;
         if self.waiting.len() >= MAX_WAITING {
             return longest;
         }
-        match self.shared.ports.outbox.next_due().await {
-            Ok(Some(next)) => {
-                let until_next = Duration::from_millis(next.millis_since(self.shared.ports.clock.now()));
-                until_next.clamp(SHORTEST_PAUSE, longest.max(SHORTEST_PAUSE))
-            }
-            Ok(None) => longest,
-            Err(error) => {
-                tracing::warn!(%error, "could not look for notices");
-                longest
-            }
-        }
+        let next = self.shared.ports.outbox.next_due().await;
+        let Some(next) = self.trouble.note(next).flatten() else {
+            return longest;
+        };
+        let until_next = Duration::from_millis(next.millis_since(self.shared.ports.clock.now()));
+        until_next.clamp(SHORTEST_PAUSE, longest.max(SHORTEST_PAUSE))
     }
 
     /// Lets what is being sent end; what does not is sent again at the next start.

@@ -141,10 +141,12 @@ fn is_passing(error: &Error) -> bool {
 /// Tells the store how the attempt ended, again and again until it knows, about as long as the lease lasts.
 async fn finish(ports: &WorkerPorts, place: &Place, lease: &Lease, outcome: &Outcome) -> Result<Job> {
     let mut pause = FIRST_PAUSE;
-    for _ in 1..FINISH_TRIES {
+    for number in 1..FINISH_TRIES {
         match ports.jobs.finish(lease, outcome.clone()).await {
             Err(error) if is_passing(&error) => {
-                tracing::warn!(job.id = %lease.job, %error, "could not finish a job yet");
+                if number == 1 {
+                    tracing::warn!(job.id = %lease.job, %error, "could not finish a job yet; tried again");
+                }
                 tokio::select! {
                     () = sleep(pause) => {}
                     _ = place.abandoned() => return Err(error),

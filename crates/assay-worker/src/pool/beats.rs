@@ -11,12 +11,14 @@ use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::running::Running;
+use crate::trouble::Trouble;
 
 /// Sends beats for ever: at a tick when there is news, and every `at_least` in any case.
 pub(super) async fn keep(jobs: &dyn Jobs, running: &Running, nudge: &Notify, tick: Duration, at_least: Duration) {
     let mut ticks = interval(tick);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut silent = Duration::ZERO;
+    let mut trouble = Trouble::to("send the beats of the running jobs");
     loop {
         let nudged = tokio::select! {
             _ = ticks.tick() => false,
@@ -24,32 +26,27 @@ pub(super) async fn keep(jobs: &dyn Jobs, running: &Running, nudge: &Notify, tic
         };
         silent += tick;
         let due = nudged || silent >= at_least;
-        if beat(jobs, running, due).await || due {
+        if beat(jobs, running, due, &mut trouble).await || due {
             silent = Duration::ZERO;
         }
     }
 }
 
 /// Sends the beats that are due; whether there were any and they arrived.
-async fn beat(jobs: &dyn Jobs, running: &Running, all: bool) -> bool {
+async fn beat(jobs: &dyn Jobs, running: &Running, all: bool, trouble: &mut Trouble) -> bool {
     let beats = running.beats(all);
     if beats.is_empty() {
         return false;
     }
     let fences: Vec<_> = beats.iter().map(|beat| beat.lease.fence).collect();
-    match jobs.beat(beats).await {
-        Ok(directives) => {
-            for (fence, directive) in fences.into_iter().zip(directives) {
-                running.obey(fence, directive);
-            }
-            true
-        }
-        Err(error) => {
-            tracing::warn!(%error, "could not send the beats of the running jobs");
-            running.unsent(&fences);
-            false
-        }
+    let Some(directives) = trouble.note(jobs.beat(beats).await) else {
+        running.unsent(&fences);
+        return false;
+    };
+    for (fence, directive) in fences.into_iter().zip(directives) {
+        running.obey(fence, directive);
     }
+    true
 }
 
 /// Passes cancels on to running attempts, for ever.

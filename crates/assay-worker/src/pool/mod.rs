@@ -26,6 +26,8 @@ use tokio::time::{sleep, timeout};
 
 use running::Running;
 
+use crate::trouble::Trouble;
+
 /// What a worker works with.
 #[derive(Clone)]
 pub struct WorkerPorts {
@@ -97,6 +99,7 @@ pub struct WorkerPool {
     attempts: JoinSet<()>,
     /// What each task has the right to, for the case that it panics.
     leases: HashMap<Id, Lease>,
+    trouble: Trouble,
 }
 
 impl WorkerPool {
@@ -111,6 +114,7 @@ impl WorkerPool {
             running: Running::default(),
             attempts: JoinSet::new(),
             leases: HashMap::new(),
+            trouble: Trouble::to("look for queued jobs"),
         }
     }
 
@@ -187,12 +191,9 @@ impl WorkerPool {
             return;
         }
         let only = self.settings.only.as_deref();
-        let claimed = match self.ports.jobs.claim(&self.worker, permits.len(), only).await {
-            Ok(claimed) => claimed,
-            Err(error) => {
-                tracing::warn!(%error, "could not look for queued jobs");
-                return;
-            }
+        let claimed = self.ports.jobs.claim(&self.worker, permits.len(), only).await;
+        let Some(claimed) = self.trouble.note(claimed) else {
+            return;
         };
         permits.truncate(claimed.len());
         let busy = self.settings.slots - self.slots.available_permits();

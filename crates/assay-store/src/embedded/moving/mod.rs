@@ -24,7 +24,7 @@ use super::files::{self, Files};
 use super::writer::{Told, Writer};
 use super::{StoreSettings, check};
 use crate::embedded::desk::Fences;
-use crate::moving::{Item, Kind, Mark, Page, Side};
+use crate::moving::{Item, Kind, Mark, Page, Side, overtaken};
 
 /// Tables in which something lies once a store was used.
 const USED: [&str; 11] = [
@@ -127,7 +127,11 @@ impl Side for EmbeddedSide {
         self.files.mark()
     }
 
-    async fn put_mark(&self, mark: Option<&Mark>) -> Result<()> {
+    /// Nobody else has the folder, so what is looked at stays until it is written.
+    async fn put_mark(&self, before: Option<&Mark>, mark: Option<&Mark>) -> Result<()> {
+        if self.files.mark()?.as_ref() != before {
+            return Err(overtaken(&self.place()));
+        }
         self.files.put_mark(mark)
     }
 

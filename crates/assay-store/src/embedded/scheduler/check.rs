@@ -45,6 +45,14 @@ impl Scheduler {
         for id in self.live.keys().filter(|id| !fresh.live.contains_key(id)) {
             findings.push(finding("I1", id, "is in a queue although it has ended or is gone"));
         }
+        // One for which nobody waits any more is forgotten at the next reaping.
+        for (_, id) in fresh.ending.difference(&self.ending) {
+            findings.push(finding(
+                "I1",
+                id,
+                "has ended, and that others wait for it still is not known",
+            ));
+        }
         findings.extend(self.unfound(fresh));
         findings.extend(self.dangling());
         findings.extend(self.share_faults());

@@ -46,7 +46,20 @@ impl Scheduler {
             scheduler.load_row(connection, row, before, until)?;
         }
         scheduler.free_orphans();
+        scheduler.load_ending(connection)?;
         Ok(scheduler)
+    }
+
+    fn load_ending(&mut self, connection: &Connection) -> Fallible<()> {
+        let mut statement = connection.prepare(
+            "SELECT id, finished_at FROM job WHERE state IN ('failed', 'canceled')
+             AND id IN (SELECT parent FROM dependency)",
+        )?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            self.ending.insert((Timestamp(row.get(1)?), parsed(text(row, 0)?)?));
+        }
+        Ok(())
     }
 
     fn load_row(

@@ -12,7 +12,7 @@ mod workers;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use assay_core::{Fence, JobId, Progress, ShareLimits, Timestamp, UserName, WorkerId};
+use assay_core::{Fence, Job, JobId, Progress, ShareLimits, Timestamp, UserName, WorkerId};
 
 pub(super) use costs::Costs;
 pub(super) use load::own_limits;
@@ -86,6 +86,8 @@ pub(super) struct Scheduler {
     /// Paused analyses and their queued jobs; `None` for all of them.
     paused: HashMap<Option<String>, HashSet<JobId>>,
     followers: HashMap<JobId, BTreeSet<(Rank, JobId)>>,
+    /// Jobs that have ended badly, while jobs that waited for them have still to end; by when they ended.
+    ending: BTreeSet<(Timestamp, JobId)>,
     in_flight: HashMap<String, JobId>,
     pub workers: Workers,
 }
@@ -106,6 +108,7 @@ impl Scheduler {
             fences: HashMap::new(),
             paused: HashMap::new(),
             followers: HashMap::new(),
+            ending: BTreeSet::new(),
             in_flight: HashMap::new(),
             workers: Workers::default(),
         }
@@ -156,10 +159,26 @@ impl Scheduler {
         self.leases.iter().map(|(_, id)| id.clone()).collect()
     }
 
-    /// When the next scheduled job is due, the next lease runs out or the next alarm goes.
+    /// The first of those jobs that ended badly and for which others wait still.
+    pub(super) fn ending(&self, max: usize) -> Vec<JobId> {
+        self.ending.iter().take(max).map(|(_, id)| id.clone()).collect()
+    }
+
+    /// Notes of a job that has ended badly whether others wait for it still.
+    pub(super) fn note_ending(&mut self, job: &Job, is_ending: bool) {
+        let entry = (job.finished_at.unwrap_or(job.submitted_at), job.id.clone());
+        match is_ending {
+            true => self.ending.insert(entry),
+            false => self.ending.remove(&entry),
+        };
+    }
+
+    /// When the next scheduled job is due, the next lease runs out or the next alarm goes; at once while jobs wait for
+    /// some that ended badly.
     pub(super) fn next_at(&self) -> Option<Timestamp> {
         let first = |set: &BTreeSet<(Timestamp, JobId)>| set.first().map(|(at, _)| *at);
-        [first(&self.scheduled), first(&self.leases), first(&self.alarms)]
+        [&self.scheduled, &self.leases, &self.alarms, &self.ending]
+            .map(first)
             .into_iter()
             .flatten()
             .min()

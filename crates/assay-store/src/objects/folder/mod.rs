@@ -5,6 +5,7 @@
 mod upload;
 
 use std::fs::File;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io;
 use std::path::Path as FilePath;
 use std::sync::Arc;
@@ -70,7 +71,8 @@ impl DurableFolder {
         Ok(Self {
             files: Arc::new(files),
             root: root.into(),
-            writes: Arc::new(AtomicU64::new(0)),
+            // By chance, as processes in containers have one number, and a process may open the folder twice.
+            writes: Arc::new(AtomicU64::new(RandomState::new().build_hasher().finish())),
         })
     }
 

@@ -72,6 +72,9 @@ async fn remove(desk: &mut Desk, id: &JobId) -> Fallible<Vec<String>> {
     if !row.job.state.is_terminal() {
         return Err(refusals::unfinished(id, row.job.state).into());
     }
+    if row.is_ending {
+        return Err(refusals::still_waited_for(id).into());
+    }
     let object = remove_result(desk, &mut row).await?;
     remove_record(desk, &row).await?;
     Ok(object.into_iter().collect())

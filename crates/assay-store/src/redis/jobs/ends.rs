@@ -11,24 +11,108 @@ use crate::redis::failure::{Fallible, Fault};
 use crate::redis::outbox;
 use crate::refusals;
 
+/// What follows from ends and is not done yet.
+#[derive(Default)]
+struct Next {
+    /// Those who shared a run, and how they end.
+    answered: VecDeque<(JobId, End)>,
+    /// Jobs that ended badly, for which others wait.
+    fallen: Vec<Fallen>,
+}
+
+struct Fallen {
+    id: JobId,
+    /// Those who wait, when they were looked for.
+    waiting: Option<VecDeque<JobId>>,
+}
+
+impl Fallen {
+    fn new(id: JobId) -> Self {
+        Self { id, waiting: None }
+    }
+}
+
 /// Ends a job, and whatever must end with it.
 pub(super) async fn settle(desk: &mut Desk, row: Row, end: End) -> Fallible<Job> {
     let row = end_one(desk, row, end).await?;
-    let mut next = VecDeque::new();
+    let mut next = Next::default();
     follow_up(desk, &row, &mut next).await?;
     settle_next(desk, next).await?;
     Ok(row.job)
 }
 
-/// Ends those who end with another job, and whatever must end with them; each once, though it is named by many.
-async fn settle_next(desk: &mut Desk, mut next: VecDeque<(JobId, End)>) -> Fallible<()> {
-    while let Some((id, end)) = next.pop_front() {
-        let other = desk.known(&id).await?;
-        if other.job.state.is_terminal() {
+/// Goes on with ending those who wait for jobs that ended badly. What another process has done meanwhile is left out.
+pub(super) async fn go_on(desk: &mut Desk, ids: &[JobId]) -> Fallible<()> {
+    let mut next = Next::default();
+    for id in ids {
+        if desk.find(id).await?.is_some_and(|row| row.is_ending) {
+            next.fallen.push(Fallen::new(id.clone()));
+        }
+    }
+    // The first ones are taken first.
+    next.fallen.reverse();
+    settle_next(desk, next).await
+}
+
+/// Ends those who end with another job, and whatever must end with them; each once, though it is named by many. Of those
+/// who wait for jobs that ended badly only so many, and the jobs for which others wait still are marked.
+async fn settle_next(desk: &mut Desk, mut next: Next) -> Fallible<()> {
+    let mut left = desk.store.settings.max_together;
+    loop {
+        if let Some((id, end)) = next.answered.pop_front() {
+            end_other(desk, &id, end, &mut next).await?;
             continue;
         }
-        let other = end_one(desk, other, end).await?;
-        follow_up(desk, &other, &mut next).await?;
+        let Some(fallen) = next.fallen.last_mut() else {
+            return Ok(());
+        };
+        let parent = fallen.id.clone();
+        if fallen.waiting.is_none() {
+            fallen.waiting = Some(waiting_for(desk, &parent, left).await?);
+        }
+        let waiting = fallen.waiting.get_or_insert_default();
+        if left == 0 && !waiting.is_empty() {
+            break;
+        }
+        let Some(child) = waiting.pop_front() else {
+            next.fallen.pop();
+            mark(desk, &parent, false).await?;
+            continue;
+        };
+        left = left.saturating_sub(1);
+        let error = refusals::failed_dependency(&desk.known(&parent).await?.job);
+        end_other(desk, &child, End::failed(error), &mut next).await?;
+    }
+    for fallen in next.fallen {
+        let is_done = fallen.waiting.is_some_and(|waiting| waiting.is_empty());
+        mark(desk, &fallen.id, !is_done).await?;
+    }
+    Ok(())
+}
+
+async fn end_other(desk: &mut Desk, id: &JobId, end: End, next: &mut Next) -> Fallible<()> {
+    let other = desk.known(id).await?;
+    if other.job.state.is_terminal() {
+        return Ok(());
+    }
+    let other = end_one(desk, other, end).await?;
+    follow_up(desk, &other, next).await
+}
+
+/// Those who wait for a job; the first of them are read.
+async fn waiting_for(desk: &mut Desk, parent: &JobId, most: usize) -> Fallible<VecDeque<JobId>> {
+    desk.load([parent]).await?;
+    let mut waiting: VecDeque<JobId> = desk.children(parent).await?.into();
+    waiting.retain(|id| !desk.has_ended(id));
+    desk.load(waiting.iter().take(most)).await?;
+    Ok(waiting)
+}
+
+/// Says of an ended job whether those who wait for it have still to end.
+pub(super) async fn mark(desk: &mut Desk, id: &JobId, is_ending: bool) -> Fallible<()> {
+    let row = desk.known(id).await?;
+    if row.is_ending != is_ending {
+        desk.keep(Row { is_ending, ..row });
     }
     Ok(())
 }
@@ -47,7 +131,7 @@ async fn end_one(desk: &mut Desk, mut row: Row, end: End) -> Fallible<Row> {
 }
 
 /// What an end means for others: those who end too go into `next`.
-async fn follow_up(desk: &mut Desk, row: &Row, next: &mut VecDeque<(JobId, End)>) -> Fallible<()> {
+async fn follow_up(desk: &mut Desk, row: &Row, next: &mut Next) -> Fallible<()> {
     tell_children(desk, row, next).await?;
     let followers = desk.followers(&row.job.id).await?;
     if followers.is_empty() {
@@ -55,7 +139,8 @@ async fn follow_up(desk: &mut Desk, row: &Row, next: &mut VecDeque<(JobId, End)>
     }
     desk.load(&followers).await?;
     let (answered, others) = answered(desk, &row.job, followers).await?;
-    next.extend(answered.into_iter().map(|id| (id, End::answered(&row.job))));
+    next.answered
+        .extend(answered.into_iter().map(|id| (id, End::answered(&row.job))));
     if others.is_empty() {
         return Ok(());
     }
@@ -73,14 +158,16 @@ async fn answered(desk: &mut Desk, job: &Job, followers: Vec<JobId>) -> Fallible
     Ok((answered, others))
 }
 
-async fn tell_children(desk: &mut Desk, row: &Row, next: &mut VecDeque<(JobId, End)>) -> Fallible<()> {
+async fn tell_children(desk: &mut Desk, row: &Row, next: &mut Next) -> Fallible<()> {
     let children = desk.children(&row.job.id).await?;
+    if row.job.state != State::Succeeded {
+        if !children.is_empty() {
+            next.fallen.push(Fallen::new(row.job.id.clone()));
+        }
+        return Ok(());
+    }
     desk.load(&children).await?;
     for id in children {
-        if row.job.state != State::Succeeded {
-            next.push_back((id, End::failed(refusals::failed_dependency(&row.job))));
-            continue;
-        }
         let mut child = desk.known(&id).await?;
         child.parents.remove(&row.job.id);
         if child.parents.is_empty() {
@@ -151,7 +238,7 @@ pub(super) async fn hand_over(desk: &mut Desk, row: Row, held: Held, followers: 
     let started_at = row.job.started_at.unwrap_or(desk.now);
     desk.write_attempt(&row, &held, Some((AttemptOutcome::Canceled, None, Usage::default())))?;
     let row = end_one(desk, row, End::canceled()).await?;
-    let mut next = VecDeque::new();
+    let mut next = Next::default();
     tell_children(desk, &row, &mut next).await?;
     desk.load(followers).await?;
     let mut heir = take_lead(desk, followers, row.digest.clone()).await?;

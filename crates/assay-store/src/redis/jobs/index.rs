@@ -120,6 +120,9 @@ fn ended(keys: &Keys, row: &Row, entries: &mut Entries) {
     if let Some(at) = forget_at {
         entries.insert((keys.forget(), id()), Entry::Score(at.0));
     }
+    if let Some(at) = job.finished_at.filter(|_| row.is_ending) {
+        entries.insert((keys.ending(), id()), Entry::Score(at.0));
+    }
     if let Some(at) = job.expires_at {
         entries.insert((keys.expiry(), id()), Entry::Score(at.0));
     }

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use assay_core::{Attempt, DatasetName, JobId, Pause, ResultData, State, Timestamp, Usage, UserName};
+use assay_core::{Attempt, DatasetName, Job, JobId, Pause, ResultData, State, Timestamp, Usage, UserName};
 use redis::Value;
 
+use super::ends;
 use super::pauses;
 use super::row::{Held, Row, parsed};
 use super::shares::{self, FIELDS, Numbers, own_limits};
@@ -96,6 +97,7 @@ fn item_of(row: Row, mut attempts: Vec<Attempt>) -> JobItem {
         held,
         idempotency_key: _,
         dataset,
+        is_ending: _,
     } = row;
     attempts.sort_by_key(|attempt| attempt.fence);
     let named: BTreeSet<String> = datasets_of(&job.spec).iter().map(DatasetName::folded).collect();
@@ -163,6 +165,22 @@ async fn write(desk: &mut Desk, items: &[JobItem]) -> Fallible<()> {
         desk.step.sadd(&keys.analyses(), item.job.spec.analysis.as_str());
         if !is_known(desk, &row).await? {
             desk.keep(row);
+        }
+    }
+    mark_ending(desk, items).await
+}
+
+/// Marks jobs that ended badly in the store before while others waited still. Who waits may come before or after.
+async fn mark_ending(desk: &mut Desk, items: &[JobItem]) -> Fallible<()> {
+    let fell = |job: &Job| matches!(job.state, State::Failed | State::Canceled);
+    for item in items {
+        for parent in &item.parents {
+            if desk.find(parent).await?.is_some_and(|row| fell(&row.job)) {
+                ends::mark(desk, parent, true).await?;
+            }
+        }
+        if fell(&item.job) && desk.related(&item.job.id).1 > 0 {
+            ends::mark(desk, &item.job.id, true).await?;
         }
     }
     Ok(())

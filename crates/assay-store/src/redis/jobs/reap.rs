@@ -4,13 +4,13 @@
 
 use assay_core::{AttemptOutcome, JobId, Progress, Reaped, Result, State, Timestamp, Usage};
 
-use super::ends::settle;
+use super::ends::{self, settle};
 use super::moves::{Ending, end_attempt, is_hurried, requeue, run_anew};
 use super::row::parsed;
 use crate::ends::{End, Stop};
 use crate::redis::RedisStore;
 use crate::redis::desk::Desk;
-use crate::redis::failure::Fallible;
+use crate::redis::failure::{Fallible, Fault};
 use crate::refusals;
 use crate::rules::MAX_MOVES;
 
@@ -46,9 +46,28 @@ impl RedisStore {
             });
             reaped.lost += u64::from(is_moved.await?);
         }
+        self.end_the_rest().await?;
         self.unpark_forgotten().await?;
         reaped.next_at = self.next_at().await.map_err(|fault| fault.into_error(ATTEMPTED))?;
         Ok(reaped)
+    }
+
+    /// Ends some of those who wait for jobs that ended badly.
+    async fn end_the_rest(&self) -> Result<()> {
+        let ids = self.up_to_now(&self.inner.keys.ending()).await?;
+        let ids = ids.as_slice();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let gone_on = self.attempt(ids, |mut desk| async move {
+            let done = ends::go_on(&mut desk, ids).await;
+            (desk, done)
+        });
+        match gone_on.await {
+            // Others are at it.
+            Ok(()) | Err(Fault::Overtaken) => Ok(()),
+            Err(fault) => Err(fault.into_error(ATTEMPTED)),
+        }
     }
 
     /// Members of a sorted set whose time has come, the longest due first.
@@ -79,11 +98,12 @@ impl RedisStore {
         Ok(jobs.into_iter().map(|(_, id)| id).collect())
     }
 
-    /// When the next scheduled job is due, the next lease runs out or the next alarm goes.
+    /// When the next scheduled job is due, the next lease runs out or the next alarm goes; at once while jobs wait for
+    /// some that ended badly.
     async fn next_at(&self) -> Fallible<Option<Timestamp>> {
         let keys = &self.inner.keys;
         let mut pipeline = redis::pipe();
-        for key in [keys.scheduled(), keys.leases(), keys.alarms()] {
+        for key in [keys.scheduled(), keys.leases(), keys.alarms(), keys.ending()] {
             pipeline.cmd("ZRANGE").arg(key).arg(0).arg(0).arg("WITHSCORES");
         }
         let firsts: Vec<Vec<(String, i64)>> = self.inner.connection.pipe(&pipeline).await?;

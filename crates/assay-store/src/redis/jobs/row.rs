@@ -49,6 +49,8 @@ pub(in crate::redis) struct Row {
     pub idempotency_key: Option<String>,
     /// The data set that it wrote or was to write, when it turned out at its end only.
     pub dataset: Option<DatasetName>,
+    /// It has ended badly, and of those who waited for it some have still to end.
+    pub is_ending: bool,
 }
 
 /// A field and its value; none when the hash has no such field.
@@ -67,6 +69,7 @@ impl Row {
             held: None,
             idempotency_key: None,
             dataset: None,
+            is_ending: false,
         })
     }
 
@@ -106,6 +109,7 @@ impl Row {
             held,
             idempotency_key,
             dataset,
+            is_ending,
         } = self;
         let Progress {
             stage,
@@ -163,6 +167,7 @@ impl Row {
             ("charged_ms", text(held.as_ref().map(|held| held.charged_ms))),
             ("told_at", at(held.as_ref().and_then(|held| held.told_at))),
             ("idempotency_key", idempotency_key.clone()),
+            ("ending", text(is_ending.then_some(1))),
         ])
     }
 
@@ -225,6 +230,7 @@ impl Row {
             held,
             idempotency_key: fields.get("idempotency_key")?,
             dataset: fields.get("dataset")?,
+            is_ending: fields.get::<u8>("ending")?.is_some(),
         }))
     }
 }

@@ -218,6 +218,12 @@ impl Desk {
         Ok(found.ok_or_else(|| refusals::unknown_job(id))?)
     }
 
+    /// Whether a job on the sheet is to have ended.
+    pub(in crate::redis) fn has_ended(&self, id: &JobId) -> bool {
+        let after = self.sheet.jobs.get(id).and_then(|page| page.after.as_ref());
+        after.is_some_and(|row| row.job.state.is_terminal())
+    }
+
     /// A job that others refer to; when it is not there it has just gone.
     pub(in crate::redis) async fn known(&mut self, id: &JobId) -> Fallible<Row> {
         self.find(id).await?.ok_or(Fault::Overtaken)

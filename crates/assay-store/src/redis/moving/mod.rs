@@ -11,7 +11,9 @@ use std::sync::Arc;
 use assay_core::{Finding, Queue as _, Result, SigningSecret, Timestamp, UserName};
 use async_trait::async_trait;
 
-use crate::moving::{HookItem, Item, Kind, Mark, Numbers, PAGE_ITEMS, Page, ScheduleItem, Side};
+use crate::moving::{
+    HookItem, Item, Kind, Mark, Numbers, PAGE_ITEMS, Page, Role, ScheduleItem, Side, overtaken, refuse_filled,
+};
 use crate::objects::Objects;
 use crate::redis::desk::Desk;
 use crate::redis::failure::Fallible;
@@ -56,23 +58,23 @@ impl RedisSide {
 
 impl Inner {
     pub(super) async fn find_mark(&self) -> Fallible<Option<Mark>> {
-        let text = self.field(&self.keys.moving(), "mark").await?;
-        Ok(text.as_deref().map(serde_json::from_str).transpose()?)
+        Ok(self.stored_mark().await?.map(|(_, mark)| mark))
     }
 
-    async fn put_mark(&self, mark: Option<&Mark>) -> Fallible<()> {
-        let key = self.keys.moving();
-        match mark {
-            Some(mark) => {
-                // From now on steps of this process are those of the move.
-                let _ = self.moving.set(mark.id.clone());
-                let mut command = redis::cmd("HSET");
-                command.arg(key).arg("id").arg(&mark.id);
-                command.arg("mark").arg(serde_json::to_string(mark)?);
-                self.connection.query(&command).await
-            }
-            None => self.connection.query(redis::cmd("DEL").arg(key)).await,
-        }
+    /// The mark, and its text.
+    async fn stored_mark(&self) -> Fallible<Option<(String, Mark)>> {
+        let Some(text) = self.field(&self.keys.moving(), "mark").await? else {
+            return Ok(None);
+        };
+        let mark = serde_json::from_str(&text)?;
+        Ok(Some((text, mark)))
+    }
+
+    async fn is_unused(&self) -> Fallible<bool> {
+        let mut command = redis::cmd("EXISTS");
+        command.arg(&self.used());
+        let used: u64 = self.connection.query(&command).await?;
+        Ok(used == 0)
     }
 
     /// The keys of what is there once a store was used.
@@ -188,11 +190,8 @@ impl Side for RedisSide {
     }
 
     async fn is_empty(&self) -> Result<bool> {
-        let inner = &self.store.inner;
-        let mut command = redis::cmd("EXISTS");
-        command.arg(&inner.used());
-        let used: Fallible<u64> = inner.connection.query(&command).await;
-        Ok(used.map_err(|fault| fault.into_error("look whether it is empty"))? == 0)
+        let is_unused = self.store.inner.is_unused().await;
+        is_unused.map_err(|fault| fault.into_error("look whether it is empty"))
     }
 
     async fn mark(&self) -> Result<Option<Mark>> {
@@ -200,9 +199,21 @@ impl Side for RedisSide {
         mark.map_err(|fault| fault.into_error(MARKED))
     }
 
-    async fn put_mark(&self, mark: Option<&Mark>) -> Result<()> {
-        let put = self.store.inner.put_mark(mark).await;
-        put.map_err(|fault| fault.into_error(MARKED))
+    async fn put_mark(&self, before: Option<&Mark>, mark: Option<&Mark>) -> Result<()> {
+        if before.is_some() {
+            self.resume().await?;
+        }
+        self.store
+            .run(MARKED, |mut desk| async move {
+                let done = put_mark(&mut desk, &self.shown, before, mark).await;
+                (desk, done)
+            })
+            .await?;
+        if let Some(mark) = mark {
+            // From now on steps of this process are those of the move.
+            let _ = self.store.inner.moving.set(mark.id.clone());
+        }
+        Ok(())
     }
 
     async fn count(&self, kind: Kind) -> Result<u64> {
@@ -281,6 +292,38 @@ impl RedisSide {
         }
         Ok(())
     }
+}
+
+/// Puts a mark in the place of the one before, which is a condition of the step; and so is that a store is empty which
+/// becomes a target.
+async fn put_mark(desk: &mut Desk, place: &str, before: Option<&Mark>, mark: Option<&Mark>) -> Fallible<()> {
+    let key = desk.store.keys.moving();
+    let stored = desk.store.stored_mark().await?;
+    if stored.as_ref().map(|(_, mark)| mark) != before {
+        return Err(overtaken(place).into());
+    }
+    match stored {
+        Some((text, _)) => desk.step.field_is(&key, "mark", text),
+        None => desk.step.absent(&key),
+    }
+    let Some(mark) = mark else {
+        desk.step.del(&key);
+        return Ok(());
+    };
+    if before.is_none() && mark.role == Role::Target {
+        if !desk.store.is_unused().await? {
+            return Err(refuse_filled(place).into());
+        }
+        for used in desk.store.used() {
+            desk.step.absent(&used);
+        }
+    }
+    let text = serde_json::to_string(mark)?;
+    desk.step.hset_all(
+        &key,
+        &[("id", mark.id.clone().into_bytes()), ("mark", text.into_bytes())],
+    );
+    Ok(())
 }
 
 async fn write(desk: &mut Desk, items: &[Item]) -> Fallible<()> {

@@ -95,6 +95,53 @@ pub async fn what_depends_on_a_canceled_job_fails(scene: Scene) {
     assert_eq!(scene.get(&child).await.error.unwrap().code, Code::DependencyFailed);
 }
 
+pub async fn very_many_that_wait_for_a_failed_job_end_a_part_at_a_time(mut scene: Scene) {
+    scene.bound(|bounds| bounds.max_together = 3);
+    let (lease, other) = (scene.running().await, scene.running().await);
+    let mut all = Vec::new();
+    for _ in 0..4 {
+        all.push(child_of(&scene, &[&lease.job]).await);
+    }
+    for place in 0..4 {
+        all.push(child_of(&scene, &[&all[place]]).await);
+    }
+    all.push(child_of(&scene, &[&all[7], &other.job]).await);
+    all.push(child_of(&scene, &[&lease.job, &other.job]).await);
+    scene.jobs().finish(&lease, failed(Code::UnknownColumn)).await.unwrap();
+    // What waits for both waits for the one that failed.
+    scene.jobs().finish(&other, succeeded()).await.unwrap();
+    for ended in [3, 6, 9] {
+        assert_eq!(count_failed(&scene, &all).await, ended);
+        assert!(scene.claim(10).await.is_empty());
+        scene.is_sound().await;
+        if ended == 3 {
+            assert_eq!(refused(scene.changes().remove(&lease.job).await), Code::Conflict);
+        }
+        let late = scene.submitted(|spec| spec.depends_on = vec![lease.job.clone()]).await;
+        assert_eq!(refused(late), Code::DependencyFailed);
+        scene.reopen();
+        let next_at = scene.jobs().reap().await.unwrap().next_at;
+        assert_eq!(next_at, Some(scene.clock_now()).filter(|_| ended < 9));
+    }
+    assert_eq!(count_failed(&scene, &all).await, all.len());
+    scene.is_sound().await;
+    scene.changes().remove(&lease.job).await.unwrap();
+}
+
+async fn count_failed(scene: &Scene, all: &[JobId]) -> usize {
+    let mut failed = 0;
+    for id in all {
+        let job = scene.get(id).await;
+        let code = job.error.map(|error| error.code);
+        match job.state {
+            State::Failed => assert_eq!(code, Some(Code::DependencyFailed)),
+            state => assert_eq!((state, code), (State::Scheduled, None)),
+        }
+        failed += usize::from(job.state == State::Failed);
+    }
+    failed
+}
+
 pub async fn nothing_can_depend_on_what_is_not_there_or_has_failed(scene: Scene) {
     let unknown = JobId::generate(scene.clock_now());
     let error = scene

@@ -7,12 +7,13 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
+use super::one_by_one::compare_one_by_one;
 use super::steps::{Step, crowded_step, step};
 use super::{cases, compare, runtime};
 use crate::redis::{RedisHarness, Server};
 use crate::support::Scene;
 
-fn check(steps: impl Strategy<Value = Step>) {
+fn check<W: Future<Output = ()>>(steps: impl Strategy<Value = Step>, compare: impl Fn(Scene, Vec<Step>) -> W) {
     let server = Arc::new(Server::start());
     let history = Cell::new(0);
     let config = ProptestConfig {
@@ -33,10 +34,15 @@ fn check(steps: impl Strategy<Value = Step>) {
 
 #[test]
 fn the_store_on_redis_agrees_with_its_model() {
-    check(step());
+    check(step(), compare);
+}
+
+#[test]
+fn ends_that_follow_one_by_one_on_redis_agree_with_the_model() {
+    check(step(), compare_one_by_one);
 }
 
 #[test]
 fn identical_jobs_on_redis_agree_with_the_model() {
-    check(crowded_step());
+    check(crowded_step(), compare);
 }

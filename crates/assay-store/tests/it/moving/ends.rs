@@ -82,7 +82,7 @@ const CARRIED: [&str; 34] = [
     "moving",
     "placed",
 ];
-const DERIVED: [&str; 52] = [
+const DERIVED: [&str; 53] = [
     "wakes",
     "job:events",
     "job:children",
@@ -102,6 +102,7 @@ const DERIVED: [&str; 52] = [
     "leases",
     "fences",
     "alarms",
+    "ending",
     "flights",
     "answers",
     "unique",

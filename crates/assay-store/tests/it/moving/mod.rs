@@ -4,7 +4,9 @@ mod ends;
 mod objects;
 mod resume;
 pub mod rich;
+mod rivals;
 mod rounds;
+mod waiting;
 
 use std::path::Path;
 use std::sync::Arc;

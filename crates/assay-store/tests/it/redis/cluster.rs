@@ -158,6 +158,7 @@ impl Harness for ClusterHarness {
             store: StoreSettings {
                 max_waiting: bounds.max_waiting,
                 max_related: bounds.max_related,
+                max_together: bounds.max_together,
                 max_result_bytes: bounds.max_result_bytes,
                 ..StoreSettings::default()
             },

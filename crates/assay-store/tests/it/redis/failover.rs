@@ -48,12 +48,17 @@ impl Site {
         }
     }
 
-    /// The store by the nodes that stay.
-    async fn open(&self, folder: &tempfile::TempDir) -> RedisStore {
-        let stay = (0..self.cluster.0.len()).filter(|place| *place != self.master);
-        let addresses: Vec<String> = stay
-            .map(|place| format!("127.0.0.1:{}", self.cluster.0[place].port))
-            .collect();
+    /// The nodes that stay.
+    fn others(&self) -> Vec<usize> {
+        (0..self.cluster.0.len())
+            .filter(|place| *place != self.master)
+            .collect()
+    }
+
+    /// The store by some of the nodes.
+    async fn open(&self, folder: &tempfile::TempDir, nodes: &[usize]) -> RedisStore {
+        let ports = nodes.iter().map(|place| self.cluster.0[*place].port);
+        let addresses: Vec<String> = ports.map(|port| format!("127.0.0.1:{port}")).collect();
         let settings = RedisSettings {
             tag: TAG.to_owned(),
             timeout: Duration::from_secs(3),
@@ -81,9 +86,9 @@ impl Site {
 }
 
 /// What is asked for before the node goes is there afterwards, and everything goes on.
-async fn goes_on(mut site: Site, lose: impl FnOnce(&mut PortServer)) {
+async fn goes_on(mut site: Site, nodes: &[usize], lose: impl FnOnce(&mut PortServer)) {
     let folder = tempfile::tempdir().unwrap();
-    let store = site.open(&folder).await;
+    let store = site.open(&folder, nodes).await;
     let mut events = store.subscribe();
     let running = submit(&store).await.unwrap();
     hear(&mut events, &running).await;
@@ -112,12 +117,23 @@ async fn goes_on(mut site: Site, lose: impl FnOnce(&mut PortServer)) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_goes_on_at_the_replica_when_its_node_of_a_cluster_dies() {
-    goes_on(Site::start(), PortServer::kill).await;
+    let site = Site::start();
+    let others = site.others();
+    goes_on(site, &others, PortServer::kill).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_goes_on_when_the_only_node_of_its_url_dies() {
+    let site = Site::start();
+    let master = site.master;
+    goes_on(site, &[master], PortServer::kill).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_goes_on_at_the_replica_when_its_node_of_a_cluster_stands_still() {
-    goes_on(Site::start(), |node| {
+    let site = Site::start();
+    let others = site.others();
+    goes_on(site, &others, |node| {
         let stopped = Command::new("kill")
             .args(["-STOP", &node.child.id().to_string()])
             .status();

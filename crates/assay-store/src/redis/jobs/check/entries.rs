@@ -142,6 +142,7 @@ pub(super) fn named(keys: &Keys, key: &str) -> (&'static str, &'static str) {
         "worker" => ("I12", "the jobs of its worker"),
         "unique" => ("I9", "the unique keys"),
         "flights" => ("I4", "the runs that are shared"),
+        "ending" => ("I1", "the ended jobs that others still wait for"),
         "alarms" => ("I4", "the times at which jobs are ended"),
         "jobs" => ("I4", "a list of jobs"),
         _ => ("I4", "an index of ended jobs"),

@@ -43,9 +43,8 @@ fn kind_of(name: &str) -> Kind {
     }
     match name.split_once(':').map_or(name, |(kind, _)| kind) {
         "results" if name != "results" => Kind::Other,
-        "jobs" | "ready" | "scheduled" | "leases" | "alarms" | "forget" | "expiry" | "results" | "answers" | "pins" => {
-            Kind::Sorted
-        }
+        "jobs" | "ready" | "scheduled" | "leases" | "alarms" | "ending" | "forget" | "expiry" | "results"
+        | "answers" | "pins" => Kind::Sorted,
         "worker" | "object" => Kind::Set,
         "fences" | "flights" | "unique" => Kind::Hash,
         "parked" if name != "parked" => Kind::Parked,

@@ -67,6 +67,14 @@ struct Beside {
     told: Option<(State, u64)>,
     /// Unfinished jobs among those that the row refers to.
     unfinished: Vec<JobId>,
+    /// Those that have ended, and will end who waits for them.
+    ending: Vec<JobId>,
+}
+
+impl Beside {
+    fn may_be_waited_for(&self, id: &JobId) -> bool {
+        self.unfinished.contains(id) || self.ending.contains(id)
+    }
 }
 
 /// Looks at rows and at what lies beside them.
@@ -107,16 +115,21 @@ async fn read(store: &RedisStore, rows: &[Row]) -> Fallible<Vec<Beside>> {
         for other in &others {
             pipeline.cmd("HGET").arg(inner.keys.job(other)).arg("finished_at");
             pipeline.cmd("EXISTS").arg(inner.keys.job(other));
+            pipeline.cmd("HEXISTS").arg(inner.keys.job(other)).arg("ending");
         }
         let mut found = inner.connection.pipe::<Vec<redis::Value>>(&pipeline).await?.into_iter();
         let attempts: Vec<String> = super::super::take(&mut found)?;
         let numbers: Vec<u64> = super::super::take(&mut found)?;
-        let mut unfinished = Vec::new();
+        let (mut unfinished, mut ending) = (Vec::new(), Vec::new());
         for other in others {
             let finished: Option<i64> = super::super::take(&mut found)?;
             let exists: bool = super::super::take(&mut found)?;
+            let is_ending: bool = super::super::take(&mut found)?;
             if exists && finished.is_none() {
                 unfinished.push(other.clone());
+            }
+            if is_ending {
+                ending.push(other.clone());
             }
         }
         let attempts = attempts.iter().map(|json| serde_json::from_str(json));
@@ -124,6 +137,7 @@ async fn read(store: &RedisStore, rows: &[Row]) -> Fallible<Vec<Beside>> {
             attempts: attempts.collect::<Result<_, _>>()?,
             told: last_told(store, &numbers).await?,
             unfinished,
+            ending,
         });
     }
     Ok(beside)
@@ -168,7 +182,10 @@ fn breaches(row: &Row, beside: &Beside) -> Vec<Breach> {
             Breach::Leader,
             row.leader().is_some_and(|leader| !is_unfinished(leader)),
         ),
-        (Breach::Parents, !row.parents.iter().all(is_unfinished)),
+        (
+            Breach::Parents,
+            !row.parents.iter().all(|id| beside.may_be_waited_for(id)),
+        ),
         (Breach::OpenAttempt, open != held),
         (
             Breach::TwoSuccesses,
@@ -215,7 +232,7 @@ fn repair(desk: &mut Desk, mut row: Row, beside: &Beside, broken: &[Breach]) -> 
     if broken.contains(&Breach::Leader) {
         row.job.shares = None;
     }
-    row.parents.retain(|parent| beside.unfinished.contains(parent));
+    row.parents.retain(|parent| beside.may_be_waited_for(parent));
     if row.parents.is_empty() && broken.contains(&Breach::Parents) && row.job.run_at.is_none() {
         row.job.state = State::Queued;
     }
