@@ -20,6 +20,9 @@ const LEFT_OUT_SHOWN: usize = 50;
 const VALUE: &str = "value";
 /// So many characters of the name of a key are shown.
 const NAME_SHOWN: usize = 200;
+/// Members of one record. A data set has no room for very many different ones, and one odd key should not keep the others
+/// out.
+const MAX_MEMBERS: usize = 100_000;
 /// Integers up to here are written without a fraction.
 const WHOLE: f64 = 9_007_199_254_740_992.0;
 
@@ -80,7 +83,7 @@ impl Records {
     fn put_value(&mut self, line: &mut Line, value: KeyValue) -> Result<(), &'static str> {
         match value {
             KeyValue::String(bytes) => {
-                self.put_string(line, &bytes);
+                self.put_string(line, &bytes)?;
                 self.counts.strings += 1;
             }
             KeyValue::Hash(fields) => {
@@ -112,28 +115,31 @@ impl Records {
     }
 
     /// What is no JSON document or list is text.
-    fn put_string(&mut self, line: &mut Line, bytes: &[u8]) {
+    fn put_string(&mut self, line: &mut Line, bytes: &[u8]) -> Result<(), &'static str> {
         let text = line.decode(bytes);
         match text.trim_start().as_bytes().first() {
             Some(b'{') => {
                 if let Ok(members) = rules::members(&text) {
+                    refuse_very_many(members.len())?;
                     for (name, value) in members {
                         let value = in_one_line(value.get());
                         let name = line.push_member(&name, &value);
                         self.typing.see_json(&name, &value);
                     }
-                    return;
+                    return Ok(());
                 }
             }
             Some(b'[') => {
                 if let Ok(list) = serde_json::from_str::<&RawValue>(&text) {
-                    return self.put_json(line, &in_one_line(list.get()));
+                    self.put_json(line, &in_one_line(list.get()));
+                    return Ok(());
                 }
             }
             _ => {}
         }
         line.push(VALUE, &Value::from(&*text).to_string());
         self.typing.see_text(VALUE, &text);
+        Ok(())
     }
 
     fn put_json(&mut self, line: &mut Line, json: &str) {
@@ -142,6 +148,7 @@ impl Records {
     }
 
     fn put_fields(&mut self, line: &mut Line, fields: &[(Vec<u8>, Vec<u8>)]) -> Result<(), &'static str> {
+        refuse_very_many(fields.len())?;
         for (name, value) in fields {
             let name = str::from_utf8(name).map_err(|_| "the name of a field is not UTF-8")?;
             let value = line.decode(value);
@@ -210,6 +217,13 @@ impl Records {
             "strings": strings, "hashes": hashes, "lists": lists, "sets": sets, "sorted_sets": sorted_sets,
             "left_out": left_out, "reasons": reasons, "renamed": renamed,
         })
+    }
+}
+
+fn refuse_very_many(members: usize) -> Result<(), &'static str> {
+    match members > MAX_MEMBERS {
+        true => Err("it has more than 100,000 members"),
+        false => Ok(()),
     }
 }
 
@@ -311,9 +325,9 @@ mod tests {
 
     #[test]
     fn a_member_that_comes_very_often_is_called_the_same_each_time() {
-        let document = vec!["\"key\":1"; 200_000].join(",");
+        let document = vec!["\"key\":1"; 100_000].join(",");
         let text = record(KeyValue::String(format!("{{{document}}}").into_bytes()));
-        assert_eq!(text.matches(r#","key_":1"#).count(), 200_000);
+        assert_eq!(text.matches(r#","key_":1"#).count(), 100_000);
     }
 
     #[test]
@@ -343,6 +357,22 @@ mod tests {
         assert_eq!((&report["left_out"], &report["lists"]), (&json!(2), &json!(1)));
         assert_eq!(report["reasons"][0], json!({"key": "s", "reason": "it is a stream"}));
         assert_eq!(records.count(), 1);
+    }
+
+    #[test]
+    fn a_key_with_very_many_members_is_left_out() {
+        let fields: Vec<_> = (0..=MAX_MEMBERS)
+            .map(|n| (n.to_string().into_bytes(), Vec::new()))
+            .collect();
+        let members: Vec<String> = (0..=MAX_MEMBERS).map(|n| format!("\"{n}\":1")).collect();
+        let document = format!("{{{}}}", members.join(",")).into_bytes();
+        for value in [KeyValue::Hash(fields), KeyValue::String(document)] {
+            let mut records = Records::default();
+            assert_eq!(make(&mut records, "a:1", value), None);
+            let report = records.report();
+            assert_eq!(report["reasons"][0]["reason"], "it has more than 100,000 members");
+            assert_eq!(records.count(), 0);
+        }
     }
 
     #[test]

@@ -110,5 +110,6 @@ pub(super) fn remove_record(desk: &mut Desk<'_>, id: &JobId) -> Fallible<()> {
     ] {
         desk.connection.prepare_cached(sql)?.execute([id.as_str()])?;
     }
+    desk.scheduler.forget_ending(id);
     Ok(())
 }

@@ -173,6 +173,11 @@ impl Scheduler {
         };
     }
 
+    /// Forgets a job that is removed.
+    pub(super) fn forget_ending(&mut self, id: &JobId) {
+        self.ending.retain(|(_, other)| other != id);
+    }
+
     /// When the next scheduled job is due, the next lease runs out or the next alarm goes; at once while jobs wait for
     /// some that ended badly.
     pub(super) fn next_at(&self) -> Option<Timestamp> {

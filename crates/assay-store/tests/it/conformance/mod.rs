@@ -207,6 +207,7 @@ macro_rules! conformance {
             what_depends_on_a_failed_job_fails_with_all_that_depends_on_it,
             what_depends_on_a_canceled_job_fails,
             very_many_that_wait_for_a_failed_job_end_a_part_at_a_time,
+            a_canceled_job_is_removed_when_those_who_wait_were_canceled_too,
             nothing_can_depend_on_what_is_not_there_or_has_failed,
             so_many_jobs_and_no_more_wait_for_one,
             a_waiting_child_can_be_canceled,

@@ -128,6 +128,26 @@ pub async fn very_many_that_wait_for_a_failed_job_end_a_part_at_a_time(mut scene
     scene.changes().remove(&lease.job).await.unwrap();
 }
 
+pub async fn a_canceled_job_is_removed_when_those_who_wait_were_canceled_too(mut scene: Scene) {
+    scene.bound(|bounds| bounds.max_together = 1);
+    let parent = scene.submit().await;
+    let children = [child_of(&scene, &[&parent]).await, child_of(&scene, &[&parent]).await];
+    scene.jobs().cancel(&parent).await.unwrap();
+    for child in &children {
+        if scene.state(child).await == State::Scheduled {
+            scene.jobs().cancel(child).await.unwrap();
+        }
+    }
+    // A store may say that it has not looked yet whether somebody waits.
+    let removed = scene.changes().remove(&parent).await;
+    assert_eq!(scene.jobs().reap().await.unwrap().next_at, None);
+    if removed.is_err() {
+        assert_eq!(refused(removed), Code::Conflict);
+        scene.changes().remove(&parent).await.unwrap();
+    }
+    scene.is_sound().await;
+}
+
 async fn count_failed(scene: &Scene, all: &[JobId]) -> usize {
     let mut failed = 0;
     for id in all {
