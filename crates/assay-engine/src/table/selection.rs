@@ -1,23 +1,20 @@
 //! The rows of a part that are not deleted, as Parquet readers take it.
 
 use assay_core::RowSet;
-use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
+use parquet::arrow::arrow_reader::RowSelection;
 
 /// The rows below `rows` that are not in `deleted`.
 pub(crate) fn of_live_rows(rows: u64, deleted: &RowSet) -> RowSelection {
     // A part has fewer rows than 32 bits count.
     let rows = usize::try_from(rows).unwrap_or(usize::MAX);
-    let mut selectors = Vec::new();
+    let deleted = deleted.runs().map(|(first, last)| (first as usize, last as usize + 1));
     let mut next = 0;
-    for (first, last) in deleted.runs() {
-        let (first, after) = ((first as usize).min(rows), (last as usize + 1).min(rows));
-        selectors.push(RowSelector::select(first - next));
-        selectors.push(RowSelector::skip(after - first));
-        next = after;
-    }
-    selectors.push(RowSelector::select(rows - next));
-    // It leaves out those of no rows and joins their neighbors.
-    RowSelection::from(selectors)
+    let live = deleted.chain([(rows, rows)]).map(|(first, after)| {
+        let live = next..first.min(rows);
+        next = after.min(rows);
+        live
+    });
+    RowSelection::from_consecutive_ranges(live, rows)
 }
 
 /// Whether so few rows are selected that reading single pages is worth knowing where they are.
