@@ -35,7 +35,6 @@ pub struct IndexFile {
 /// A part in a version: without the rows that are deleted there.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LivePart {
-    #[serde(flatten)]
     pub part: Part,
     /// The version that added it.
     pub added: Version,

@@ -1,4 +1,5 @@
-//! Frames on the pipe between the server and an engine process: a length in four bytes (big endian), then JSON.
+//! Frames on the pipe between the server and an engine process: a length in four bytes (big endian), then
+//! MessagePack, where texts and bytes are as they are.
 
 use std::io::Read;
 
@@ -15,7 +16,9 @@ const MAX_FRAME_BYTES: u32 = 256 << 20;
 /// When the value cannot be serialized or the pipe is closed.
 pub async fn write_frame<T: Serialize>(to: &mut (impl AsyncWrite + Unpin), value: &T) -> std::io::Result<()> {
     let mut bytes = vec![0; 4];
-    serde_json::to_writer(&mut bytes, value)?;
+    // With the names of members, as absent ones are left out.
+    let mut serializer = rmp_serde::Serializer::new(&mut bytes).with_struct_map();
+    value.serialize(&mut serializer).map_err(std::io::Error::other)?;
     let length = u32::try_from(bytes.len() - 4)
         .ok()
         .filter(|length| *length <= MAX_FRAME_BYTES);
@@ -36,7 +39,7 @@ pub async fn read_frame<T: DeserializeOwned>(from: &mut (impl AsyncRead + Unpin)
     }
     let mut body = vec![0; length(head)?];
     from.read_exact(&mut body).await?;
-    Ok(Some(serde_json::from_slice(&body)?))
+    decoded(&body).map(Some)
 }
 
 /// As [`read_frame`], for a thread that may wait.
@@ -50,7 +53,11 @@ pub fn read_frame_blocking<T: DeserializeOwned>(from: &mut impl Read) -> std::io
     }
     let mut body = vec![0; length(head)?];
     from.read_exact(&mut body)?;
-    Ok(Some(serde_json::from_slice(&body)?))
+    decoded(&body).map(Some)
+}
+
+fn decoded<T: DeserializeOwned>(body: &[u8]) -> std::io::Result<T> {
+    rmp_serde::from_slice(body).map_err(|cause| std::io::Error::new(std::io::ErrorKind::InvalidData, cause))
 }
 
 /// Whether there was something to read before the end.
@@ -89,12 +96,12 @@ mod tests {
 
     #[test]
     fn a_thread_may_wait_for_frames() {
-        let bytes: &[u8] = &[0, 0, 0, 1, b'7', 0, 0, 0, 3, b'"', b'a', b'"', 0, 0];
+        let bytes: &[u8] = &[0, 0, 0, 1, 7, 0, 0, 0, 2, 0xa1, b'a', 0, 0];
         let mut from = bytes;
         assert_eq!(read_frame_blocking::<i32>(&mut from).unwrap(), Some(7));
         assert_eq!(read_frame_blocking::<String>(&mut from).unwrap().unwrap(), "a");
         assert_eq!(read_frame_blocking::<i32>(&mut from).unwrap(), None);
-        assert!(read_frame_blocking::<String>(&mut &bytes[5..11]).is_err());
+        assert!(read_frame_blocking::<String>(&mut &bytes[5..10]).is_err());
     }
 
     #[tokio::test]

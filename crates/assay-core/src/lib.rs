@@ -22,6 +22,7 @@ pub mod names;
 mod notice;
 pub mod number;
 mod objects;
+mod octets;
 mod order;
 mod ports;
 mod queue;

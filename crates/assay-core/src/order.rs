@@ -146,7 +146,7 @@ pub struct Order {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "task", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum Task {
     /// Finds out whether the analysis could start: names, types, SQL. Runs nothing.
     Check {
@@ -336,7 +336,7 @@ pub enum EngineReply {
     reason = "one exists for each order, and it is moved a few times"
 )]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "completion", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum Completion {
     /// Of a check.
     Checked,

@@ -32,7 +32,7 @@ pub struct ResultSet {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ResultData {
-    Inline(#[serde(with = "as_base64")] Vec<u8>),
+    Inline(#[serde(with = "crate::octets")] Vec<u8>),
     Object { path: String, checksum: String },
 }
 
@@ -100,22 +100,5 @@ impl FromStr for Format {
                 Error::new(Code::UnsupportedFormat, format!("format `{text}` is not known"))
                     .hint("use `json`, `ndjson`, `csv`, `parquet` or `arrow`")
             })
-    }
-}
-
-/// Bytes as text inside JSON: the standard alphabet of RFC 4648 §4, with padding.
-mod as_base64 {
-    use base64::Engine as _;
-    use base64::engine::general_purpose::STANDARD;
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    pub fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&STANDARD.encode(bytes))
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
-        STANDARD
-            .decode(String::deserialize(deserializer)?)
-            .map_err(D::Error::custom)
     }
 }

@@ -1,10 +1,12 @@
 //! Sets of rows of a part.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use std::ops::RangeInclusive;
+
 use roaring::RoaringBitmap;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::octets;
 
 /// Rows of a part by number, from 0. Stored in the portable Roaring format.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -68,6 +70,13 @@ impl RowSet {
         self.0.iter()
     }
 
+    /// Those in `range`, rising.
+    pub fn within(&self, range: RangeInclusive<u32>) -> impl Iterator<Item = u32> + '_ {
+        let mut rows = self.0.iter();
+        rows.advance_to(*range.start());
+        rows.take_while(move |row| row <= range.end())
+    }
+
     /// Runs of consecutive rows in the set: first and last of each, rising.
     pub fn runs(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
         // Row by row: to ask the set for its ranges costs a search each, and most rows are deleted singly.
@@ -85,13 +94,18 @@ impl RowSet {
         })
     }
 
+    /// In as few bytes as it takes.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bitmap = self.0.clone();
-        bitmap.optimize();
-        let mut bytes = Vec::with_capacity(bitmap.serialized_size());
+        let mut compact = self.clone();
+        compact.0.optimize();
+        compact.as_it_is()
+    }
+
+    fn as_it_is(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.0.serialized_size());
         // Writing to memory does not fail.
-        let _ = bitmap.serialize_into(&mut bytes);
+        let _ = self.0.serialize_into(&mut bytes);
         bytes
     }
 
@@ -110,15 +124,13 @@ impl FromIterator<u32> for RowSet {
 
 impl Serialize for RowSet {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&STANDARD.encode(self.to_bytes()))
+        octets::serialize(&self.as_it_is(), serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for RowSet {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
-        let bytes = STANDARD.decode(text.as_bytes()).map_err(D::Error::custom)?;
-        Self::from_bytes(&bytes).ok_or_else(|| D::Error::custom("not a set of rows"))
+        Self::from_bytes(&octets::deserialize(deserializer)?).ok_or_else(|| D::Error::custom("not a set of rows"))
     }
 }
 
@@ -135,6 +147,8 @@ mod tests {
         let over_containers: RowSet = (65_000..140_000).chain([200_000, u32::MAX]).collect();
         let runs = [(65_000, 139_999), (200_000, 200_000), (u32::MAX, u32::MAX)];
         assert_eq!(over_containers.runs().collect::<Vec<_>>(), runs);
+        assert_eq!(set.within(4..=9).collect::<Vec<_>>(), [4, 5, 9]);
+        assert_eq!(over_containers.within(140_000..=u32::MAX).count(), 2);
         assert_eq!([0, 3, 4, 10, 80_000].map(|row| set.count_below(row)), [0, 0, 1, 4, 5]);
         let rest = set.complement(10);
         assert_eq!(rest.iter().collect::<Vec<_>>(), [0, 1, 2, 6, 7, 8]);

@@ -15,6 +15,7 @@ use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, Sca
 use datafusion::physical_expr::expressions::{Column, Literal};
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use datafusion::physical_expr_adapter::{PhysicalExprAdapter, PhysicalExprAdapterFactory};
+use parquet::arrow::RowNumber;
 
 use crate::conform;
 use crate::rest::FromRest;
@@ -55,6 +56,10 @@ impl ConformAdapter {
             // A column that only the scan knows, such as one computed while reading.
             return Ok(Arc::new(column.clone()));
         };
+        if wanted.try_extension_type::<RowNumber>().is_ok() {
+            // The part does not hold it, its reader counts.
+            return Ok(Arc::new(Column::new_with_schema(name, &self.part)?));
+        }
         let is_stored = |stored: &Arc<Field>| match kinds::is_document(wanted) {
             true => kinds::is_document(stored),
             false => stored.name() == name && !kinds::is_document(stored),

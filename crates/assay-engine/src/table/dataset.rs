@@ -6,24 +6,25 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
-use assay_core::{LivePart, Result, TableSchema};
+use assay_core::{LivePart, Result};
 use assay_formats::kinds;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::Result as PlanResult;
-use datafusion::common::Statistics;
 use datafusion::common::stats::Precision;
+use datafusion::common::{Result as PlanResult, ScalarValue, Statistics};
 use datafusion::config::TableParquetOptions;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::{CachedParquetFileReaderFactory, ParquetRowSelection};
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::table_schema::TableSchema;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 
 use super::hot::Hot;
+use super::live::{self, LiveRowsExec};
 use super::readers::Readers;
 use super::selection;
 use crate::adapter::ConformAdapterFactory;
@@ -37,17 +38,20 @@ pub(super) struct DatasetTable {
     schema: SchemaRef,
     /// Those with rows that are not deleted.
     parts: Arc<[LivePart]>,
+    /// Whether the deleted rows of each are left out behind the scan.
+    scattered: Arc<[bool]>,
     hot: Arc<[Hot]>,
     rows: u64,
     objects: ObjectStoreUrl,
 }
 
 impl DatasetTable {
-    pub(super) fn new(schema: &TableSchema, parts: &[LivePart], hot: Vec<Hot>) -> Result<Self> {
+    pub(super) fn new(schema: &assay_core::TableSchema, parts: &[LivePart], hot: Vec<Hot>) -> Result<Self> {
         let parts: Arc<[LivePart]> = parts.iter().filter(|live| live.live_rows() > 0).cloned().collect();
         Ok(Self {
             schema: kinds::arrow_schema(schema),
             rows: parts.iter().map(LivePart::live_rows).sum::<u64>() + hot.iter().map(|hot| hot.rows).sum::<u64>(),
+            scattered: selection::scattered(&parts).into(),
             parts,
             hot: hot.into(),
             objects: objects_url()?,
@@ -68,39 +72,32 @@ impl DatasetTable {
         self.rows
     }
 
-    /// How many rows there are and no more: minima and maxima would be those of deleted rows as well.
-    fn statistics_of(&self, rows: u64) -> Statistics {
-        let rows = usize::try_from(rows).map_or(Precision::Absent, Precision::Exact);
-        Statistics::new_unknown(&self.schema).with_num_rows(rows)
+    /// Whether the scan says where its rows are from.
+    fn says_places(&self) -> bool {
+        self.scattered.contains(&true)
     }
 
-    fn part_file(&self, live: &LivePart) -> PartitionedFile {
-        let LivePart {
-            part,
-            added: _,
-            deleted,
-        } = live;
-        let file = PartitionedFile::new(part.path.clone(), part.bytes)
-            .with_statistics(Arc::new(self.statistics_of(live.live_rows())));
-        if deleted.is_empty() {
-            return file;
-        }
-        file.with_extension(ParquetRowSelection::new(selection::of_live_rows(part.rows, deleted)))
-    }
-
-    /// The parts in their order, then the hot records.
-    fn files(&self) -> impl Iterator<Item = PartitionedFile> + '_ {
-        let parts = self.parts.iter().map(|live| self.part_file(live));
-        let hot = self.hot.iter().map(|hot| {
-            let rows = self.statistics_of(hot.rows);
-            hot.file().with_statistics(Arc::new(rows))
+    /// The parts in their order, then the hot records, as files of `table`.
+    fn files(&self, table: &TableSchema) -> impl Iterator<Item = PartitionedFile> {
+        let says_places = self.says_places();
+        let parts = self.parts.iter().zip(&*self.scattered).zip(0..);
+        let parts = parts.map(|((live, is_scattered), number)| {
+            let file = part_file(live, *is_scattered);
+            (file, live.live_rows(), is_scattered.then_some(number))
         });
-        parts.chain(hot)
+        let hot = self.hot.iter().map(|hot| (hot.file(), hot.rows, None));
+        parts.chain(hot).map(move |(file, rows, part)| {
+            let file = file.with_statistics(Arc::new(statistics_of(table, rows)));
+            match says_places {
+                true => file.with_partition_values(vec![ScalarValue::UInt32(part)]),
+                false => file,
+            }
+        })
     }
 
     /// The files in their order, cut into at most `count` runs of about the same size.
-    fn groups(&self, count: usize) -> Vec<FileGroup> {
-        let all: Vec<PartitionedFile> = self.files().collect();
+    fn groups(&self, table: &TableSchema, count: usize) -> Vec<FileGroup> {
+        let all: Vec<PartitionedFile> = self.files(table).collect();
         let total: u64 = all.iter().map(|file| file.object_meta.size).sum();
         let share = total.div_ceil(count.max(1) as u64).max(1);
         let mut groups = Vec::new();
@@ -121,6 +118,24 @@ impl DatasetTable {
     }
 }
 
+fn part_file(live: &LivePart, is_scattered: bool) -> PartitionedFile {
+    let part = &live.part;
+    let file = PartitionedFile::new(part.path.clone(), part.bytes);
+    if live.deleted.is_empty() || is_scattered {
+        return file;
+    }
+    file.with_extension(ParquetRowSelection::new(selection::of_live_rows(
+        part.rows,
+        &live.deleted,
+    )))
+}
+
+/// How many rows there are and no more: minima and maxima would be those of deleted rows as well.
+fn statistics_of(table: &TableSchema, rows: u64) -> Statistics {
+    let rows = usize::try_from(rows).map_or(Precision::Absent, Precision::Exact);
+    Statistics::new_unknown(table.table_schema()).with_num_rows(rows)
+}
+
 #[async_trait]
 impl TableProvider for DatasetTable {
     fn schema(&self) -> SchemaRef {
@@ -132,7 +147,7 @@ impl TableProvider for DatasetTable {
     }
 
     fn statistics(&self) -> Option<Statistics> {
-        Some(self.statistics_of(self.rows))
+        Some(statistics_of(&TableSchema::from(self.schema()), self.rows))
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> PlanResult<Vec<TableProviderFilterPushDown>> {
@@ -162,17 +177,29 @@ impl TableProvider for DatasetTable {
             ..TableParquetOptions::default()
         };
         let readers = Readers::new(CachedParquetFileReaderFactory::new(objects, cache));
-        let source = ParquetSource::new(Arc::clone(&self.schema))
+        let mut columns = projection.map_or_else(|| (0..self.schema.fields().len()).collect(), Clone::clone);
+        let mut table = TableSchema::from(self.schema());
+        let says_places = self.says_places();
+        if says_places {
+            table = live::with_places(&self.schema);
+            columns.extend(self.schema.fields().len()..table.table_schema().fields().len());
+        }
+        let source = ParquetSource::new(table.clone())
             .with_table_parquet_options(options)
             .with_metadata_size_hint(FOOTER_HINT_BYTES)
             .with_parquet_file_reader_factory(Arc::new(readers));
         let config = FileScanConfigBuilder::new(self.objects.clone(), Arc::new(source))
-            .with_file_groups(self.groups(state.config().target_partitions()))
-            .with_statistics(self.statistics_of(self.rows))
-            .with_projection_indices(projection.cloned())?
-            .with_limit(limit)
+            .with_file_groups(self.groups(&table, state.config().target_partitions()))
+            .with_statistics(statistics_of(&table, self.rows))
+            .with_projection_indices(Some(columns))?
+            // Among the rows that a limit would let through, deleted ones would be left out.
+            .with_limit(limit.filter(|_| !says_places))
             .with_expr_adapter(Some(Arc::new(ConformAdapterFactory)))
             .build();
-        Ok(DataSourceExec::from_data_source(config))
+        let scan = DataSourceExec::from_data_source(config);
+        if says_places {
+            return Ok(Arc::new(LiveRowsExec::new(scan, Arc::clone(&self.parts))?));
+        }
+        Ok(scan)
     }
 }

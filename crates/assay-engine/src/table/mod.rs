@@ -2,6 +2,7 @@
 
 mod dataset;
 mod hot;
+mod live;
 mod readers;
 mod selection;
 

@@ -111,6 +111,9 @@ async fn check(parts: i64, is_deleted: impl Fn(i64) -> bool) {
 #[tokio::test]
 async fn deleted_rows_are_in_no_answer() {
     check(2, |n| n % 3 == 0).await;
+    check(3, |n| n % 100 == 7).await;
+    // In the first part scattered, in the second in one run, in the third not at all.
+    check(3, |n| (n < ROWS && n % 50 == 0) || (5_000..7_500).contains(&n)).await;
     check(2, |n| (100..2_000).contains(&n) || n == 5_000).await;
     check(1, |n| n != 2_345).await;
     check(1, |n| !(10..=3_990).contains(&n)).await;
@@ -128,4 +131,38 @@ async fn a_part_without_live_rows_is_not_touched() {
     let (lab, _) = numbers(1, |_| true).await;
     assert_eq!(lab.rows("SELECT n FROM d").await, [json!(null); 0]);
     assert_eq!(lab.rows("SELECT count(*) AS n FROM d").await, [json!({"n": 0})]);
+}
+
+/// Names and members that the scan itself could use.
+#[tokio::test]
+async fn members_of_objects_are_read_alone_and_names_may_be_any() {
+    let mut lab = Lab::new();
+    let field = |name: &str, kind| assay_core::Field {
+        name: name.into(),
+        kind,
+    };
+    let columns: &[(&str, Kind)] = &[
+        ("\u{0}part", Kind::Int64),
+        ("\u{0}row", Kind::Text),
+        ("s", Kind::Struct(vec![field("a", Kind::Int64), field("b", Kind::Text)])),
+    ];
+    let rows = json!([[1, "x", {"a": 10, "b": "p"}], [2, "y", {"a": 20, "b": "q"}], [3, "z", {"a": 40, "b": "r"}]]);
+    lab.dataset("d", &[(columns, rows.clone()), (columns, rows)]).await;
+    delete(&mut lab, 0, 1);
+    assert_eq!(lab.rows("SELECT sum(s.a) AS a FROM d").await, [json!({"a": 120})]);
+    assert_eq!(
+        lab.rows("SELECT s.b AS b FROM d WHERE s.a < 40 ORDER BY b").await,
+        [json!({"b": "p"}), json!({"b": "p"}), json!({"b": "q"})]
+    );
+    let sql = "SELECT sum(\"\u{0}part\") AS p, count(DISTINCT \"\u{0}row\") AS r, min(1 / (s.a - 20)) AS q FROM d";
+    delete(&mut lab, 1, 1);
+    assert_eq!(lab.rows(sql).await, [json!({"p": 8, "r": 2, "q": 0})]);
+    assert_eq!(lab.rows("SELECT count(*) AS n FROM d").await, [json!({"n": 4})]);
+}
+
+fn delete(lab: &mut Lab, part: usize, row: u32) {
+    let InputSource::Dataset { parts, .. } = &mut lab.inputs[0].source else {
+        panic!()
+    };
+    parts[part].deleted.insert(row);
 }

@@ -59,9 +59,17 @@ async fn attributes_without_a_column_are_kept_and_found() {
     let joined = lab.engine.compact(&task_of, &control).await;
     let joined: Vec<LivePart> = joined.unwrap().into_iter().map(live).collect();
     lab.inputs.clear();
-    lab.add_live("d", joined);
+    lab.add_live("d", joined.clone());
     assert_eq!(sums(&lab).await, expected);
     assert_eq!(written(&lab).await[2..], texts);
+
+    let mut without_wide = joined;
+    without_wide[1].deleted.insert(1);
+    lab.inputs.clear();
+    lab.add_live("d", without_wide);
+    let expected = json!({"rows": 3, "a0": 0, "b1": null, "b": 5 + 7, "z": "x", "gone": null});
+    assert_eq!(sums(&lab).await, expected);
+    assert_eq!(written(&lab).await[2..], [&*texts[0], &*texts[2]]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
