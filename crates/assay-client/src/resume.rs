@@ -22,8 +22,8 @@ use crate::{Client, ClientError, Exact, ImportOptions, Job, Result, Upload};
 const BLOCK_BYTES: u64 = 32 << 20;
 /// What is sent at a time of a file when the line is fast, so that it is seldom waited for the server.
 const MAX_BLOCK_BYTES: u64 = 1 << 30;
-/// The line is fast when a block takes less, and twice as much is sent next.
-const FAST_WITHIN: Duration = Duration::from_secs(5);
+/// About so long a block of a file should take.
+const WANTED: Duration = Duration::from_secs(5);
 /// For a block over a slow line.
 const BLOCK_WITHIN: Duration = Duration::from_secs(600);
 /// Tries in a row that bring nothing, after which an upload is given up: about 80 seconds.
@@ -80,11 +80,7 @@ impl Client {
                 return Ok(());
             }
             offset = end;
-            size = if begun.elapsed() < FAST_WITHIN {
-                (2 * size).min(MAX_BLOCK_BYTES)
-            } else {
-                BLOCK_BYTES
-            };
+            size = next_size(block.length(), begun.elapsed());
         }
     }
 
@@ -237,6 +233,12 @@ impl Client {
     }
 }
 
+/// How much of a file is sent next, when so much took so long.
+fn next_size(bytes: u64, taken: Duration) -> u64 {
+    let wanted = bytes as f64 * WANTED.as_secs_f64() / taken.as_secs_f64();
+    (wanted as u64).clamp(BLOCK_BYTES, MAX_BLOCK_BYTES)
+}
+
 type Sent = std::result::Result<(), Failure>;
 
 /// Why an upload went no further.
@@ -365,6 +367,12 @@ impl Source {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn blocks_grow_with_the_speed_of_the_line() {
+        let size = |seconds| next_size(BLOCK_BYTES, Duration::from_secs_f64(seconds)) >> 20;
+        assert_eq!([0.0, 0.1, 1.0, 5.0, 500.0].map(size), [1_024, 1_024, 160, 32, 32]);
+    }
 
     #[tokio::test]
     async fn what_is_sent_again_begins_where_it_broke_off() {

@@ -1,22 +1,25 @@
 //! Loading: bytes go to the server as they are read, so that a file of any size takes little memory.
 
-use std::io::SeekFrom;
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
 
 use assay_core::CommitMode;
-use bytes::{Bytes, BytesMut};
-use futures::{Stream, StreamExt as _, TryFutureExt as _, stream};
+use bytes::Bytes;
+use futures::{FutureExt as _, Stream, StreamExt as _, stream};
 use reqwest::{Body, Method};
-use tokio::fs::File;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncSeekExt as _};
-use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::io::AsyncRead;
+use tokio::sync::{Mutex, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::io::ReaderStream;
 
 use crate::client::read;
 use crate::{Client, ClientError, Exact, Job, Result, Target};
 
 const CHUNK_BYTES: usize = 256 << 10;
+/// What is read at once of a file.
+const PART_CHUNK_BYTES: usize = 1 << 20;
 
 pub(crate) type SharedFile = Arc<Mutex<File>>;
 pub(crate) type Chunks = std::pin::Pin<Box<dyn Stream<Item = std::io::Result<Bytes>> + Send>>;
@@ -43,7 +46,7 @@ impl Upload {
             path: path.display().to_string(),
             source,
         };
-        let file = File::open(path).await.map_err(failed)?;
+        let file = tokio::fs::File::open(path).await.map_err(failed)?;
         let about = file.metadata().await.map_err(failed)?;
         if about.is_dir() {
             return Err(failed(std::io::ErrorKind::IsADirectory.into()));
@@ -54,7 +57,7 @@ impl Upload {
         }
         Ok(Self {
             length: Some(about.len()),
-            origin: Origin::File(Arc::new(Mutex::new(file))),
+            origin: Origin::File(Arc::new(Mutex::new(file.into_std().await))),
         })
     }
 
@@ -101,35 +104,45 @@ impl Upload {
     }
 }
 
-/// `length` bytes of a file, from `begin` on. Who reads has the file alone, to the end or until the stream is dropped.
+/// `length` bytes of a file, from `begin` on, read ahead a little. Who reads has the file alone, to the end or until the
+/// stream is dropped.
 pub(crate) fn part_of(
     file: SharedFile,
     begin: u64,
     length: u64,
 ) -> impl Stream<Item = std::io::Result<Bytes>> + Send + 'static {
     let part = async move {
-        let mut file = file.lock_owned().await;
-        file.seek(SeekFrom::Start(begin)).await?;
-        Ok(stream::try_unfold((file, length), read_on))
+        let file = file.lock_owned().await;
+        let (chunks, part) = mpsc::channel(1);
+        tokio::task::spawn_blocking(move || {
+            if let Err(cause) = read_part(&file, begin, length, &chunks) {
+                // Nobody waits for it any more when this fails.
+                let _ = chunks.blocking_send(Err(cause));
+            }
+        });
+        ReceiverStream::new(part)
     };
-    part.try_flatten_stream()
+    part.flatten_stream()
 }
 
-type Reading = (OwnedMutexGuard<File>, u64);
+type Chunk = std::io::Result<Bytes>;
 
-/// The next bytes of those that are left.
-async fn read_on((mut file, left): Reading) -> std::io::Result<Option<(Bytes, Reading)>> {
-    if left == 0 {
-        return Ok(None);
+fn read_part(mut file: &File, begin: u64, length: u64, chunks: &mpsc::Sender<Chunk>) -> std::io::Result<()> {
+    file.seek(SeekFrom::Start(begin))?;
+    let mut left = length;
+    while left > 0 {
+        let mut chunk = Vec::with_capacity(PART_CHUNK_BYTES);
+        file.take(left.min(PART_CHUNK_BYTES as u64)).read_to_end(&mut chunk)?;
+        if chunk.is_empty() {
+            let reason = "it has become shorter while it was sent";
+            return Err(std::io::Error::new(std::io::ErrorKind::UnexpectedEof, reason));
+        }
+        left -= chunk.len() as u64;
+        if chunks.blocking_send(Ok(chunk.into())).is_err() {
+            break;
+        }
     }
-    let mut chunk = BytesMut::with_capacity(CHUNK_BYTES);
-    (&mut *file).take(left).read_buf(&mut chunk).await?;
-    if chunk.is_empty() {
-        let reason = "it has become shorter while it was sent";
-        return Err(std::io::Error::new(std::io::ErrorKind::UnexpectedEof, reason));
-    }
-    let left = left - chunk.len() as u64;
-    Ok(Some((chunk.freeze(), (file, left))))
+    Ok(())
 }
 
 /// How the bytes are to be read, and what becomes of the records that are there.

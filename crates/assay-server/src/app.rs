@@ -19,8 +19,8 @@ use crate::params;
 use crate::rules::Checkers;
 use crate::wait::Waits;
 
-/// Pieces of uploads that are taken at a time.
-const MAX_APPENDS: usize = 32;
+/// Pieces of uploads that are taken at a time; larger ones count as several.
+pub(crate) const MAX_APPENDS: usize = 32;
 
 /// The ports and what the server is told about itself.
 #[derive(Clone)]

@@ -3,6 +3,9 @@
 //! All there is of one lies in the object store, see `Pieces` in `assay-core`; no server remembers anything, so that any
 //! of them may take the next piece.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use assay_core::{Code, Error, ImportParams, JobSpec, Pieces, Result, UPLOADS, UploadId, UploadedFile, UserName};
 use axum::body::{Body, BodyDataStream};
 use futures::stream::BoxStream;
@@ -11,14 +14,17 @@ use object_store::path::Path;
 use object_store::{ObjectStore as _, ObjectStoreExt as _, PutMode, PutOptions, PutPayload, PutPayloadMut};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use tokio::sync::OwnedSemaphorePermit;
 
-use crate::app::{App, Shared};
+use crate::app::{App, MAX_APPENDS, Shared};
 use crate::asker::Asker;
 use crate::cursor::hex;
 use crate::receive::{empty, next, not_stored, too_large};
 
 /// What is written, and so acknowledged, at once; held in memory until then.
 const PIECE_BYTES: usize = 8 << 20;
+/// As much as so many pieces may become one, where bytes come faster than they are stored.
+const JOINED_PIECES: u32 = 4;
 /// Less than this is copied as it comes.
 const COPIED_BYTES: usize = 64 << 10;
 /// So many pieces an upload may have. They are small only where clients send little at a time.
@@ -166,10 +172,9 @@ pub(crate) async fn are_left(app: &App, asker: &Asker, import: &JobSpec) -> Resu
 /// the body is cut off or does not have its digest; `Overloaded`; those of the store.
 pub(crate) async fn append(app: Shared, upload: Upload, append: Append, body: Body) -> Result<Pieces> {
     let body = body.into_data_stream();
-    let permit = std::sync::Arc::clone(&app.appends).try_acquire_owned();
-    let refused = refusal(&app, &upload, &append).and(permit.map_err(|_| overloaded()));
-    let permit = match refused {
-        Ok(permit) => permit,
+    let turn = Turn::take(&app).ok_or_else(overloaded);
+    let turn = match refusal(&app, &upload, &append).and(turn) {
+        Ok(turn) => turn,
         Err(error) => {
             drain(body).await;
             return Err(error);
@@ -177,8 +182,12 @@ pub(crate) async fn append(app: Shared, upload: Upload, append: Append, body: Bo
     };
     // The client may go away, and what it sent is kept all the same.
     let work = tokio::spawn(async move {
-        let _permit = permit;
         let mut receiver = Receiver {
+            piece_bytes: if append.digest.is_none() {
+                turn.piece_bytes
+            } else {
+                PIECE_BYTES
+            },
             limit: limit(&app, &upload.about),
             count: upload.pieces.pieces.len(),
             offset: append.offset,
@@ -186,6 +195,7 @@ pub(crate) async fn append(app: Shared, upload: Upload, append: Append, body: Bo
             app,
         };
         receiver.receive(body, append.digest.as_deref()).await?;
+        drop(turn);
         let is_complete = append.completes || Some(receiver.offset) == upload.about.length;
         if is_complete {
             complete(&receiver.app, &receiver.id, &upload.about, receiver.offset).await?;
@@ -247,10 +257,37 @@ fn refusal(app: &App, upload: &Upload, append: &Append) -> Result<()> {
     Ok(())
 }
 
+/// The turn to take a body: of two pieces, one is stored while the other comes.
+struct Turn {
+    piece_bytes: usize,
+    _permits: OwnedSemaphorePermit,
+}
+
+impl Turn {
+    /// With large pieces as long as many others can have a turn; `None` when nobody can.
+    fn take(app: &App) -> Option<Self> {
+        let turns = &app.appends;
+        let many = if turns.available_permits() > MAX_APPENDS / 2 {
+            JOINED_PIECES
+        } else {
+            1
+        };
+        let take = |count| {
+            Some(Self {
+                piece_bytes: PIECE_BYTES * count as usize,
+                _permits: Arc::clone(turns).try_acquire_many_owned(count).ok()?,
+            })
+        };
+        take(many).or_else(|| take(1))
+    }
+}
+
 /// Takes the bytes of one body.
 struct Receiver {
     app: Shared,
     id: UploadId,
+    /// What a piece has at most, or a little more.
+    piece_bytes: usize,
     /// Bytes that the upload may have in all.
     limit: u64,
     /// Where the next piece begins.
@@ -260,17 +297,30 @@ struct Receiver {
 }
 
 impl Receiver {
-    /// While one piece is stored, the next comes.
+    /// While one piece is stored, the next comes, and grows as long as that takes.
     async fn receive(&mut self, mut body: BodyDataStream, digest: Option<&str>) -> Result<()> {
         let mut ready = PutPayload::new();
         loop {
             let room = self.limit.saturating_sub(self.offset + ready.content_length() as u64);
-            let (stored, (piece, end)) = tokio::join!(self.store(ready), filled(&mut body, room));
+            let (is_stored, largest) = (AtomicBool::new(false), self.piece_bytes);
+            let enough = || {
+                if is_stored.load(Ordering::Relaxed) {
+                    PIECE_BYTES
+                } else {
+                    largest
+                }
+            };
+            let storing = async {
+                let stored = self.store(ready).await;
+                is_stored.store(true, Ordering::Relaxed);
+                stored
+            };
+            let (stored, (piece, end)) = tokio::join!(storing, filled(&mut body, room, enough));
             stored?;
             ready = piece;
             match end {
                 End::Full if digest.is_some() => {
-                    let (more, end) = filled(&mut body, room).await;
+                    let (more, end) = filled(&mut body, room, || PIECE_BYTES).await;
                     match end {
                         End::Whole if more.content_length() == 0 && ready.content_length() == PIECE_BYTES => break,
                         _ => return Err(unchecked()),
@@ -319,11 +369,12 @@ enum End {
     Broken(Error),
 }
 
-/// The next piece of the body, of which `room` bytes are taken at most.
-async fn filled(body: &mut BodyDataStream, room: u64) -> (PutPayload, End) {
+/// The next piece of the body, of which `room` bytes are taken at most. It is full when it has as many as are `enough`
+/// then.
+async fn filled(body: &mut BodyDataStream, room: u64, enough: impl Fn() -> usize) -> (PutPayload, End) {
     let mut piece = PutPayloadMut::new();
     let end = loop {
-        if piece.content_length() >= PIECE_BYTES {
+        if piece.content_length() >= enough() {
             break End::Full;
         }
         match next(body).await {
