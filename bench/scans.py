@@ -17,7 +17,7 @@ import server
 
 ROWS = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
 WRITTEN = 10_000
-ROUNDS = 25
+ROUNDS = 40
 TABLE = "SELECT i AS id, i % 100 AS g, (i * 7 % 1000) / 8.0 AS x, 'name ' || (i * 31 % 5000) AS t FROM range({}) r(i)"
 QUERIES = [
     "SELECT count(*) AS n, sum(x) AS s FROM {}",
@@ -57,10 +57,13 @@ def main():
         client.request("POST", "/v1/datasets/written/records", lines, content_type="application/x-ndjson")
 
         def ask(sql):
-            client.post("/v1/query", {"sql": sql, "cache": False})
+            return client.post("/v1/query", {"sql": sql, "cache": False})
 
         print(f"{ROWS:,} rows; DuckDB {duckdb.__version__}")
         for query in QUERIES:
+            for name in ("whole", "deleted"):
+                rows = [tuple(row.values()) for row in ask(query.format(name))["result"]["rows"]]
+                assert rows == peer.execute(query.format(name)).fetchall(), query
             whole, deleted, written = medians(ask, query, ("whole", "deleted", "written"))
             peer_whole, peer_deleted = medians(lambda sql: peer.execute(sql).fetchall(), query, ("whole", "deleted"))
             print(

@@ -4,17 +4,17 @@
 //! of them may take the next piece.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use assay_core::{Code, Error, ImportParams, JobSpec, Pieces, Result, UPLOADS, UploadId, UploadedFile, UserName};
 use axum::body::{Body, BodyDataStream};
+use futures::future::{self, FusedFuture as _};
 use futures::stream::BoxStream;
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 use object_store::path::Path;
 use object_store::{ObjectStore as _, ObjectStoreExt as _, PutMode, PutOptions, PutPayload, PutPayloadMut};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::app::{App, MAX_APPENDS, Shared};
 use crate::asker::Asker;
@@ -172,7 +172,7 @@ pub(crate) async fn are_left(app: &App, asker: &Asker, import: &JobSpec) -> Resu
 /// the body is cut off or does not have its digest; `Overloaded`; those of the store.
 pub(crate) async fn append(app: Shared, upload: Upload, append: Append, body: Body) -> Result<Pieces> {
     let body = body.into_data_stream();
-    let turn = Turn::take(&app).ok_or_else(overloaded);
+    let turn = Turn::take(&app, &append).ok_or_else(overloaded);
     let turn = match refusal(&app, &upload, &append).and(turn) {
         Ok(turn) => turn,
         Err(error) => {
@@ -183,11 +183,7 @@ pub(crate) async fn append(app: Shared, upload: Upload, append: Append, body: Bo
     // The client may go away, and what it sent is kept all the same.
     let work = tokio::spawn(async move {
         let mut receiver = Receiver {
-            piece_bytes: if append.digest.is_none() {
-                turn.piece_bytes
-            } else {
-                PIECE_BYTES
-            },
+            turn,
             limit: limit(&app, &upload.about),
             count: upload.pieces.pieces.len(),
             offset: append.offset,
@@ -195,7 +191,6 @@ pub(crate) async fn append(app: Shared, upload: Upload, append: Append, body: Bo
             app,
         };
         receiver.receive(body, append.digest.as_deref()).await?;
-        drop(turn);
         let is_complete = append.completes || Some(receiver.offset) == upload.about.length;
         if is_complete {
             complete(&receiver.app, &receiver.id, &upload.about, receiver.offset).await?;
@@ -259,26 +254,24 @@ fn refusal(app: &App, upload: &Upload, append: &Append) -> Result<()> {
 
 /// The turn to take a body: of two pieces, one is stored while the other comes.
 struct Turn {
+    /// What a piece has at most, or a little more.
     piece_bytes: usize,
     _permits: OwnedSemaphorePermit,
 }
 
 impl Turn {
-    /// With large pieces as long as many others can have a turn; `None` when nobody can.
-    fn take(app: &App) -> Option<Self> {
+    /// For large pieces when there are many turns and the body may need them; `None` when all turns are taken.
+    fn take(app: &App, append: &Append) -> Option<Self> {
         let turns = &app.appends;
-        let many = if turns.available_permits() > MAX_APPENDS / 2 {
-            JOINED_PIECES
-        } else {
-            1
-        };
+        let may_be_large = append.digest.is_none() && append.length.is_none_or(|length| length > PIECE_BYTES as u64);
+        let many = may_be_large && turns.available_permits() > MAX_APPENDS - MAX_APPENDS / 4;
         let take = |count| {
             Some(Self {
                 piece_bytes: PIECE_BYTES * count as usize,
                 _permits: Arc::clone(turns).try_acquire_many_owned(count).ok()?,
             })
         };
-        take(many).or_else(|| take(1))
+        many.then(|| take(JOINED_PIECES)).flatten().or_else(|| take(1))
     }
 }
 
@@ -286,8 +279,7 @@ impl Turn {
 struct Receiver {
     app: Shared,
     id: UploadId,
-    /// What a piece has at most, or a little more.
-    piece_bytes: usize,
+    turn: Turn,
     /// Bytes that the upload may have in all.
     limit: u64,
     /// Where the next piece begins.
@@ -302,25 +294,20 @@ impl Receiver {
         let mut ready = PutPayload::new();
         loop {
             let room = self.limit.saturating_sub(self.offset + ready.content_length() as u64);
-            let (is_stored, largest) = (AtomicBool::new(false), self.piece_bytes);
-            let enough = || {
-                if is_stored.load(Ordering::Relaxed) {
-                    PIECE_BYTES
-                } else {
-                    largest
-                }
-            };
+            let (ended, is_stored) = oneshot::channel();
+            let largest = self.turn.piece_bytes;
             let storing = async {
                 let stored = self.store(ready).await;
-                is_stored.store(true, Ordering::Relaxed);
+                // Nobody waits for it when the piece has come already.
+                let _ = ended.send(());
                 stored
             };
-            let (stored, (piece, end)) = tokio::join!(storing, filled(&mut body, room, enough));
+            let (stored, (piece, end)) = tokio::join!(storing, filled(&mut body, room, largest, is_stored));
             stored?;
             ready = piece;
             match end {
                 End::Full if digest.is_some() => {
-                    let (more, end) = filled(&mut body, room, || PIECE_BYTES).await;
+                    let (more, end) = filled(&mut body, room, PIECE_BYTES, future::pending::<()>()).await;
                     match end {
                         End::Whole if more.content_length() == 0 && ready.content_length() == PIECE_BYTES => break,
                         _ => return Err(unchecked()),
@@ -369,15 +356,21 @@ enum End {
     Broken(Error),
 }
 
-/// The next piece of the body, of which `room` bytes are taken at most. It is full when it has as many as are `enough`
-/// then.
-async fn filled(body: &mut BodyDataStream, room: u64, enough: impl Fn() -> usize) -> (PutPayload, End) {
+/// The next piece of the body, of which `room` bytes are taken at most. It is full when it has `largest` bytes, and when
+/// it could be stored `at_once` with fewer.
+async fn filled(body: &mut BodyDataStream, room: u64, largest: usize, at_once: impl Future) -> (PutPayload, End) {
+    let mut at_once = std::pin::pin!(at_once.fuse());
     let mut piece = PutPayloadMut::new();
     let end = loop {
-        if piece.content_length() >= enough() {
+        let enough = if at_once.is_terminated() { PIECE_BYTES } else { largest };
+        if piece.content_length() >= enough {
             break End::Full;
         }
-        match next(body).await {
+        let chunk = tokio::select! {
+            chunk = next(body) => chunk,
+            _ = &mut at_once, if !at_once.is_terminated() => continue,
+        };
+        match chunk {
             Ok(Some(chunk)) if (piece.content_length() + chunk.len()) as u64 > room => break End::Beyond,
             // A small one may hold much memory that others have left.
             Ok(Some(chunk)) if chunk.len() < COPIED_BYTES => piece.extend_from_slice(&chunk),

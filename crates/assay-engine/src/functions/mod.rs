@@ -15,7 +15,13 @@ use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 
 pub(crate) use json::JsonGet;
 
+/// They tell in which file a row lies, which is no property of a version: it changes in the background.
+const OF_FILES: [&str; 2] = ["input_file_name", "file_row_index"];
+
 pub(crate) fn register(state: &mut SessionState) -> Result<()> {
+    for name in OF_FILES {
+        state.deregister_udf(name)?;
+    }
     state.register_udf(Arc::new(ScalarUDF::new_from_impl(JsonGet::default())))?;
     state.register_udf(Arc::new(ScalarUDF::new_from_impl(json::JsonType::default())))?;
     state.register_udaf(Arc::new(AggregateUDF::new_from_impl(sum::CheckedSum::default())))?;

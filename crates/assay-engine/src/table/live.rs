@@ -102,6 +102,9 @@ fn mask(part: &UInt32Array, row: &Int64Array, parts: &[LivePart]) -> Result<Opti
     if part.null_count() == part.len() {
         return Ok(None);
     }
+    if row.null_count() > 0 {
+        return Err(exec_datafusion_err!("rows of a part have no number"));
+    }
     let deleted = |part: u32| -> Result<&RowSet> {
         let live = parts.get(part as usize);
         Ok(&live

@@ -64,6 +64,13 @@ async fn check(parts: i64, is_deleted: impl Fn(i64) -> bool) {
             one("SELECT count(*) AS x FROM d WHERE t = 't3'").await,
             json!(left.iter().filter(|n| *n % 10 == 3).count())
         );
+        assert_eq!(read(&lab, "SELECT 1 AS x FROM d", threads).await.len(), left.len());
+        let five = one("SELECT count(*) AS x FROM (SELECT 1 FROM d LIMIT 5)").await;
+        assert_eq!(five, json!(left.len().min(5)));
+        assert_eq!(
+            one("SELECT count(*) AS x FROM d AS a JOIN d AS b ON a.n = b.n + 1").await,
+            json!(left.windows(2).filter(|pair| pair[0] + 1 == pair[1]).count())
+        );
         // Every row of the file is matched by its statistics, so that counting them would be enough for the limit.
         for limit in [1, 10, left.len() - 1, left.len() + 5] {
             let sql = format!("SELECT n FROM d WHERE n >= 0 LIMIT {limit}");

@@ -117,6 +117,8 @@ async fn files_and_settings_are_out_of_reach() {
     for sql in [
         "SELECT * FROM read_csv('/etc/passwd')",
         "SELECT * FROM parquet_metadata('x')",
+        "SELECT input_file_name() FROM flights",
+        "SELECT file_row_index() FROM flights",
     ] {
         let error = lab.refusal(sql).await;
         assert_eq!(error.code, Code::UnknownFunction, "{sql}: {error:?}");
