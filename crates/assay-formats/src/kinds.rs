@@ -55,12 +55,18 @@ pub fn arrow_field(name: &str, kind: &Kind) -> Field {
 /// It is known by its mark, not by its name, which is none of theirs.
 #[must_use]
 pub fn document_field(schema: &Schema) -> Field {
-    let mut name = DOCUMENT_NAME.to_owned();
+    Field::new(free_name(schema, DOCUMENT_NAME), DataType::Utf8, true)
+        .with_metadata(HashMap::from([(KIND_KEY.to_owned(), DOCUMENT_MARK.to_owned())]))
+}
+
+/// `name`, made to be none of the names in `schema`.
+#[must_use]
+pub fn free_name(schema: &Schema, name: &str) -> String {
+    let mut name = name.to_owned();
     while schema.index_of(&name).is_ok() {
         name.insert(0, '\u{0}');
     }
-    Field::new(name, DataType::Utf8, true)
-        .with_metadata(HashMap::from([(KIND_KEY.to_owned(), DOCUMENT_MARK.to_owned())]))
+    name
 }
 
 #[must_use]

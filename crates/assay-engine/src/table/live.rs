@@ -11,6 +11,7 @@ use arrow::array::{Array, AsArray, BooleanArray, BooleanBufferBuilder, Int64Arra
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, UInt32Type};
 use assay_core::{LivePart, RowSet};
+use assay_formats::kinds;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, Statistics, exec_datafusion_err, plan_datafusion_err};
@@ -30,15 +31,8 @@ use parquet::arrow::RowNumber;
 /// The table with the columns of `schema` whose scan says where its rows are from: behind them the number of the part,
 /// null where nothing has to be left out, and the number of the row in its file.
 pub(super) fn with_places(schema: &SchemaRef) -> TableSchema {
-    let free = |name: &str| {
-        let mut name = name.to_owned();
-        while schema.index_of(&name).is_ok() {
-            name.insert(0, '\u{0}');
-        }
-        name
-    };
-    let part = Field::new(free("\u{0}part"), DataType::UInt32, true);
-    let row = Field::new(free("\u{0}row"), DataType::Int64, true).with_extension_type(RowNumber);
+    let part = Field::new(kinds::free_name(schema, "\u{0}part"), DataType::UInt32, true);
+    let row = Field::new(kinds::free_name(schema, "\u{0}row"), DataType::Int64, true).with_extension_type(RowNumber);
     TableSchema::builder(Arc::clone(schema))
         .with_table_partition_cols(vec![Arc::new(part)])
         .with_virtual_columns(vec![Arc::new(row)])
