@@ -15,6 +15,7 @@ mod imported;
 mod ipc;
 mod json;
 mod keys;
+mod layout;
 mod meter;
 mod options;
 mod parquet;

@@ -1,32 +1,21 @@
 //! Records stored as Parquet parts, each with the index of its keys beside it.
 
-use std::collections::{HashSet, VecDeque};
-use std::hash::Hash;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::datatypes::{DataType, Float64Type, Int64Type};
+use arrow::array::RecordBatch;
 use assay_core::{Error, IndexFile, KeyEntry, KeyIndex, Part, Result};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::ArrowWriter;
-use parquet::basic::{Compression, ZstdLevel};
-use parquet::file::properties::WriterProperties;
-use parquet::schema::types::ColumnPath;
 use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use super::chunk::Chunk;
+use super::layout;
 use crate::fault::{hexadecimal, store_fault};
 
-const ROWS_PER_GROUP: usize = 131_072;
-/// Small pages let a page of records be read without its neighbors.
-const ROWS_PER_PAGE: usize = 5_000;
-/// So many values of a column are looked at before it is written;
-const SAMPLE: usize = 4_096;
-/// of less nothing is concluded.
-const FEW: usize = 256;
 /// So many objects may be on their way to the disk at once.
 const UNDER_WAY: usize = 4;
 
@@ -49,47 +38,13 @@ impl Encoder {
             tracing::error!(%error, "records cannot be written as Parquet");
             Error::internal("storing the records")
         };
-        let mut properties = WriterProperties::builder()
-            .set_compression(Compression::ZSTD(ZstdLevel::default()))
-            .set_max_row_group_row_count(Some(ROWS_PER_GROUP))
-            .set_data_page_row_count_limit(ROWS_PER_PAGE)
-            .set_write_batch_size(ROWS_PER_PAGE);
-        if let Some(key) = &self.key {
-            properties = properties.set_column_bloom_filter_enabled(ColumnPath::from(key.as_str()), true);
-        }
-        for (field, values) in batch.schema().fields().iter().zip(batch.columns()) {
-            if !repeat(values) {
-                properties = properties.set_column_dictionary_enabled(ColumnPath::from(field.name().as_str()), false);
-            }
-        }
+        let layout = layout::of(batch, self.key.as_deref());
         let mut bytes = Vec::new();
-        let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), Some(properties.build())).map_err(failed)?;
+        let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), Some(layout)).map_err(failed)?;
         writer.write(batch).map_err(failed)?;
         writer.close().map_err(failed)?;
         Ok(bytes)
     }
-}
-
-/// Whether many of the values come several times, so that a dictionary is worth making. Nested values are not looked at.
-fn repeat(values: &ArrayRef) -> bool {
-    let step = values.len().div_ceil(SAMPLE).max(1);
-    let rows = (0..values.len()).step_by(step).filter(|row| values.is_valid(*row));
-    let (distinct, all) = match values.data_type() {
-        DataType::Int64 => distinct(rows.map(|row| values.as_primitive::<Int64Type>().value(row))),
-        DataType::Float64 => distinct(rows.map(|row| values.as_primitive::<Float64Type>().value(row).to_bits())),
-        DataType::Utf8 => distinct(rows.map(|row| values.as_string::<i32>().value(row))),
-        _ => return true,
-    };
-    all < FEW || distinct * 100 < all * 97
-}
-
-fn distinct<T: Hash + Eq>(values: impl Iterator<Item = T>) -> (usize, usize) {
-    let (mut known, mut all) = (HashSet::with_capacity(SAMPLE), 0);
-    for value in values {
-        known.insert(value);
-        all += 1;
-    }
-    (known.len(), all)
 }
 
 /// A chunk, and the file it becomes.
