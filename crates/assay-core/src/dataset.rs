@@ -1,5 +1,7 @@
 //! Data sets, their versions, and the parts a version consists of.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -32,10 +34,10 @@ pub struct IndexFile {
     pub checksum: String,
 }
 
-/// A part in a version: without the rows that are deleted there.
+/// A part in a version: without the rows that are deleted there. Clones share it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LivePart {
-    pub part: Part,
+    pub part: Arc<Part>,
     /// The version that added it.
     pub added: Version,
     #[serde(default, skip_serializing_if = "RowSet::is_empty")]

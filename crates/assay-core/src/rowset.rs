@@ -1,6 +1,7 @@
 //! Sets of rows of a part.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 use serde::de::Error as _;
@@ -8,9 +9,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::octets;
 
-/// Rows of a part by number, from 0. Stored in the portable Roaring format.
+/// Rows of a part by number, from 0. Stored in the portable Roaring format. Clones share the rows until one is changed.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct RowSet(RoaringBitmap);
+pub struct RowSet(Arc<RoaringBitmap>);
 
 impl RowSet {
     #[must_use]
@@ -23,16 +24,16 @@ impl RowSet {
     pub fn complement(&self, rows: u32) -> Self {
         let mut all = RoaringBitmap::new();
         all.insert_range(0..rows);
-        Self(all - &self.0)
+        (all - &*self.0).into()
     }
 
     /// Whether the row was not in the set before.
     pub fn insert(&mut self, row: u32) -> bool {
-        self.0.insert(row)
+        Arc::make_mut(&mut self.0).insert(row)
     }
 
     pub fn remove(&mut self, row: u32) -> bool {
-        self.0.remove(row)
+        Arc::make_mut(&mut self.0).remove(row)
     }
 
     #[must_use]
@@ -57,13 +58,17 @@ impl RowSet {
     }
 
     pub fn union_with(&mut self, other: &Self) {
-        self.0 |= &other.0;
+        if self.is_empty() {
+            *self = other.clone();
+        } else {
+            *Arc::make_mut(&mut self.0) |= &*other.0;
+        }
     }
 
     /// The rows in `self` that are not in `other`.
     #[must_use]
     pub fn without(&self, other: &Self) -> Self {
-        Self(&self.0 - &other.0)
+        (&*self.0 - &*other.0).into()
     }
 
     pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
@@ -97,34 +102,40 @@ impl RowSet {
     /// In as few bytes as it takes.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut compact = self.clone();
-        compact.0.optimize();
-        compact.as_it_is()
-    }
-
-    fn as_it_is(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(self.0.serialized_size());
-        // Writing to memory does not fail.
-        let _ = self.0.serialize_into(&mut bytes);
-        bytes
+        let mut compact = RoaringBitmap::clone(&self.0);
+        compact.optimize();
+        serialized(&compact)
     }
 
     /// The set that [`Self::to_bytes`] wrote; `None` when `bytes` are no such set.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        RoaringBitmap::deserialize_from(bytes).ok().map(Self)
+        RoaringBitmap::deserialize_from(bytes).ok().map(Self::from)
+    }
+}
+
+fn serialized(rows: &RoaringBitmap) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(rows.serialized_size());
+    // Writing to memory does not fail.
+    let _ = rows.serialize_into(&mut bytes);
+    bytes
+}
+
+impl From<RoaringBitmap> for RowSet {
+    fn from(rows: RoaringBitmap) -> Self {
+        Self(Arc::new(rows))
     }
 }
 
 impl FromIterator<u32> for RowSet {
     fn from_iter<I: IntoIterator<Item = u32>>(rows: I) -> Self {
-        Self(rows.into_iter().collect())
+        rows.into_iter().collect::<RoaringBitmap>().into()
     }
 }
 
 impl Serialize for RowSet {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        octets::serialize(&self.as_it_is(), serializer)
+        octets::serialize(&serialized(&self.0), serializer)
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use assay_core::{
-    CommitMode, Completion, Format, ImportFile, ImportFormat, ImportTask, Input, InputSource, Limits, LivePart,
+    CommitMode, Completion, Format, ImportFile, ImportFormat, ImportTask, Input, InputSource, Limits, LivePart, Part,
     RecordsTask, Result, RowSet, RunControl, TableSchema, Version,
 };
 use assay_engine::{Engine, EngineSettings, SqlParams};
@@ -107,8 +107,8 @@ async fn load(engine: &Engine, objects: &Arc<dyn ObjectStore>) -> Result<Vec<Liv
     let control = &mut RunControl::unattended();
     let (_, commit, _) = engine.import(&task, "scratch", 2, &Limits::default(), control).await?;
     println!("loaded {ROWS} records in {:.1?}", began.elapsed());
-    let live = |part| LivePart {
-        part,
+    let live = |part: Part| LivePart {
+        part: part.into(),
         added: Version(1),
         deleted: RowSet::new(),
     };

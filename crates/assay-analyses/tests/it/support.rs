@@ -151,7 +151,7 @@ fn first_version(commit: Commit) -> Snapshot {
             .parts
             .into_iter()
             .map(|part| LivePart {
-                part,
+                part: part.into(),
                 added: Version(1),
                 deleted: RowSet::new(),
             })

@@ -257,14 +257,14 @@ mod tests {
 
     fn part(deleted: &[u32]) -> LivePart {
         LivePart {
-            part: Part {
+            part: Arc::new(Part {
                 path: "p".into(),
                 rows: 100,
                 bytes: 1,
                 checksum: String::new(),
                 schema: TableSchema::default(),
                 index: None,
-            },
+            }),
             added: Version(1),
             deleted: deleted.iter().copied().collect(),
         }

@@ -44,6 +44,8 @@ pub(super) fn is_sparse(selection: &RowSelection) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use assay_core::{Part, TableSchema, Version};
 
     use super::*;
@@ -64,14 +66,14 @@ mod tests {
     #[test]
     fn rows_lie_scattered_when_their_runs_are_many() {
         let part = |rows, runs: u32| LivePart {
-            part: Part {
+            part: Arc::new(Part {
                 path: "p".into(),
                 rows,
                 bytes: 1,
                 checksum: String::new(),
                 schema: TableSchema::default(),
                 index: None,
-            },
+            }),
             added: Version(1),
             deleted: (0..runs).flat_map(|run| [4 * run, 4 * run + 1]).collect(),
         };

@@ -56,7 +56,7 @@ async fn keyed() -> (Lab, Input) {
         parts.push(LivePart {
             added: Version(added),
             deleted: [gone].into_iter().filter(|row| u64::from(*row) < part.rows).collect(),
-            part,
+            part: part.into(),
         });
     }
     let input = Input {
@@ -104,7 +104,9 @@ async fn what_is_left_becomes_one_part_with_the_versions_of_its_records() {
 async fn parts_without_an_index_get_one() {
     let (lab, input) = keyed().await;
     let mut task = compact_task(&input, Vec::new());
-    task.parts.iter_mut().for_each(|live| live.part.index = None);
+    task.parts
+        .iter_mut()
+        .for_each(|live| Arc::make_mut(&mut live.part).index = None);
     let parts = lab.engine.compact(&task, &RunControl::unattended()).await.unwrap();
     let index = lab.index_of(&parts[0]).await;
     let found = ["1", "3", "2024-01-31", "5"].map(|key| index.find(&KeyHash::of(key)).unwrap());
@@ -152,7 +154,7 @@ async fn nothing_is_left_of_a_compaction_that_fails() {
     let error = lab.engine.compact(&broken, &control).await.unwrap_err();
     check(&error, Code::InvalidJson, "line 1");
     broken.hot.clear();
-    broken.parts[1].part.checksum = broken.parts[0].part.checksum.clone();
+    Arc::make_mut(&mut broken.parts[1].part).checksum = broken.parts[0].part.checksum.clone();
     check(
         &lab.engine.compact(&broken, &control).await.unwrap_err(),
         Code::FileDamaged,

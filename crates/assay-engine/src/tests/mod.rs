@@ -230,7 +230,7 @@ async fn small_flights() -> Lab {
 /// A part of which no row is deleted.
 fn live(part: Part) -> LivePart {
     LivePart {
-        part,
+        part: part.into(),
         added: Version(1),
         deleted: RowSet::new(),
     }
@@ -238,7 +238,7 @@ fn live(part: Part) -> LivePart {
 
 fn first_part(input: &mut Input) -> &mut Part {
     match &mut input.source {
-        InputSource::Dataset { parts, .. } => &mut parts[0].part,
+        InputSource::Dataset { parts, .. } => Arc::make_mut(&mut parts[0].part),
         other => panic!("{other:?}"),
     }
 }

@@ -277,7 +277,11 @@ async fn lives_through(batches: &[Vec<Record>], hot_records: &[Record], is_keyed
         let loaded = lab.load_as("d", key, file.as_bytes(), Some(ImportFormat::Ndjson)).await;
         let part = loaded.unwrap().remove(0);
         let added = Version(version);
-        parts.push(LivePart { part, added, deleted });
+        parts.push(LivePart {
+            part: part.into(),
+            added,
+            deleted,
+        });
     }
     let mut texts: Vec<HotRecord> = Vec::new();
     for (record, version) in hot_records.iter().zip(100..) {

@@ -45,7 +45,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::data::{Futile, Indexes};
 use crate::moving::refuse_marked;
 use crate::objects::{DurableFolder, Objects};
-use data::Views;
+use data::{Layouts, Views};
 use desk::{Desk, Fences};
 use failure::Fallible;
 use files::Files;
@@ -121,6 +121,7 @@ struct Inner {
     owner: Option<String>,
     indexes: Indexes,
     views: Views,
+    layouts: Arc<Layouts>,
     leftovers: Leftovers,
     leftover_ms: u64,
     futile: Arc<Futile>,
@@ -201,6 +202,7 @@ impl EmbeddedStore {
                 told,
                 indexes: Indexes::new(Arc::clone(&objects) as Arc<dyn ObjectStore>),
                 views: Views::default(),
+                layouts: Arc::default(),
                 objects,
                 owner: owner.map(files::owner_mark),
                 leftovers: Leftovers::default(),

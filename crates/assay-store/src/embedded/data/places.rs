@@ -159,7 +159,7 @@ impl EmbeddedStore {
     }
 
     /// How often data sets were changed; who reads what was known must have asked for this before.
-    fn count(&self) -> u64 {
+    pub(super) fn count(&self) -> u64 {
         *self.inner.told.data.borrow()
     }
 

@@ -38,7 +38,8 @@ impl Catalog for EmbeddedStore {
 
     async fn snapshot(&self, name: &DatasetName, version: Option<Version>) -> Result<Snapshot> {
         let name = name.clone();
-        let read = move |connection: &Connection| snapshots::snapshot(connection, &name, version);
+        let (layouts, count) = (Arc::clone(&self.inner.layouts), self.count());
+        let read = move |connection: &Connection| snapshots::known(connection, &name, version, (&layouts, count));
         self.inner.reads.run("read a data set", read).await
     }
 

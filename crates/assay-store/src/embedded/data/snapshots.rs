@@ -1,10 +1,13 @@
 //! A data set as of one version, read from the intervals of its parts and records.
 
+use std::sync::Arc;
+
 use assay_core::{
     DatasetName, HotRecord, IndexFile, LivePart, Part, RowSet, Snapshot, TableSchema, Timestamp, Version,
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
+use super::layouts::Layouts;
 use super::{entries, rules};
 use crate::embedded::failure::{Fallible, Fault};
 use crate::embedded::rows::{parsed, signed, text, unsigned};
@@ -14,6 +17,32 @@ use crate::embedded::rows::{parsed, signed, text, unsigned};
 /// # Errors
 /// `UnknownDataset`, `UnknownVersion`, `VersionExpired`.
 pub(super) fn snapshot(connection: &Connection, name: &DatasetName, version: Option<Version>) -> Fallible<Snapshot> {
+    with_parts(connection, name, version, live_parts)
+}
+
+/// As [`snapshot`]; its parts are taken from `layouts` where they are known since the count of changes was `count`.
+pub(super) fn known(
+    connection: &Connection,
+    name: &DatasetName,
+    version: Option<Version>,
+    (layouts, count): (&Layouts, u64),
+) -> Fallible<Snapshot> {
+    with_parts(connection, name, version, |connection, folded, version| {
+        if let Some(parts) = layouts.find(count, folded, version) {
+            return Ok(parts);
+        }
+        let parts = live_parts(connection, folded, version)?;
+        layouts.keep(count, folded, version, &parts);
+        Ok(parts)
+    })
+}
+
+fn with_parts(
+    connection: &Connection,
+    name: &DatasetName,
+    version: Option<Version>,
+    parts: impl FnOnce(&Connection, &str, Version) -> Fallible<Vec<LivePart>>,
+) -> Fallible<Snapshot> {
     let entry = entries::get(connection, name)?;
     let version = entry.resolve(version)?;
     let folded = entry.shown.name.folded();
@@ -30,7 +59,7 @@ pub(super) fn snapshot(connection: &Connection, name: &DatasetName, version: Opt
         key: row.get(1)?,
         version,
         schema: schema(connection, &folded, version)?,
-        parts: live_parts(connection, &folded, version)?,
+        parts: parts(connection, &folded, version)?,
         hot: hot(connection, &folded, version)?,
         rows: unsigned(row.get(2)?),
         bytes: unsigned(row.get(3)?),
@@ -81,7 +110,11 @@ pub(super) fn live_parts(connection: &Connection, folded: &str, version: Version
     while let Some(row) = rows.next()? {
         let (id, part, added) = part_of(row)?;
         let deleted = deleted_rows(connection, id, version)?.0;
-        parts.push(LivePart { part, added, deleted });
+        parts.push(LivePart {
+            part: Arc::new(part),
+            added,
+            deleted,
+        });
     }
     Ok(parts)
 }
@@ -95,7 +128,11 @@ pub(super) fn live_part(connection: &Connection, id: i64, version: Version) -> F
     };
     let (id, part, added) = part_of(row)?;
     let deleted = deleted_rows(connection, id, version)?.0;
-    Ok(LivePart { part, added, deleted })
+    Ok(LivePart {
+        part: Arc::new(part),
+        added,
+        deleted,
+    })
 }
 
 /// The rows of a part that are deleted in `version`, and how many pieces they came from.

@@ -35,7 +35,7 @@ pub(super) struct Numbered {
 impl Numbered {
     pub(super) fn live(&self, deleted: RowSet) -> LivePart {
         LivePart {
-            part: self.stored.part.clone(),
+            part: Arc::new(self.stored.part.clone()),
             added: self.stored.born,
             deleted,
         }
