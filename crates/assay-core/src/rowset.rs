@@ -72,20 +72,20 @@ impl RowSet {
     }
 
     pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
-        self.0.iter()
+        Rows::of(self.0.iter())
     }
 
     /// Those in `range`, rising.
     pub fn within(&self, range: RangeInclusive<u32>) -> impl Iterator<Item = u32> + '_ {
         let mut rows = self.0.iter();
         rows.advance_to(*range.start());
-        rows.take_while(move |row| row <= range.end())
+        Rows::of(rows).take_while(move |row| row <= range.end())
     }
 
     /// Runs of consecutive rows in the set: first and last of each, rising.
     pub fn runs(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
         // Row by row: to ask the set for its ranges costs a search each, and most rows are deleted singly.
-        let mut rows = self.0.iter();
+        let mut rows = self.iter();
         let mut next = rows.next();
         std::iter::from_fn(move || {
             let first = next?;
@@ -111,6 +111,41 @@ impl RowSet {
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         RoaringBitmap::deserialize_from(bytes).ok().map(Self::from)
+    }
+}
+
+/// Rows taken out of their set many at a time, which is several times faster than one by one.
+struct Rows<'a> {
+    rest: roaring::bitmap::Iter<'a>,
+    taken: [u32; AT_ONCE],
+    next: usize,
+    end: usize,
+}
+
+const AT_ONCE: usize = 64;
+
+impl<'a> Rows<'a> {
+    fn of(rest: roaring::bitmap::Iter<'a>) -> Self {
+        Self {
+            rest,
+            taken: [0; AT_ONCE],
+            next: 0,
+            end: 0,
+        }
+    }
+}
+
+impl Iterator for Rows<'_> {
+    type Item = u32;
+
+    fn next(&mut self) -> Option<u32> {
+        if self.next == self.end {
+            self.end = self.rest.next_many(&mut self.taken).len();
+            self.next = 0;
+        }
+        let row = self.taken[..self.end].get(self.next)?;
+        self.next += 1;
+        Some(*row)
     }
 }
 
@@ -161,6 +196,8 @@ mod tests {
         assert_eq!(set.within(4..=9).collect::<Vec<_>>(), [4, 5, 9]);
         assert_eq!(over_containers.within(140_000..=u32::MAX).count(), 2);
         assert_eq!([0, 3, 4, 10, 80_000].map(|row| set.count_below(row)), [0, 0, 1, 4, 5]);
+        assert!(over_containers.iter().eq((65_000..140_000).chain([200_000, u32::MAX])));
+        assert_eq!(RowSet::new().iter().next(), None);
         let rest = set.complement(10);
         assert_eq!(rest.iter().collect::<Vec<_>>(), [0, 1, 2, 6, 7, 8]);
         assert!(serde_json::from_str::<RowSet>("\"AAAA\"").is_err());

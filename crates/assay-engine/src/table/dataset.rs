@@ -11,15 +11,16 @@ use assay_formats::kinds;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::stats::Precision;
-use datafusion::common::{Result as PlanResult, ScalarValue, Statistics};
+use datafusion::common::{Result as PlanResult, ScalarValue, Statistics, plan_datafusion_err};
 use datafusion::config::TableParquetOptions;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::{CachedParquetFileReaderFactory, ParquetRowSelection};
-use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, FileSource as _, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_expr::projection::ProjectionExprs;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 
@@ -177,28 +178,32 @@ impl TableProvider for DatasetTable {
             ..TableParquetOptions::default()
         };
         let readers = Readers::new(CachedParquetFileReaderFactory::new(objects, cache));
-        let mut columns = projection.map_or_else(|| (0..self.schema.fields().len()).collect(), Clone::clone);
-        let mut table = TableSchema::from(self.schema());
+        let columns = projection.map_or_else(|| (0..self.schema.fields().len()).collect(), Clone::clone);
         let says_places = self.says_places();
-        if says_places {
-            table = live::with_places(&self.schema);
-            columns.extend(self.schema.fields().len()..table.table_schema().fields().len());
-        }
+        let table = match says_places {
+            true => live::with_places(&self.schema),
+            false => TableSchema::from(self.schema()),
+        };
+        let projection = match says_places {
+            true => live::asked_and_live(&table, &columns, &self.parts),
+            false => ProjectionExprs::from_indices(&columns, table.table_schema()),
+        };
         let source = ParquetSource::new(table.clone())
             .with_table_parquet_options(options)
             .with_metadata_size_hint(FOOTER_HINT_BYTES)
-            .with_parquet_file_reader_factory(Arc::new(readers));
-        let config = FileScanConfigBuilder::new(self.objects.clone(), Arc::new(source))
+            .with_parquet_file_reader_factory(Arc::new(readers))
+            .try_pushdown_projection(&projection)?
+            .ok_or_else(|| plan_datafusion_err!("a scan of parts takes no projection"))?;
+        let config = FileScanConfigBuilder::new(self.objects.clone(), source)
             .with_file_groups(self.groups(&table, state.config().target_partitions()))
             .with_statistics(statistics_of(&table, self.rows))
-            .with_projection_indices(Some(columns))?
             // Among the rows that a limit would let through, deleted ones would be left out.
             .with_limit(limit.filter(|_| !says_places))
             .with_expr_adapter(Some(Arc::new(ConformAdapterFactory)))
             .build();
         let scan = DataSourceExec::from_data_source(config);
         if says_places {
-            return Ok(Arc::new(LiveRowsExec::new(scan, Arc::clone(&self.parts))?));
+            return Ok(Arc::new(LiveRowsExec::new(scan)?));
         }
         Ok(scan)
     }

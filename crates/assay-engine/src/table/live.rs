@@ -2,23 +2,26 @@
 //!
 //! A Parquet reader that skips them decodes each run of rows between two of them on its own, which costs more than to
 //! read them all and leave them out here. For that the scan below says of each row, behind the columns that are asked
-//! for, which part it is of and which of its rows it is, so that it does not matter what the scan leaves out.
+//! for, whether it is live. It finds that out where a batch is of one file and the reader numbers its rows, so it does not
+//! matter which rows of the file are read.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, BooleanArray, BooleanBufferBuilder, Int64Array, RecordBatch, UInt32Array};
+use arrow::array::{Array, AsArray, BooleanArray, BooleanBufferBuilder, Int64Array, RecordBatch};
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, UInt32Type};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use assay_core::{LivePart, RowSet};
 use assay_formats::kinds;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{Result, Statistics, exec_datafusion_err, plan_datafusion_err};
+use datafusion::common::{Result, ScalarValue, Statistics, exec_datafusion_err, plan_datafusion_err};
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::ColumnarValue;
 use datafusion::physical_expr::expressions::Column;
-use datafusion::physical_expr::projection::ProjectionExpr;
+use datafusion::physical_expr::projection::{ProjectionExpr, ProjectionExprs};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::filter_pushdown::{FilterDescription, FilterPushdownPhase};
 use datafusion::physical_plan::projection::ProjectionExec;
@@ -28,8 +31,8 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Exe
 use futures::StreamExt;
 use parquet::arrow::RowNumber;
 
-/// The table with the columns of `schema` whose scan says where its rows are from: behind them the number of the part,
-/// null where nothing has to be left out, and the number of the row in its file.
+/// The table with the columns of `schema` and behind them where its rows are from: the number of the part, null where
+/// nothing has to be left out, and the number of the row in its file.
 pub(super) fn with_places(schema: &SchemaRef) -> TableSchema {
     let part = Field::new(kinds::free_name(schema, "\u{0}part"), DataType::UInt32, true);
     let row = Field::new(kinds::free_name(schema, "\u{0}row"), DataType::Int64, true).with_extension_type(RowNumber);
@@ -39,18 +42,147 @@ pub(super) fn with_places(schema: &SchemaRef) -> TableSchema {
         .build()
 }
 
+/// The columns `asked` of a table [`with_places`], and behind them whether the row is live.
+pub(super) fn asked_and_live(table: &TableSchema, asked: &[usize], parts: &Arc<[LivePart]>) -> ProjectionExprs {
+    let schema = table.table_schema();
+    let places = schema.fields().len() - 2;
+    let column = |index: usize| Arc::new(Column::new(schema.field(index).name(), index)) as Arc<dyn PhysicalExpr>;
+    let live = IsLive {
+        part: column(places),
+        row: column(places + 1),
+        parts: Arc::clone(parts),
+    };
+    let asked = asked
+        .iter()
+        .map(|index| ProjectionExpr::new(column(*index), schema.field(*index).name()));
+    let live = ProjectionExpr::new(Arc::new(live), kinds::free_name(schema, "\u{0}live"));
+    asked.chain([live]).collect()
+}
+
+/// Whether rows are not deleted.
+#[derive(Debug)]
+struct IsLive {
+    /// Which part they are of, or null. As a column of the table that is the same for a whole file, a scan evaluates it
+    /// as a scalar.
+    part: Arc<dyn PhysicalExpr>,
+    /// The number of each row in its file.
+    row: Arc<dyn PhysicalExpr>,
+    parts: Arc<[LivePart]>,
+}
+
+impl PartialEq for IsLive {
+    fn eq(&self, other: &Self) -> bool {
+        self.part.eq(&other.part) && self.row.eq(&other.row) && Arc::ptr_eq(&self.parts, &other.parts)
+    }
+}
+
+impl Eq for IsLive {}
+
+impl Hash for IsLive {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.part.hash(state);
+        self.row.hash(state);
+    }
+}
+
+impl fmt::Display for IsLive {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        self.fmt_sql(f)
+    }
+}
+
+impl PhysicalExpr for IsLive {
+    fn data_type(&self, _: &Schema) -> Result<DataType> {
+        Ok(DataType::Boolean)
+    }
+
+    fn nullable(&self, _: &Schema) -> Result<bool> {
+        Ok(false)
+    }
+
+    fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
+        let part = match self.part.evaluate(batch)? {
+            ColumnarValue::Scalar(ScalarValue::UInt32(None)) => {
+                return Ok(ColumnarValue::Scalar(ScalarValue::Boolean(Some(true))));
+            }
+            ColumnarValue::Scalar(ScalarValue::UInt32(Some(part))) => self.parts.get(part as usize),
+            _ => return Err(exec_datafusion_err!("a scan does not say which part its rows are of")),
+        };
+        let part = part.ok_or_else(|| exec_datafusion_err!("rows are of a part that there is not"))?;
+        let row = self.row.evaluate(batch)?.into_array(batch.num_rows())?;
+        let row = row.as_primitive_opt::<Int64Type>().filter(|row| row.null_count() == 0);
+        let row = row.ok_or_else(|| exec_datafusion_err!("rows of a part have no number"))?;
+        Ok(ColumnarValue::Array(Arc::new(live(row, &part.deleted)?)))
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn PhysicalExpr>> {
+        vec![&self.part, &self.row]
+    }
+
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn PhysicalExpr>>) -> Result<Arc<dyn PhysicalExpr>> {
+        let [part, row] = <[_; 2]>::try_from(children)
+            .map_err(|_| plan_datafusion_err!("where a row is from takes a part and a number"))?;
+        let parts = Arc::clone(&self.parts);
+        Ok(Arc::new(Self { part, row, parts }))
+    }
+
+    fn fmt_sql(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("is_live(")?;
+        self.part.fmt_sql(f)?;
+        f.write_str(", ")?;
+        self.row.fmt_sql(f)?;
+        f.write_str(")")
+    }
+}
+
+/// Which rows are not among the deleted ones.
+fn live(row: &Int64Array, deleted: &RowSet) -> Result<BooleanArray> {
+    let number = |row: i64| u32::try_from(row).map_err(|_| exec_datafusion_err!("a part has no row {row}"));
+    let mut live = BooleanBufferBuilder::new(row.len());
+    live.append_n(row.len(), true);
+    match run(row) {
+        Some((first, last)) => {
+            let first = number(first)?;
+            for row in deleted.within(first..=number(last)?) {
+                live.set_bit((row - first) as usize, false);
+            }
+        }
+        None => {
+            for (index, row) in row.values().iter().enumerate() {
+                if deleted.contains(number(*row)?) {
+                    live.set_bit(index, false);
+                }
+            }
+        }
+    }
+    Ok(BooleanArray::new(live.finish(), None))
+}
+
+/// The first and the last row, if each is the one behind that before it.
+///
+/// To look at all of them would take as long as to leave the deleted ones out. Rows of a batch rise, or those of a later
+/// row group come first; so the first and the last tell.
+fn run(row: &Int64Array) -> Option<(i64, i64)> {
+    let (first, last) = (*row.values().first()?, *row.values().last()?);
+    let is_run = usize::try_from(last - first).is_ok_and(|rows| rows == row.len() - 1);
+    debug_assert!(
+        !is_run || (first..).zip(row.values()).all(|(next, row)| next == *row),
+        "rows of a batch come as they lie in their file"
+    );
+    is_run.then_some((first, last))
+}
+
 #[derive(Debug, Clone)]
 pub(super) struct LiveRowsExec {
-    /// Gives the columns of [`with_places`] behind those that are asked for.
+    /// Gives the columns of [`asked_and_live`].
     input: Arc<dyn ExecutionPlan>,
-    parts: Arc<[LivePart]>,
     properties: Arc<PlanProperties>,
 }
 
 impl LiveRowsExec {
-    pub(super) fn new(input: Arc<dyn ExecutionPlan>, parts: Arc<[LivePart]>) -> Result<Self> {
+    pub(super) fn new(input: Arc<dyn ExecutionPlan>) -> Result<Self> {
         let schema = input.schema();
-        let asked: Vec<_> = (0..columns_before_places(&schema)?).collect();
+        let asked: Vec<_> = (0..columns_asked(&schema)?).collect();
         let properties = PlanProperties::new(
             EquivalenceProperties::new(Arc::new(schema.project(&asked)?)),
             input.output_partitioning().clone(),
@@ -59,91 +191,22 @@ impl LiveRowsExec {
         );
         Ok(Self {
             input,
-            parts,
             properties: Arc::new(properties),
         })
     }
-
-    fn over(&self, input: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(Self::new(input, Arc::clone(&self.parts))?))
-    }
 }
 
-fn columns_before_places(schema: &Schema) -> Result<usize> {
-    let count = schema.fields().len().checked_sub(2);
-    count.ok_or_else(|| plan_datafusion_err!("a scan does not say where its rows are from"))
+fn columns_asked(schema: &Schema) -> Result<usize> {
+    let count = schema.fields().len().checked_sub(1);
+    count.ok_or_else(|| plan_datafusion_err!("a scan does not say which rows are live"))
 }
 
-/// The rows of `batch` that are not deleted, without the columns that say where they are from.
-fn live_rows(batch: &RecordBatch, schema: &SchemaRef, parts: &[LivePart]) -> Result<RecordBatch> {
+/// The rows of `batch` that are not deleted, without the column that says so.
+fn live_rows(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
     let asked: Vec<_> = (0..schema.fields().len()).collect();
-    let all = batch.project(&asked)?;
-    let places = [batch.column(asked.len()), batch.column(asked.len() + 1)];
-    let (Some(part), Some(row)) = (
-        places[0].as_primitive_opt::<UInt32Type>(),
-        places[1].as_primitive_opt::<Int64Type>(),
-    ) else {
-        return Err(exec_datafusion_err!("a scan does not say where its rows are from"));
-    };
-    match mask(part, row, parts)? {
-        Some(live) => Ok(filter_record_batch(&all, &live)?),
-        None => Ok(all),
-    }
-}
-
-/// Which rows are not deleted; `None` when none is.
-fn mask(part: &UInt32Array, row: &Int64Array, parts: &[LivePart]) -> Result<Option<BooleanArray>> {
-    if part.null_count() == part.len() {
-        return Ok(None);
-    }
-    if row.null_count() > 0 {
-        return Err(exec_datafusion_err!("rows of a part have no number"));
-    }
-    let deleted = |part: u32| -> Result<&RowSet> {
-        let live = parts.get(part as usize);
-        Ok(&live
-            .ok_or_else(|| exec_datafusion_err!("there is no part {part}"))?
-            .deleted)
-    };
-    let number = |row: i64| u32::try_from(row).map_err(|_| exec_datafusion_err!("a part has no row {row}"));
-    let mut live = BooleanBufferBuilder::new(row.len());
-    live.append_n(row.len(), true);
-    let mut any = false;
-    if is_one_run(part, row) {
-        let first = number(row.value(0))?;
-        let last = number(row.value(row.len() - 1))?;
-        for row in deleted(part.value(0))?.within(first..=last) {
-            live.set_bit((row - first) as usize, false);
-            any = true;
-        }
-    } else {
-        for (index, (part, row)) in part.iter().zip(row.values()).enumerate() {
-            let Some(part) = part else { continue };
-            if deleted(part)?.contains(number(*row)?) {
-                live.set_bit(index, false);
-                any = true;
-            }
-        }
-    }
-    Ok(any.then(|| BooleanArray::new(live.finish(), None)))
-}
-
-/// Whether all rows are of one part and each is the one behind that before it.
-///
-/// To look at all of them would take as long as to leave the deleted ones out. A batch comes right from the scan, is of
-/// one file, and its rows rise, as no order is asked of the scan; so the first and the last tell.
-fn is_one_run(part: &UInt32Array, row: &Int64Array) -> bool {
-    let last = row.len() - 1;
-    let is_one = part.null_count() == 0
-        && part.value(0) == part.value(last)
-        && usize::try_from(row.value(last) - row.value(0)).is_ok_and(|rows| rows == last);
-    debug_assert!(
-        !is_one
-            || part.values().iter().all(|other| *other == part.value(0))
-                && (row.value(0)..).zip(row.values()).all(|(next, row)| *row == next),
-        "rows of a batch come as they lie in one file"
-    );
-    is_one
+    let live = batch.column(asked.len()).as_boolean_opt();
+    let live = live.ok_or_else(|| exec_datafusion_err!("a scan does not say which rows are live"))?;
+    Ok(filter_record_batch(&batch.project(&asked)?, live)?)
 }
 
 impl DisplayAs for LiveRowsExec {
@@ -166,14 +229,14 @@ impl ExecutionPlan for LiveRowsExec {
         vec![false]
     }
 
-    /// Nothing comes between this and the scan that would join batches of several files.
+    /// Work is spread behind this, when fewer rows are left.
     fn benefits_from_input_partitioning(&self) -> Vec<bool> {
         vec![false]
     }
 
     fn repartitioned(&self, partitions: usize, options: &ConfigOptions) -> Result<Option<Arc<dyn ExecutionPlan>>> {
         let input = self.input.repartitioned(partitions, options)?;
-        input.map(|input| self.over(input)).transpose()
+        input.map(over).transpose()
     }
 
     fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
@@ -189,14 +252,14 @@ impl ExecutionPlan for LiveRowsExec {
 
     fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
         let input = children.pop();
-        self.over(input.ok_or_else(|| plan_datafusion_err!("live rows are those of one input"))?)
+        over(input.ok_or_else(|| plan_datafusion_err!("live rows are those of one input"))?)
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let schema = self.schema();
-        let (parts, given) = (Arc::clone(&self.parts), Arc::clone(&schema));
+        let given = Arc::clone(&schema);
         let rows = self.input.execute(partition, context)?;
-        let live = rows.map(move |batch| live_rows(&batch?, &given, &parts));
+        let live = rows.map(move |batch| live_rows(&batch?, &given));
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, live)))
     }
 
@@ -222,18 +285,16 @@ impl ExecutionPlan for LiveRowsExec {
             return Ok(None);
         }
         let below = self.input.schema();
-        let places = columns_before_places(&below)?..below.fields().len();
-        let place = |index| {
-            let name = below.field(index).name();
-            ProjectionExpr::new(Arc::new(Column::new(name, index)), name)
-        };
-        let expressions = projection.expr().iter().cloned().chain(places.map(place));
-        let wider = ProjectionExec::try_new(expressions, Arc::clone(&self.input))?;
+        let live = columns_asked(&below)?;
+        let name = below.field(live).name();
+        let live = ProjectionExpr::new(Arc::new(Column::new(name, live)), name);
+        let wider = projection.expr().iter().cloned().chain([live]);
+        let wider = ProjectionExec::try_new(wider, Arc::clone(&self.input))?;
         let input = self.input.try_swapping_with_projection(&wider)?;
-        input.map(|input| self.over(input)).transpose()
+        input.map(over).transpose()
     }
 
-    /// A filter may skip what cannot match; it has no effect on where the rows are from.
+    /// A filter may skip what cannot match; it has no effect on which rows are live.
     fn gather_filters_for_pushdown(
         &self,
         _: FilterPushdownPhase,
@@ -245,13 +306,18 @@ impl ExecutionPlan for LiveRowsExec {
 
     fn with_preserve_order(&self, preserve_order: bool) -> Option<Arc<dyn ExecutionPlan>> {
         let input = self.input.with_preserve_order(preserve_order)?;
-        self.over(input).ok()
+        over(input).ok()
     }
+}
+
+fn over(input: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    Ok(Arc::new(LiveRowsExec::new(input)?))
 }
 
 #[cfg(test)]
 mod tests {
-    use assay_core::{Part, TableSchema, Version};
+    use assay_core::{Part, Version};
+    use datafusion::physical_expr::expressions::lit;
 
     use super::*;
 
@@ -262,7 +328,7 @@ mod tests {
                 rows: 100,
                 bytes: 1,
                 checksum: String::new(),
-                schema: TableSchema::default(),
+                schema: assay_core::TableSchema::default(),
                 index: None,
             }),
             added: Version(1),
@@ -270,33 +336,40 @@ mod tests {
         }
     }
 
-    fn live(places: &[(Option<u32>, i64)]) -> Option<Vec<bool>> {
-        let parts = [part(&[2, 3, 9]), part(&[4])];
-        let part = places.iter().map(|(part, _)| *part).collect();
-        let row = places.iter().map(|(_, row)| *row).collect();
-        let mask = mask(&part, &Int64Array::new(row, None), &parts).unwrap()?;
-        Some(mask.values().iter().collect())
+    /// Which of the rows are live in a file of the part.
+    fn live(part: Option<u32>, rows: &[Option<i64>]) -> Result<Vec<bool>> {
+        let parts = [self::part(&[2, 3, 9]), self::part(&[4])];
+        let rows: Int64Array = rows.iter().copied().collect();
+        let batch = RecordBatch::try_from_iter_with_nullable([("row", Arc::new(rows) as _, true)])?;
+        let is_live = IsLive {
+            part: lit(ScalarValue::UInt32(part)),
+            row: Arc::new(Column::new("row", 0)),
+            parts: parts.into(),
+        };
+        let live = is_live.evaluate(&batch)?.into_array(batch.num_rows())?;
+        Ok(live.as_boolean().values().iter().collect())
     }
 
     #[test]
     fn rows_are_found_by_where_they_are_from() {
-        let of_first = |rows: std::ops::Range<i64>| rows.map(|row| (Some(0), row)).collect::<Vec<_>>();
-        assert_eq!(live(&[]), None);
-        assert_eq!(live(&of_first(4..9)), None);
-        assert_eq!(live(&of_first(1..5)), Some(vec![true, false, false, true]));
-        assert_eq!(live(&[(None, 2), (None, 3)]), None);
-        let of_several = [(Some(0), 2), (None, 3), (Some(1), 4), (Some(1), 3)];
-        assert_eq!(live(&of_several), Some(vec![false, true, false, true]));
-        let jumping = [(Some(0), 1), (Some(0), 3), (Some(0), 9), (Some(0), 10)];
-        assert_eq!(live(&jumping), Some(vec![true, false, false, true]));
+        let of = |part: Option<u32>, rows: &[i64]| {
+            let rows: Vec<_> = rows.iter().copied().map(Some).collect();
+            live(part, &rows).unwrap()
+        };
+        assert!(of(Some(0), &[]).is_empty());
+        assert_eq!(of(Some(0), &[4, 5, 6, 7, 8]), [true; 5]);
+        assert_eq!(of(Some(0), &[1, 2, 3, 4]), [true, false, false, true]);
+        assert_eq!(of(Some(1), &[1, 2, 3, 4]), [true, true, true, false]);
+        assert_eq!(of(Some(0), &[1, 3, 9, 10]), [true, false, false, true]);
+        assert_eq!(of(Some(0), &[9, 10, 1, 2]), [false, true, true, false]);
+        assert_eq!(of(None, &[2, 3]), [true, true]);
     }
 
     #[test]
     fn a_row_of_no_part_is_a_fault() {
-        let parts = [part(&[1])];
-        let mask = |part: u32, row: i64| mask(&vec![Some(part)].into(), &vec![row].into(), &parts);
-        assert!(mask(0, 1).unwrap().is_some());
-        assert!(mask(1, 1).unwrap_err().to_string().contains("no part 1"));
-        assert!(mask(0, -1).unwrap_err().to_string().contains("no row -1"));
+        let fault = |part, rows: &[Option<i64>]| live(Some(part), rows).unwrap_err().to_string();
+        assert!(fault(2, &[Some(1)]).contains("a part that there is not"));
+        assert!(fault(0, &[Some(-1)]).contains("no row -1"));
+        assert!(fault(0, &[Some(1), None]).contains("no number"));
     }
 }
