@@ -334,3 +334,50 @@ async fn what_was_acknowledged_is_there_after_a_kill_and_compaction_is_not_notic
         expected + 1_501
     );
 }
+
+/// A part has up to 131,072 records, and sets of rows are kept in blocks of 65,536.
+#[tokio::test(flavor = "multi_thread")]
+async fn records_of_large_parts_are_found_and_deleted_wherever_they_lie() {
+    const ROWS: u64 = 140_000;
+    let folder = tempfile::tempdir().unwrap();
+    let server = TestServer::start(&folder);
+    let lines: String = (0..ROWS).map(|n| format!("{n},{}\n", n % 100)).collect();
+    let file = format!("id,g\n{lines}").into_bytes();
+    let (status, job) = server.import("wide", "key=id", file).await;
+    assert_eq!((status, &job["state"]), (200, &json!("succeeded")), "{job:#}");
+
+    let found = async |id: u64| {
+        let told = ask(
+            &server,
+            Method::GET,
+            &format!("/v1/datasets/wide/records/{id}"),
+            &[],
+            "",
+        )
+        .await;
+        (told.status, told.body()["id"].as_u64())
+    };
+    let check = async |is_live: fn(u64) -> bool| {
+        for id in [0, 7, 65_535, 65_536, 77_777, 107_107, 131_071, 131_072, ROWS - 1] {
+            let expected = if is_live(id) { (200, Some(id)) } else { (404, None) };
+            assert_eq!(found(id).await, expected, "{id}");
+        }
+        let live: Vec<u64> = (0..ROWS).filter(|id| is_live(*id)).collect();
+        let of_seven = live.iter().filter(|id| *id % 100 == 7).count();
+        assert_eq!(
+            server.rows("SELECT count(*) AS n, sum(id) AS s FROM wide").await,
+            json!([{"n": live.len(), "s": live.iter().sum::<u64>()}])
+        );
+        let seven = server.rows("SELECT count(id) AS n FROM wide WHERE g = 7").await;
+        assert_eq!(seven, json!([{"n": of_seven}]));
+    };
+    let delete = async |filter: &str| {
+        let path = format!("/v1/datasets/wide/delete?{filter}");
+        server.post(&path, &json!({})).await.1["deleted"].as_u64()
+    };
+    check(|_| true).await;
+    assert_eq!(delete("g=eq.7").await, Some(ROWS / 100));
+    check(|id| id % 100 != 7).await;
+    assert_eq!(delete("id=lt.70000").await, Some(70_000 - 700));
+    check(|id| id % 100 != 7 && id >= 70_000).await;
+}

@@ -35,11 +35,14 @@ impl Layouts {
 
     /// Keeps the parts of a version that were read after the count of changes had been `count`.
     pub(super) fn keep(&self, count: u64, folded: &str, version: Version, parts: &[LivePart]) {
-        let bytes: u64 = parts.iter().map(bytes).sum();
+        let bytes = 128 + parts.iter().map(bytes).sum::<u64>();
         if bytes > MOST_BYTES / 4 {
             return;
         }
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if count < known.count {
+            return;
+        }
         if known.count != count || known.bytes + bytes > MOST_BYTES {
             *known = Known {
                 count,
@@ -56,7 +59,9 @@ impl Layouts {
 /// About what a part takes.
 fn bytes(live: &LivePart) -> u64 {
     let attributes = live.part.schema.attributes.iter();
-    let names: usize = attributes.map(|attribute| attribute.name.len() + 128).sum();
+    let names: usize = attributes
+        .map(|attribute| attribute.name.len() + 128 * attribute.kind.leaves())
+        .sum();
     512 + names as u64 + (4 * live.deleted.len()).min(live.part.rows / 4)
 }
 
@@ -94,6 +99,12 @@ mod tests {
         layouts.keep(4, "e", Version(1), &parts);
         assert!(layouts.find(4, "e", Version(1)).is_some());
         assert!(layouts.find(4, "d", Version(1)).is_none());
+        layouts.keep(3, "d", Version(1), &parts);
+        assert!(
+            layouts.find(4, "e", Version(1)).is_some(),
+            "a slow reader forgets nothing"
+        );
+        assert!(layouts.find(3, "d", Version(1)).is_none());
     }
 
     #[test]
