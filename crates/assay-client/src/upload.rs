@@ -18,6 +18,8 @@ use crate::client::read;
 use crate::{Client, ClientError, Exact, Job, Result, Target};
 
 const CHUNK_BYTES: usize = 256 << 10;
+/// So many chunks of a file are read ahead.
+const READ_AHEAD: usize = 4;
 /// What is read at once of a file.
 const PART_CHUNK_BYTES: usize = 1 << 20;
 
@@ -113,7 +115,7 @@ pub(crate) fn part_of(
 ) -> impl Stream<Item = std::io::Result<Bytes>> + Send + 'static {
     let part = async move {
         let file = file.lock_owned().await;
-        let (chunks, part) = mpsc::channel(1);
+        let (chunks, part) = mpsc::channel(READ_AHEAD);
         tokio::task::spawn_blocking(move || {
             if let Err(cause) = read_part(&file, begin, length, &chunks) {
                 // Nobody waits for it any more when this fails.

@@ -3,6 +3,7 @@
 //! It adds fsync and the walk over leftovers to `object_store`'s local file system.
 
 mod upload;
+mod write;
 
 use std::fs::File;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
@@ -25,7 +26,7 @@ use object_store::{
 };
 
 use self::upload::DurableUpload;
-use super::files::{Walk, create_private_folder, off_thread, remove_all, sync_folder};
+use super::files::{Walk, create_private_folder, off_thread, remove_all};
 use super::{Found, Objects, sweep_failed};
 
 /// Entries of folders that a walk looks at in one go.
@@ -116,14 +117,9 @@ impl DurableFolder {
     async fn sync_folders(&self, location: &Path) -> object_store::Result<()> {
         let path = self.files.path_to_filesystem(location)?;
         let root = Arc::clone(&self.root);
-        off_thread(move || {
-            for folder in path.ancestors().skip(1).take_while(|folder| folder.starts_with(&*root)) {
-                sync_folder(folder)?;
-            }
-            Ok(())
-        })
-        .await
-        .map_err(not_durable)
+        off_thread(move || write::sync_folders(&path, &root))
+            .await
+            .map_err(not_durable)
     }
 }
 
@@ -147,14 +143,25 @@ impl ObjectStore for DurableFolder {
             // The file system refuses it with the fitting error.
             PutMode::Update(_) => return self.files.put_opts(location, payload, options).await,
         };
-        let partial = self.partial(location);
-        let options = PutOptions {
-            mode: PutMode::Overwrite,
-            ..options
-        };
-        let put = self.files.put_opts(&partial, payload, options).await?;
-        self.publish_or_remove(&partial, location, mode).await?;
-        Ok(put)
+        if !options.attributes.is_empty() {
+            return self.files.put_opts(location, payload, options).await;
+        }
+        let partial = self.files.path_to_filesystem(&self.partial(location))?;
+        let (path, root) = (self.files.path_to_filesystem(location)?, Arc::clone(&self.root));
+        // In one go, as each step is short and a change of threads is not.
+        let write = move || write::whole(&partial, &path, &root, &payload, mode);
+        off_thread(write).await.map_err(|cause| match cause.kind() {
+            io::ErrorKind::AlreadyExists => object_store::Error::AlreadyExists {
+                path: location.to_string(),
+                source: Box::new(cause),
+            },
+            _ => not_durable(cause),
+        })?;
+        let about = self.files.head(location).await.ok();
+        Ok(PutResult {
+            e_tag: about.and_then(|about| about.e_tag),
+            version: None,
+        })
     }
 
     async fn put_multipart_opts(

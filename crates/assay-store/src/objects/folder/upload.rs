@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Seek as _, SeekFrom, Write as _};
-use std::path::{Path as FilePath, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -10,7 +10,7 @@ use futures::FutureExt as _;
 use object_store::path::Path;
 use object_store::{MultipartUpload, ObjectStoreExt as _, PutPayload, PutResult, RenameTargetMode, UploadPart};
 
-use super::{DurableFolder, create_private_folder, not_durable, off_thread};
+use super::{DurableFolder, not_durable, off_thread, write};
 
 /// After so many bytes a part waits until they are on the disk, which so has little to do in the end.
 const SYNCED_BYTES: u64 = 32 << 20;
@@ -88,13 +88,8 @@ struct PartialFile {
 }
 
 impl PartialFile {
-    /// Creates a file that is not there, and the folders above it that are missing.
     fn create(path: PathBuf) -> io::Result<Self> {
-        let file = match create_new(&path) {
-            // Somebody has removed the folder, which was empty, in between.
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => create_new(&path),
-            created => created,
-        }?;
+        let file = write::create(&path)?;
         let place = Mutex::new(());
         Ok(Self { path, file, place })
     }
@@ -117,9 +112,4 @@ impl Drop for PartialFile {
             Err(_) => remove(),
         }
     }
-}
-
-fn create_new(path: &FilePath) -> io::Result<File> {
-    path.parent().map_or(Ok(()), create_private_folder)?;
-    File::create_new(path)
 }

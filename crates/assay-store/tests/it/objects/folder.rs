@@ -4,9 +4,10 @@ use std::collections::HashSet;
 
 use assay_store::DurableFolder;
 use assay_store::objects::sweep;
+use bytes::Bytes;
 use futures::StreamExt as _;
 use object_store::path::Path;
-use object_store::{ObjectStore as _, ObjectStoreExt as _};
+use object_store::{ObjectStore as _, ObjectStoreExt as _, PutMode, PutOptions, PutPayload};
 
 fn folder() -> (tempfile::TempDir, DurableFolder) {
     let parent = tempfile::tempdir().unwrap();
@@ -35,6 +36,27 @@ async fn the_sweep_removes_what_lists_do_not_show() {
     assert_eq!(sweep(&objects, &kept).await.unwrap(), 1);
     assert!(!half.exists());
     assert!(parent.path().join("objects/results/job/1").exists());
+}
+
+#[tokio::test]
+async fn large_objects_are_written_whole_or_not_at_all() {
+    let (parent, objects) = folder();
+    let files = || {
+        std::fs::read_dir(parent.path().join("objects/uploads"))
+            .unwrap()
+            .count()
+    };
+    let path = Path::from("uploads/1");
+    let create = || PutOptions::from(PutMode::Create);
+    let chunks = |shift: u8| -> PutPayload { (0..=250_u8).map(|n| Bytes::from(vec![n ^ shift; 70_001])).collect() };
+    objects.put_opts(&path, chunks(0), create()).await.unwrap();
+    let error = objects.put_opts(&path, chunks(1), create()).await.unwrap_err();
+    assert!(matches!(error, object_store::Error::AlreadyExists { .. }), "{error}");
+    let read = async || objects.get(&path).await.unwrap().bytes().await.unwrap();
+    assert!(read().await == Bytes::from(chunks(0)));
+    objects.put(&path, chunks(1)).await.unwrap();
+    assert!(read().await == Bytes::from(chunks(1)));
+    assert_eq!(files(), 1);
 }
 
 #[test]
