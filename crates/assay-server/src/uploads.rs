@@ -362,11 +362,7 @@ async fn filled(body: &mut BodyDataStream, room: u64, largest: usize, at_once: i
     let mut at_once = std::pin::pin!(at_once.fuse());
     let mut piece = PutPayloadMut::new();
     let end = loop {
-        let enough = if at_once.is_terminated() {
-            PIECE_BYTES.max(largest / 2)
-        } else {
-            largest
-        };
+        let enough = if at_once.is_terminated() { PIECE_BYTES } else { largest };
         if piece.content_length() >= enough {
             break End::Full;
         }

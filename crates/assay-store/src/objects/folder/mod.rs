@@ -77,10 +77,15 @@ impl DurableFolder {
         })
     }
 
-    /// A name beside `location` that no other write has, in this process or another.
+    /// A name beside `location` that no other write has.
     fn partial(&self, location: &Path) -> Path {
+        Path::from(format!("{location}{}", self.suffix()))
+    }
+
+    /// What no other write in this process or another has behind the name of its object.
+    fn suffix(&self) -> String {
         let number = self.writes.fetch_add(1, Ordering::Relaxed);
-        Path::from(format!("{location}{PARTIAL}{}-{number}", std::process::id()))
+        format!("{PARTIAL}{}-{number}", std::process::id())
     }
 
     /// Syncs `partial` and gives it its name, durably.
@@ -146,20 +151,19 @@ impl ObjectStore for DurableFolder {
         if !options.attributes.is_empty() {
             return self.files.put_opts(location, payload, options).await;
         }
-        let partial = self.files.path_to_filesystem(&self.partial(location))?;
         let (path, root) = (self.files.path_to_filesystem(location)?, Arc::clone(&self.root));
+        let mut partial = path.clone().into_os_string();
+        partial.push(self.suffix());
         // In one go, as each step is short and a change of threads is not.
-        let write = move || write::whole(&partial, &path, &root, &payload, mode);
-        off_thread(write).await.map_err(|cause| match cause.kind() {
-            io::ErrorKind::AlreadyExists => object_store::Error::AlreadyExists {
+        let write = move || write::whole(partial.as_ref(), &path, &root, &payload, mode);
+        if !off_thread(write).await.map_err(not_durable)? {
+            return Err(object_store::Error::AlreadyExists {
                 path: location.to_string(),
-                source: Box::new(cause),
-            },
-            _ => not_durable(cause),
-        })?;
-        let about = self.files.head(location).await.ok();
+                source: Box::new(io::Error::from(io::ErrorKind::AlreadyExists)),
+            });
+        }
         Ok(PutResult {
-            e_tag: about.and_then(|about| about.e_tag),
+            e_tag: None,
             version: None,
         })
     }
